@@ -1,0 +1,146 @@
+"""Every error of the kit, in one small tree.
+
+::
+
+    GvtError                              root; each message names value, place and rule
+     ├── LayoutError      (ValueError)    a declaration is wrong; raised at import
+     ├── WireError        (ValueError)    bytes are not a well-formed record
+     ├── UsageError       (ValueError)    an argument names nothing we know
+     ├── StateError       (RuntimeError)  our interface used at the wrong time
+     ├── DriverError                      the guest driver gives up
+     │    ├── NotVirtualized              no PVINFO page: this is bare metal
+     │    ├── HostRefused                 the page is there, but the driver cannot use what it offers
+     │    └── WaitTimeout                 a register never showed the value waited for
+     ├── ResourceExhausted                the host has no aperture, fence or vGPU slot left
+     ├── PeerError                        a vfio-user peer broke the protocol
+     └── SetupError                       something of the machine around us is missing or unusable
+
+What a *guest* does wrong is never one of these: it is a :class:`pvinfo.finding.Finding`.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+__all__ = (
+    "DriverError",
+    "GvtError",
+    "HostRefused",
+    "LayoutError",
+    "NotVirtualized",
+    "PeerError",
+    "ResourceExhausted",
+    "SetupError",
+    "StateError",
+    "UsageError",
+    "WaitTimeout",
+    "WireError",
+)
+
+
+class GvtError(Exception):
+    """Root of the kit's errors."""
+
+
+@final
+class LayoutError(GvtError, ValueError):
+    """A record, bit or register declaration contradicts itself."""
+
+
+@final
+class WireError(GvtError, ValueError):
+    """Bytes that should hold a record do not.
+
+    ``record`` and ``field`` say where (``field`` is a dotted path, empty when the record as a whole
+    is at fault) and ``offset`` is the byte offset of that field inside the record.
+    """
+
+    def __init__(self, record: str, field: str, offset: int, rule: str) -> None:
+        self.record = record
+        self.field = field
+        self.offset = offset
+        self.rule = rule
+        place = f"{record}.{field}" if field else record
+        super().__init__(f"{place} at byte {offset:#x}: {rule}")
+
+
+@final
+class UsageError(GvtError, ValueError):
+    """A name or number given by the user means nothing here; the message lists what would."""
+
+
+@final
+class StateError(GvtError, RuntimeError):
+    """A call that is not legal in the present state; says which state and what would be legal."""
+
+    def __init__(self, action: str, state: str, required: str) -> None:
+        self.action = action
+        self.state = state
+        self.required = required
+        super().__init__(f"{action} needs state {required}, but the state is {state}")
+
+
+class DriverError(GvtError):
+    """The guest driver cannot go on."""
+
+
+@final
+class NotVirtualized(DriverError):
+    """There is no PVINFO page behind BAR0: the device is bare metal, or not a GVT-g host."""
+
+
+@final
+class HostRefused(DriverError):
+    """The PVINFO page is there, but the guest driver must refuse what it says.
+
+    ``rule`` is the short name of the rule that failed, the same in reports and scenarios.
+    """
+
+    def __init__(self, rule: str, message: str) -> None:
+        self.rule = rule
+        super().__init__(message)
+
+
+@final
+class WaitTimeout(DriverError):
+    """A register did not reach the awaited value in time."""
+
+    def __init__(self, what: str, value: int, wanted: int, timeout_ns: int) -> None:
+        self.what = what
+        self.value = value
+        self.wanted = wanted
+        self.timeout_ns = timeout_ns
+        super().__init__(
+            f"{what}: reads {value:#x}, still not {wanted:#x} after {timeout_ns / 1000:.0f} us"
+        )
+
+
+@final
+class ResourceExhausted(GvtError):
+    """A vGPU cannot be made because one resource of the host is used up.
+
+    ``resource`` names it; ``wanted`` and ``left`` are in ``unit``.
+    """
+
+    def __init__(self, resource: str, wanted: int, left: int, unit: str, hint: str = "") -> None:
+        self.resource = resource
+        self.wanted = wanted
+        self.left = left
+        self.unit = unit
+        text = f"not enough {resource}: {wanted} {unit} wanted, {left} {unit} left"
+        super().__init__(f"{text} ({hint})" if hint else text)
+
+
+@final
+class PeerError(GvtError):
+    """A vfio-user peer sent something the protocol forbids; ``errno`` is what to answer with."""
+
+    def __init__(self, errno: int, rule: str) -> None:
+        self.errno = errno
+        self.rule = rule
+        super().__init__(f"{rule} (errno {errno})")
+
+
+@final
+class SetupError(GvtError):
+    """A program, kernel, socket or file that the run needs is missing or unusable."""
