@@ -37,7 +37,7 @@ class Finding(NamedTuple):
     """The rule in a sentence, with what the host did instead."""
     nearest: str
     """The nearest value that would have been accepted; empty where there is none."""
-    count: int
+    occurrences: int
 
 
 @final
@@ -67,7 +67,7 @@ class FindingLog:
             key = (kind, rule, where)
             known = self._found.get(key)
         if known is not None:
-            self._found[key] = known._replace(count=known.count + 1)
+            self._found[key] = known._replace(occurrences=known.occurrences + 1)
             return
         self._places[kind, rule] = self._places.get((kind, rule), 0) + 1
         finding = Finding(kind, rule, self.vgpu, where, value, text, nearest, 1)
