@@ -1,0 +1,112 @@
+"""The clock of the host: one heap of timers, and who decides what time it is.
+
+In process time is virtual: it moves only when somebody waits, so that the same seed gives the same trace. Served, the
+same timers run on real time, and the server's loop asks when to wake up. Nothing in the core sleeps.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import final
+
+__all__ = ("HostClock", "RealClock", "Timer", "VirtualClock")
+
+
+@final
+class Timer:
+    """A call that is due at ``deadline_ns``, unless cancelled before."""
+
+    __slots__ = ("callback", "deadline_ns", "_order")
+
+    def __init__(self, deadline_ns: int, order: int, callback: Callable[[], None]) -> None:
+        self.deadline_ns = deadline_ns
+        self.callback: Callable[[], None] | None = callback
+        self._order = order
+
+    def cancel(self) -> None:
+        """Never call it. Harmless when it was called already."""
+        self.callback = None
+
+    def __lt__(self, other: Timer) -> bool:
+        return (self.deadline_ns, self._order) < (other.deadline_ns, other._order)
+
+
+class HostClock(ABC):
+    """Nanoseconds since the host was made, and the timers on them."""
+
+    def __init__(self) -> None:
+        self._timers: list[Timer] = []
+        self._made = 0
+
+    @abstractmethod
+    def now_ns(self) -> int:
+        """The time."""
+
+    def call_at(self, deadline_ns: int, callback: Callable[[], None]) -> Timer:
+        """Call ``callback`` once at ``deadline_ns``; equal deadlines keep the order in which they were set."""
+        self._made += 1
+        timer = Timer(deadline_ns, self._made, callback)
+        heapq.heappush(self._timers, timer)
+        return timer
+
+    def call_after(self, delay_ns: int, callback: Callable[[], None]) -> Timer:
+        """Call ``callback`` once, ``delay_ns`` from now."""
+        return self.call_at(self.now_ns() + delay_ns, callback)
+
+    def next_deadline_ns(self) -> int | None:
+        """When the next timer is due, or None without one."""
+        while self._timers and self._timers[0].callback is None:
+            heapq.heappop(self._timers)
+        return self._timers[0].deadline_ns if self._timers else None
+
+    def run_due(self) -> int:
+        """Call what is due by now; timers set meanwhile wait for the next call. Returns how many were called."""
+        now = self.now_ns()
+        due = []
+        while self._timers and self._timers[0].deadline_ns <= now:
+            due.append(heapq.heappop(self._timers))
+        called = 0
+        for timer in due:
+            if timer.callback is not None:
+                callback, timer.callback = timer.callback, None
+                callback()
+                called += 1
+        return called
+
+
+@final
+class VirtualClock(HostClock):
+    """Time that moves only while somebody waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now_ns = 0
+
+    def now_ns(self) -> int:
+        return self._now_ns
+
+    def wait_ns(self, duration_ns: int) -> None:
+        """Move time on by ``duration_ns``, calling each timer at its own instant."""
+        end = self._now_ns + max(duration_ns, 0)
+        while True:
+            deadline = self.next_deadline_ns()
+            if deadline is None or deadline > end:
+                break
+            self._now_ns = max(self._now_ns, deadline)
+            self.run_due()
+        self._now_ns = end
+
+
+@final
+class RealClock(HostClock):
+    """Time as the machine's monotonic clock has it, from 0 when made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._start_ns = time.monotonic_ns()
+
+    def now_ns(self) -> int:
+        return time.monotonic_ns() - self._start_ns

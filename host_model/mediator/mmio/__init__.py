@@ -1,0 +1,1 @@
+"""A vGPU's register accesses: attribute byte → plain storage, masks, or a handler."""
