@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import importlib
 import lzma
+import re
 import shutil
 import subprocess
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from pvinfo.errors import SetupError, UsageError
 
-__all__ = ("ModuleDirectory", "ModulePlan", "decompress_module", "module_name", "vermagic")
+__all__ = (
+    "ModuleDirectory",
+    "ModulePlan",
+    "decompress_module",
+    "module_arguments",
+    "module_name",
+    "split_arguments",
+    "vermagic",
+)
 
 _SUFFIXES: Final = (".ko", ".ko.xz", ".ko.gz", ".ko.zst")
 
@@ -27,6 +37,24 @@ def module_name(path: str) -> str:
     The kernel takes ``-`` and ``_`` for the same letter.
     """
     return path.rsplit("/", 1)[-1].split(".ko", 1)[0].replace("-", "_")
+
+
+def split_arguments(text: str) -> list[str]:
+    """The words of a kernel command line; a part in double quotes may hold spaces."""
+    return re.findall(r'(?:"[^"]*"|[^\s"])+', text)
+
+
+def module_arguments(words: Iterable[str], module: str) -> list[str]:
+    """Those kernel arguments that are a module's: ``debug=4`` for ``drm.debug=4`` and ``drm``.
+
+    The kernel hands them to what is built in only; for a module file, loading it means handing them
+    over, as modprobe does.
+    """
+    return [
+        argument
+        for owner, dot, argument in (word.partition(".") for word in words)
+        if dot and argument and "=" not in owner and module_name(owner) == module_name(module)
+    ]
 
 
 class ModulePlan(NamedTuple):
@@ -188,8 +216,8 @@ def _decompress_zstd(path: Path, data: bytes) -> bytes:
 
 def vermagic(module: bytes) -> str | None:
     """The kernel version an unpacked module was built for, as its ``.modinfo`` section says."""
-    start = module.find(b"\0vermagic=")
+    start = module.find(b"vermagic=")
     if start < 0:
         return None
-    words = module[start + len(b"\0vermagic=") :].split(b"\0", 1)[0].split(b" ", 1)
+    words = module[start + len(b"vermagic=") :].split(b"\0", 1)[0].split(b" ", 1)
     return words[0].decode("ascii", "replace")

@@ -1,0 +1,250 @@
+"""``host-model boot``: its options, its progress, its verdict."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import IO, Final
+
+from host_model.boot.guest_log import Stage
+from host_model.boot.host_side import HostFactory
+from host_model.boot.initramfs import parse_added_file
+from host_model.boot.modules import split_arguments
+from host_model.boot.parts import find_parts
+from host_model.boot.qemu import Accelerator, choose_accelerator
+from host_model.boot.report import report_object, summary
+from host_model.boot.run import BootPlan, boot_guests
+from pvinfo.errors import GvtError, SetupError, UsageError
+
+__all__ = ("add_boot_arguments", "run_boot")
+
+_INTERRUPTED: Final = 128 + signal.SIGINT
+
+DESCRIPTION: Final = """\
+Boots unmodified Linux guests in QEMU, each with one of our vGPUs as its GPU, and judges how the real
+i915 driver got on: from the guest's own log and from what the host saw.
+
+A QEMU with vfio-user (10.1 or newer), a kernel, its modules and a static busybox are yours to bring:
+by the options below, else by GVT_QEMU, GVT_KERNEL, GVT_MODULES and GVT_BUSYBOX, else from PATH, /boot
+and /lib/modules. The initramfs is built here; nothing needs to be installed in the guest.
+"""
+
+EXAMPLES: Final = """\
+examples:
+  host-model boot                                  one Skylake guest, verdict on the terminal
+  host-model boot --json -                         the whole report as one JSON object
+  host-model boot --platform bdw --type GVTg_V4_8 --json bdw.json --console logs
+  host-model boot --guests 2 --type GVTg_V5_8      two guests that share one GPU
+  host-model boot --append 'drm.debug=0x6 i915.enable_hangcheck=0'
+  host-model boot --add ./drmtest:/bin/drmtest --post run-drmtest.sh
+
+The post script runs as root in the guest's busybox shell once the driver is loaded; what it prints is
+in the report, and its exit status counts. Arguments for modules (i915.reset=0) are handed over when
+the module is loaded.
+
+exit status: 0 when the driver of every guest initialised and every post script succeeded, else 1;
+2 when something that the run needs is missing or an argument makes no sense.
+"""
+
+
+def add_boot_arguments(parser: argparse.ArgumentParser) -> None:
+    """Gives ``parser`` the options, the description and the examples of ``host-model boot``."""
+    parser.description = DESCRIPTION
+    parser.epilog = EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    guest = parser.add_argument_group("the vGPUs")
+    guest.add_argument("--guests", type=_count, default=1, metavar="N", help="boot N guests side by side (1)")
+    guest.add_argument(
+        "--type", dest="vgpu_type", metavar="T",
+        help="vGPU type of each guest (the platform's smallest)",
+    )
+    guest.add_argument("--platform", default="skl", metavar="P", help="GPU platform: bdw, skl, kbl … (skl)")
+    guest.add_argument("--aperture", type=_count, metavar="MIB", help="aperture of the physical GPU in MiB")
+    machine = parser.add_argument_group("the guests")
+    machine.add_argument("--append", default="", metavar="ARGS", help="more kernel arguments, in one word")
+    machine.add_argument(
+        "--post", type=Path, metavar="SCRIPT",
+        help="run this script in each guest after the driver is loaded",
+    )
+    machine.add_argument(
+        "--add", action="append", default=[], metavar="FILE:GUESTPATH",
+        help="put a file into the guest (repeatable)",
+    )
+    machine.add_argument(
+        "--memory", type=_count, default=1024, metavar="MIB",
+        help="memory of each guest in MiB (1024)",
+    )
+    machine.add_argument(
+        "--accel", choices=["auto", "kvm", "tcg"], default="auto",
+        help="how QEMU runs the guest: kvm where this user may, else tcg (auto)",
+    )
+    machine.add_argument(
+        "--timeout", type=_seconds, default=120.0, metavar="S",
+        help="stop guests that still run after S seconds (120)",
+    )
+    parts = parser.add_argument_group("what you bring")
+    parts.add_argument("--qemu", metavar="Q", help="QEMU program ($GVT_QEMU, qemu-system-x86_64 on PATH)")
+    parts.add_argument("--kernel", metavar="K", help="kernel image ($GVT_KERNEL, /boot/vmlinuz-RELEASE)")
+    parts.add_argument("--modules", metavar="DIR", help="its modules ($GVT_MODULES, /lib/modules/RELEASE)")
+    parts.add_argument("--busybox", metavar="B", help="static busybox ($GVT_BUSYBOX, busybox on PATH)")
+    output = parser.add_argument_group("what you get")
+    output.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE",
+        help="write the report as JSON, to standard output without FILE or with -",
+    )
+    output.add_argument(
+        "--console", type=Path, metavar="DIR",
+        help="copy each guest's log and output into DIR as they come",
+    )
+    output.add_argument(
+        "--trace", type=Path, metavar="FILE",
+        help="record every access of the guests' drivers",
+    )
+
+
+def run_boot(arguments: argparse.Namespace, make_host: HostFactory) -> int:
+    """Runs ``host-model boot`` and returns its exit status; see the examples for what it means."""
+    try:
+        with _ended_by_signals():
+            return _run(arguments, make_host)
+    except GvtError as error:
+        print(f"host-model boot: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("host-model boot: interrupted; no guest is left", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _run(arguments: argparse.Namespace, make_host: HostFactory) -> int:
+    accelerator = choose_accelerator() if arguments.accel == "auto" else Accelerator(arguments.accel)
+    plan = BootPlan(
+        parts=find_parts(arguments.qemu, arguments.kernel, arguments.modules, arguments.busybox),
+        accelerator=accelerator,
+        guests=arguments.guests,
+        platform=arguments.platform,
+        vgpu_type=arguments.vgpu_type,
+        aperture_mib=arguments.aperture,
+        memory_mib=arguments.memory,
+        timeout_s=arguments.timeout,
+        kernel_arguments=split_arguments(arguments.append),
+        post=arguments.post,
+        added=tuple(parse_added_file(text) for text in arguments.add),
+        trace=arguments.trace,
+        console=arguments.console,
+    )
+    if plan.console is not None:
+        _make_folder(plan.console)
+    json_target = arguments.json
+    progress = _Progress(sys.stderr, plan.guests)
+    result = boot_guests(plan, make_host, progress.show)
+    progress.end()
+    if json_target is not None:
+        text = json.dumps(report_object(result), indent=2) + "\n"
+        if json_target == "-":
+            sys.stdout.write(text)
+        else:
+            _write_whole(Path(json_target), text)
+    print(summary(result), file=sys.stderr if json_target == "-" else sys.stdout)
+    return 1 if result.failures() else 0
+
+
+class _Progress:
+    """Stages of the guests as they begin: one line that changes on a terminal, else one each."""
+
+    def __init__(self, stream: IO[str], guests: int) -> None:
+        self._stream = stream
+        self._live = stream.isatty()
+        self._stages: dict[int, str] = dict.fromkeys(range(guests), "")
+
+    def show(self, number: int, stage: Stage, seconds: float) -> None:
+        words = _STAGE_WORDS[stage]
+        self._stages[number] = words
+        if self._live:
+            line = "; ".join(f"guest {guest}: {words}" for guest, words in self._stages.items())
+            self._stream.write(f"\r\x1b[K{seconds:5.1f} s  {line}")
+        else:
+            self._stream.write(f"{seconds:5.1f} s  guest {number}: {words}\n")
+        self._stream.flush()
+
+    def end(self) -> None:
+        if self._live:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+_STAGE_WORDS: Final = {
+    Stage.STARTING: "starting QEMU",
+    Stage.KERNEL: "Linux starts",
+    Stage.INIT: "user space",
+    Stage.MODULES: "loading modules",
+    Stage.PROBE: "i915 probes the GPU",
+    Stage.PROBED: "i915 loaded",
+    Stage.POST: "post script",
+    Stage.END: "power off",
+}
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    return value
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"--console: {path} cannot be made: {error.strerror}") from error
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Writes the file at once or not at all."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with open(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise UsageError(f"--json: {path} cannot be written: {error.strerror}") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Makes SIGTERM and SIGHUP unwind the run as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,146 @@
+"""One guest of a run: its machine, its process, and what it has said so far."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Final, TypeAlias, final
+
+from host_model.boot.guest_log import GuestReport, Stage, judge, parse_line, stage_of
+from host_model.boot.parts import QemuProgram
+from host_model.boot.process import QemuProcess
+from host_model.boot.qemu import GuestMachine, command_line
+from host_model.boot.stream import GuestStream
+
+__all__ = ("Guest", "StageObserver")
+
+StageObserver: TypeAlias = Callable[[int, Stage, float], None]
+"""Told of each new stage: the guest's number, the stage, and the seconds since QEMU started."""
+
+_KVM_GAVE_UP: Final = b"KVM internal error"
+
+
+@final
+class Guest:
+    """A guest that runs from construction until its QEMU ends or the context is left.
+
+    Its streams wait in ``selector``. ``copies`` names a folder that gets the kernel's log, the post
+    script's output and QEMU's messages as they come.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        qemu: QemuProgram,
+        machine: GuestMachine,
+        selector: selectors.BaseSelector,
+        observe: StageObserver,
+        copies: Path | None = None,
+    ) -> None:
+        self.number: Final = number
+        self.stage = Stage.STARTING
+        self.timed_out = False
+        self.halted = False
+        self._observe: Final = observe
+        self._started: Final = time.monotonic()
+        self._ended: float | None = None
+        self._partial_line = b""
+        observe(number, self.stage, 0.0)
+        with ExitStack() as stack:
+
+            def stream(name: str, follow: Callable[[bytes], None] | None = None) -> GuestStream:
+                copy = None if copies is None else copies / f"guest{number}-{name}.log"
+                made = GuestStream(copy) if follow is None else GuestStream(copy, follow)
+                stack.callback(made.close)
+                return made
+
+            # The pipes have their readers before QEMU starts: it could not open them otherwise.
+            self._console: Final = stream("console", self._follow_stage)
+            self._console.follow(_named_pipe(machine.console), selector)
+            self._post: Final = stream("post")
+            self._post.follow(_named_pipe(machine.post_output), selector)
+            self._qemu: Final = stream("qemu", self._follow_messages)
+            reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            self._qemu.follow(reader, selector)
+            os.set_blocking(writer, True)
+            try:
+                process = QemuProcess(command_line(qemu, machine), writer)
+            finally:
+                os.close(writer)
+            self._process: Final = stack.enter_context(process)
+            self._resources: Final = stack.pop_all()
+
+    def running(self) -> bool:
+        """Whether QEMU still runs; once it has ended, whatever it left in the pipes is read."""
+        if self.halted:
+            self._process.kill()
+        if self._ended is None and self._process.status() is not None:
+            self._ended = time.monotonic()
+            for stream in (self._console, self._post, self._qemu):
+                stream.drain()
+        return self._ended is None
+
+    @property
+    def seconds(self) -> float:
+        """How long QEMU has run, in real time."""
+        return (self._ended or time.monotonic()) - self._started
+
+    @property
+    def exit_status(self) -> int | None:
+        """QEMU's exit status; None while it runs, or when it had to be stopped."""
+        return None if self.timed_out or self.halted else self._process.status()
+
+    def report(self) -> GuestReport:
+        """The judgement of everything the guest's kernel said until now."""
+        return judge(self._console.text())
+
+    def post_output(self) -> str:
+        """What the post script printed until now."""
+        return self._post.text()
+
+    def qemu_messages(self) -> str:
+        """What QEMU itself had to say, normally nothing."""
+        return self._qemu.text()
+
+    def stop(self) -> None:
+        """Ends a guest that takes too long."""
+        self.timed_out = True
+        self._process.kill()
+        self.running()
+
+    def __enter__(self) -> Guest:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._resources.close()
+
+    def _follow_messages(self, data: bytes) -> None:
+        """QEMU does not end when KVM gives up on a guest, it stops the machine and waits."""
+        self.halted = self.halted or _KVM_GAVE_UP in data
+
+    def _follow_stage(self, data: bytes) -> None:
+        *lines, self._partial_line = (self._partial_line + data).split(b"\n")
+        for raw in lines:
+            line = raw.decode("utf-8", "replace")
+            stage = stage_of(line)
+            if stage is None and self.stage is Stage.STARTING and parse_line(line) is not None:
+                stage = Stage.KERNEL
+            if stage is not None:
+                self.stage = stage
+                self._observe(self.number, stage, self.seconds)
+
+
+def _named_pipe(path: Path) -> int:
+    """A new named pipe's read end, non-blocking."""
+    os.mkfifo(path, 0o600)
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

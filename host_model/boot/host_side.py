@@ -1,0 +1,70 @@
+"""The host beside a boot: whatever serves the guests' GPUs, and the one event loop of the run.
+
+There are no threads: the devices' sockets and the guests' consoles wait in one selector. Whoever
+owns it calls the data of each ready key, a :data:`Ready`, with the events that are ready.
+"""
+
+from __future__ import annotations
+
+import selectors
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeAlias, final
+
+__all__ = ("HostFactory", "HostRequest", "HostSide", "NoDevices", "Ready")
+
+Ready: TypeAlias = Callable[[int], None]
+"""What a key of the shared selector carries as data; called with the mask of ready events."""
+
+
+class HostSide(Protocol):
+    """The devices that guests are attached to, listening on their sockets from the start."""
+
+    @property
+    def selector(self) -> selectors.BaseSelector:
+        """Where everything of the run waits; the data of each key is a :data:`Ready`."""
+
+    def step(self, timeout_s: float) -> None:
+        """Serves whatever is ready, or becomes ready within ``timeout_s``, foreign keys included."""
+
+    def report(self) -> dict[str, object]:
+        """What the host saw: the JSON object of a run without its ``guests`` and ``ok``."""
+
+    def close(self) -> None:
+        """Ends every device and removes its socket."""
+
+
+class HostRequest(NamedTuple):
+    """What a run wants from its host: one vGPU of ``vgpu_type`` for each socket."""
+
+    sockets: Sequence[Path]
+    platform: str
+    vgpu_type: str | None
+    aperture_mib: int | None
+    trace: Path | None
+
+
+HostFactory: TypeAlias = Callable[[HostRequest], HostSide]
+"""Makes the host of a run; when it returns, every socket listens."""
+
+
+@final
+class NoDevices:
+    """A host without any GPU: guests boot on the bare machine, the control experiment of a boot."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+
+    @property
+    def selector(self) -> selectors.BaseSelector:
+        return self._selector
+
+    def step(self, timeout_s: float) -> None:
+        for key, events in self._selector.select(timeout_s):
+            key.data(events)
+
+    def report(self) -> dict[str, object]:
+        return {"platform": None, "vgpus": [], "gpu": None}
+
+    def close(self) -> None:
+        self._selector.close()

@@ -1,0 +1,92 @@
+"""What a run is reported as: one JSON object for programs, a few lines for people."""
+
+from __future__ import annotations
+
+from host_model.boot.guest_log import Ballooning
+from host_model.boot.run import BootResult, GuestOutcome
+from pvinfo.units import format_range
+
+__all__ = ("report_object", "summary")
+
+
+def report_object(result: BootResult) -> dict[str, object]:
+    """The run as JSON-ready values: the host's report with ``ok`` and ``guests`` added."""
+    failures = result.failures()
+    return {
+        "ok": not failures,
+        "failures": failures,
+        **result.host,
+        "qemu": {"version": result.plan.parts.qemu.version, "accelerator": result.plan.accelerator.value},
+        "guests": [_guest_object(outcome) for outcome in result.guests],
+    }
+
+
+def _guest_object(outcome: GuestOutcome) -> dict[str, object]:
+    report = outcome.report
+    return {
+        "kernel": report.kernel_release,
+        "stage": report.stage.value,
+        "timed_out": outcome.timed_out,
+        "detected": report.detected,
+        "balloon": _balloon_object(report.balloon),
+        "driver_initialized": report.driver_initialized,
+        "wedged": report.wedged,
+        "drm_nodes": list(report.drm_nodes),
+        "connectors": dict(report.connectors),
+        "warnings": list(report.warnings),
+        "diagnosis": [item._asdict() for item in report.diagnosis],
+        "post_status": report.post_status,
+        "post_output": outcome.post_output,
+        "qemu_messages": outcome.qemu_messages.splitlines(),
+        "seconds": {
+            "boot": report.boot_s,
+            "probe": report.probe_s,
+            "total": round(outcome.seconds, 3),
+        },
+    }
+
+
+def _balloon_object(balloon: Ballooning) -> dict[str, object]:
+    return {
+        "completed": balloon.completed,
+        "mappable": balloon.mappable,
+        "unmappable": balloon.unmappable,
+        "reserved": [list(item) for item in balloon.reserved],
+    }
+
+
+def summary(result: BootResult) -> str:
+    """The verdict, and for each guest what led to it."""
+    lines: list[str] = []
+    for number, outcome in enumerate(result.guests):
+        lines += _guest_lines(number, outcome)
+    failures = result.failures()
+    lines += [f"FAILED  {failure}" for failure in failures] or ["ok"]
+    return "\n".join(lines)
+
+
+def _guest_lines(number: int, outcome: GuestOutcome) -> list[str]:
+    report = outcome.report
+    name = f"guest {number}"
+    lines = [f"{name}: Linux {report.kernel_release or '(no log)'}, {outcome.seconds:.1f} s"]
+    if report.boot_s is not None:
+        probe = "" if report.probe_s is None else f", i915 loaded in {report.probe_s:.2f} s"
+        lines.append(f"  user space after {report.boot_s:.2f} s{probe} (guest time)")
+    lines.append(f"  {'GVT-g detected' if report.detected else 'GVT-g not detected'}")
+    for what, found in (
+        ("may use", [item for item in (report.balloon.mappable, report.balloon.unmappable) if item]),
+        ("ballooned out", report.balloon.reserved),
+    ):
+        if found:
+            lines.append(f"  {what} " + ", ".join(format_range(*item) for item in found))
+    state = "initialised" if report.driver_initialized else "not initialised"
+    lines.append(f"  driver {state}{', GPU declared wedged' if report.wedged else ''}")
+    if report.drm_nodes:
+        lines.append("  " + " ".join(f"/dev/dri/{node}" for node in report.drm_nodes))
+    if report.connectors:
+        lines.append("  " + ", ".join(f"{name} {state}" for name, state in report.connectors.items()))
+    lines += [f"  warning: {line}" for line in report.warnings]
+    lines += [f"  likely: {item.cause}" for item in report.diagnosis]
+    if report.post_status is not None:
+        lines.append(f"  post script ended with status {report.post_status}")
+    return lines

@@ -1,0 +1,169 @@
+"""A run: guests booted side by side on the host's vGPUs until each has ended, then judged."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from host_model.boot.guest import Guest, StageObserver
+from host_model.boot.guest_log import GuestReport
+from host_model.boot.host_side import HostFactory, HostRequest, HostSide
+from host_model.boot.initramfs import AddedFile, build_image
+from host_model.boot.parts import GuestParts, kernel_version
+from host_model.boot.qemu import Accelerator, GuestMachine
+
+__all__ = ("BootPlan", "BootResult", "GuestOutcome", "boot_guests")
+
+_STEP_S: Final = 0.1
+_DRAIN_S: Final = 1.0
+
+
+class BootPlan(NamedTuple):
+    """What to boot: ``guests`` machines alike, each with one vGPU of ``vgpu_type``."""
+
+    parts: GuestParts
+    accelerator: Accelerator
+    guests: int = 1
+    platform: str = "skl"
+    vgpu_type: str | None = None
+    aperture_mib: int | None = None
+    memory_mib: int = 1024
+    timeout_s: float = 120.0
+    kernel_arguments: Sequence[str] = ()
+    post: Path | None = None
+    added: Sequence[AddedFile] = ()
+    trace: Path | None = None
+    console: Path | None = None
+    with_gpu: bool = True
+
+
+class GuestOutcome(NamedTuple):
+    """How one guest of a run ended, and what its log shows."""
+
+    report: GuestReport
+    seconds: float
+    timed_out: bool
+    exit_status: int | None
+    post_output: str
+    qemu_messages: str
+
+    def failure(self, *, with_post: bool) -> str | None:
+        """Why this guest did not do what it was booted for; None when it did."""
+        report = self.report
+        if self.timed_out:
+            return f"no end after {self.seconds:.0f} s; the last stage was {report.stage.value}"
+        if not report.finished:
+            return f"{self._how_qemu_ended()} in the guest's stage {report.stage.value}"
+        if not report.driver_initialized:
+            return "the driver did not initialise"
+        if with_post and report.post_status != 0:
+            return f"the post script ended with status {report.post_status}"
+        return None
+
+
+    def _how_qemu_ended(self) -> str:
+        status = "was stopped" if self.exit_status is None else f"ended with status {self.exit_status}"
+        said = self.qemu_messages.strip().partition("\n")[0]
+        return f"QEMU {status} ({said})" if said else f"QEMU {status}"
+
+
+class BootResult(NamedTuple):
+    """What both sides saw: ``host`` is the host's own report, as JSON-ready values."""
+
+    plan: BootPlan
+    host: dict[str, object]
+    guests: tuple[GuestOutcome, ...]
+
+    def failures(self) -> list[str]:
+        """Why the run failed, one sentence for each guest that did; empty when all is well."""
+        with_post = self.plan.post is not None
+        reasons = [outcome.failure(with_post=with_post) for outcome in self.guests]
+        failures = [f"guest {number}: {why}" for number, why in enumerate(reasons) if why]
+        gpu = self.host.get("gpu")
+        violations = gpu.get("isolation_violations") if isinstance(gpu, dict) else 0
+        if violations:
+            failures.append(f"host: the GPU touched memory outside the running vGPU {violations} times")
+        return failures
+
+
+def boot_guests(plan: BootPlan, make_host: HostFactory, observe: StageObserver) -> BootResult:
+    """Boots the plan's guests against the host that ``make_host`` makes.
+
+    Whatever ends the run, an exception or an interrupt included, no process, socket or temporary
+    file is left.
+
+    Raises:
+        SetupError: a part does not fit the others, or the host cannot serve what is asked for.
+    """
+    parts = plan.parts
+    image = build_image(
+        parts.busybox,
+        parts.modules,
+        kernel_arguments=plan.kernel_arguments,
+        kernel_release=kernel_version(parts.kernel.read_bytes()),
+        post=plan.post,
+        added=plan.added,
+    )
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="gvt-boot-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        initramfs = folder / "initramfs"
+        initramfs.write_bytes(image.archive)
+        sockets = [folder / f"gpu{number}" for number in range(plan.guests)]
+        request = HostRequest(
+            sockets, plan.platform, plan.vgpu_type, plan.aperture_mib, plan.trace
+        )
+        host = stack.enter_context(closing(make_host(request)))
+        guests = []
+        for number, socket in enumerate(sockets):
+            machine = GuestMachine(
+                kernel=parts.kernel,
+                initramfs=initramfs,
+                kernel_arguments=image.kernel_arguments,
+                memory_mib=plan.memory_mib,
+                accelerator=plan.accelerator,
+                console=folder / f"console{number}",
+                post_output=folder / f"post{number}",
+                gpu_socket=socket if plan.with_gpu else None,
+            )
+            guest = Guest(number, parts.qemu, machine, host.selector, observe, plan.console)
+            guests.append(stack.enter_context(guest))
+        _serve_until_ended(host, guests, plan.timeout_s)
+        outcomes = tuple(
+            GuestOutcome(
+                report=guest.report(),
+                seconds=guest.seconds,
+                timed_out=guest.timed_out,
+                exit_status=guest.exit_status,
+                post_output=guest.post_output(),
+                qemu_messages=guest.qemu_messages(),
+            )
+            for guest in guests
+        )
+        return BootResult(plan, host.report(), outcomes)
+
+
+def _serve_until_ended(host: HostSide, guests: Sequence[Guest], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    next_look = 0.0
+    running = list(guests)
+    while running:
+        host.step(_STEP_S)
+        now = time.monotonic()
+        if now < next_look:
+            continue
+        next_look = now + _STEP_S
+        running = [guest for guest in running if guest.running()]
+        if now > deadline:
+            for guest in running:
+                guest.stop()
+            running = []
+    # Posted writes may still be in the sockets when QEMU has gone: the report includes them.
+    drain_end = time.monotonic() + _DRAIN_S
+    while host.selector.select(0) and time.monotonic() < drain_end:
+        host.step(0)
