@@ -36,9 +36,9 @@ class EngineSpec(NamedTuple):
 
 ENGINES: Final[dict[Engine, EngineSpec]] = {
     Engine.RCS0: EngineSpec(0x02000, 1, 0, 0, 0x4260),
-    Engine.BCS0: EngineSpec(0x22000, 3, 0, 16, 0x4270),
+    Engine.BCS0: EngineSpec(0x22000, 3, 0, 16, 0x426C),
     Engine.VCS0: EngineSpec(0x12000, 2, 1, 0, 0x4264),
-    Engine.VECS0: EngineSpec(0x1A000, 4, 3, 0, 0x426C),
+    Engine.VECS0: EngineSpec(0x1A000, 4, 3, 0, 0x4270),
 }
 
 
