@@ -1,9 +1,9 @@
-"""What the mediator knows of its guest through the PVINFO page."""
+"""What the mediator tells its guest through the PVINFO page, and what it knows of the guest from there."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from pvinfo.notify import Notification
 from pvinfo.page import (
@@ -20,21 +20,27 @@ from pvinfo.page import (
 if TYPE_CHECKING:
     from .vgpu import Vgpu
 
-__all__ = ("ALL_CAPABILITIES", "PvState")
+__all__ = ("Announcement", "PvState")
 
-ALL_CAPABILITIES = Capability.FULL_PPGTT | Capability.HWSP_EMULATION | Capability.HUGE_GTT
+_EVERY_CAPABILITY: Final = Capability.FULL_PPGTT | Capability.HWSP_EMULATION | Capability.HUGE_GTT
+
+
+class Announcement(NamedTuple):
+    """How the host introduces itself. Tests of a guest's refusals announce something else than the truth."""
+
+    magic: int = VGT_MAGIC
+    version_major: int = VGT_VERSION_MAJOR
+    version_minor: int = VGT_VERSION_MINOR
+    capabilities: Capability = _EVERY_CAPABILITY
 
 
 @final
 class PvState:
     """The page's contents at reset, and what the guest has said through it since."""
 
-    def __init__(
-        self, vgpu: Vgpu, *, capabilities: Capability = ALL_CAPABILITIES, version: tuple[int, int] = (VGT_VERSION_MAJOR, VGT_VERSION_MINOR)
-    ) -> None:
+    def __init__(self, vgpu: Vgpu, announcement: Announcement) -> None:
         self._vgpu = vgpu
-        self.capabilities = capabilities
-        self.version = version
+        self.announcement = announcement
         self.guest_is_aware = False
         """The guest has read the page: it knows GVT-g."""
         self.display_ready = False
@@ -44,13 +50,14 @@ class PvState:
     def initial_page(self) -> VgtIf:
         """The page as a guest first finds it."""
         resources = self._vgpu.resources
+        announced = self.announcement
         blank = VGT_IF.unpack_from(bytes(VGT_IF.size))
         return blank._replace(
-            magic=VGT_MAGIC,
-            version_major=self.version[0],
-            version_minor=self.version[1],
+            magic=announced.magic,
+            version_major=announced.version_major,
+            version_minor=announced.version_minor,
             vgt_id=self._vgpu.number,
-            vgt_caps=int(self.capabilities),
+            vgt_caps=int(announced.capabilities),
             avail_rs=blank.avail_rs._replace(
                 mappable_gmadr=GraphicsRange(resources.low.start, len(resources.low)),
                 nonmappable_gmadr=GraphicsRange(resources.high.start, len(resources.high)),
@@ -63,6 +70,7 @@ class PvState:
     def publish(self) -> None:
         """Write the initial page into the vGPU's registers."""
         VGT_IF.pack_into(self._vgpu.registers.bytes, PVINFO_BASE, self.initial_page())
+        self.display_ready = False
 
     def forget_guest(self) -> None:
         """A new guest: nothing is known of it."""

@@ -1,0 +1,139 @@
+"""The host: a physical GPU, and the mediator that shares it out."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, final
+
+from pvinfo.errors import UsageError
+from pvinfo.golden_state import GoldenState
+from pvinfo.platform import DEFAULT_PLATFORM, platform_named
+from pvinfo.units import GIB, MIB, format_size
+
+from .clock import HostClock, VirtualClock
+from .gpu.device import PhysicalGpu
+from .hypervisor.base import HypervisorPort
+from .hypervisor.local import LocalMachine, LocalPort, Ram
+from .mediator.pv import Announcement
+from .mediator.resources import ResourcePool
+from .mediator.snapshot import take_snapshot
+from .mediator.types import VgpuType, default_type, type_named, types_for
+from .mediator.vgpu import Vgpu
+from .memory import HostMemory
+
+__all__ = ("DEFAULT_APERTURE", "DEFAULT_RAM", "Host", "PluggedVgpu", "TypeAvailability")
+
+DEFAULT_APERTURE: Final = 256 * MIB
+DEFAULT_GGTT: Final = 4 * GIB
+DEFAULT_RAM: Final = 64 * MIB
+
+
+class PluggedVgpu(NamedTuple):
+    """A vGPU in a virtual machine of this process: the host's end and the guest's."""
+
+    vgpu: Vgpu
+    machine: LocalMachine
+
+
+class TypeAvailability(NamedTuple):
+    """A type, and how many more vGPUs of it fit."""
+
+    type: VgpuType
+    instances: int
+
+
+@final
+class Host:
+    """A GVT-g host.
+
+    ``clock`` is virtual unless another is given: time then moves only while a guest waits.
+
+    Raises: UsageError for an unknown platform, or an aperture that is no power of two or leaves the GGTT.
+    """
+
+    def __init__(
+        self,
+        platform: str = DEFAULT_PLATFORM,
+        *,
+        aperture_size: int = DEFAULT_APERTURE,
+        ggtt_size: int = DEFAULT_GGTT,
+        clock: HostClock | None = None,
+        golden: GoldenState | None = None,
+    ) -> None:
+        self.platform = platform_named(platform)
+        if aperture_size < MIB or aperture_size & (aperture_size - 1) or aperture_size > ggtt_size:
+            raise UsageError(
+                f"an aperture of {format_size(aperture_size)}: it is a power of two, from 1 MiB up to the GGTT's {format_size(ggtt_size)}"
+            )
+        self.clock = clock if clock is not None else VirtualClock()
+        self.memory = HostMemory()
+        self.gpu = PhysicalGpu(self.platform, aperture_size, ggtt_size, self.memory)
+        self.pool = ResourcePool(aperture_size, ggtt_size)
+        self.vgpus: dict[int, Vgpu] = {}
+        self._golden = golden if golden is not None else take_snapshot(self.gpu)
+
+    def types(self) -> tuple[TypeAvailability, ...]:
+        """The types on offer, with how many more of each fit now."""
+        offered = types_for(self.platform, self.gpu.aperture_size)
+        return tuple(TypeAvailability(offer, self.pool.instances(offer)) for offer in offered)
+
+    def type_named(self, name: str | None) -> VgpuType:
+        """The type called ``name``; None asks for the smallest. Raises: UsageError."""
+        if name is None:
+            return default_type(self.platform, self.gpu.aperture_size)
+        return type_named(name, self.platform, self.gpu.aperture_size)
+
+    def create_vgpu(
+        self,
+        vgpu_type: VgpuType | str | None,
+        port: HypervisorPort,
+        *,
+        low_at: int | None = None,
+        high_at: int | None = None,
+        announcement: Announcement | None = None,
+    ) -> Vgpu:
+        """A new vGPU whose guest is behind ``port``.
+
+        ``low_at`` and ``high_at`` place its slices of graphics memory; by default the host chooses.
+
+        Raises: UsageError for an unknown type or placement; ResourceExhausted naming what ran out.
+        """
+        if not isinstance(vgpu_type, VgpuType):
+            vgpu_type = self.type_named(vgpu_type)
+        resources = self.pool.take(vgpu_type, low_at=low_at, high_at=high_at)
+        number = next(number for number in range(1, len(self.vgpus) + 2) if number not in self.vgpus)
+        vgpu = Vgpu(
+            number, vgpu_type, resources, self.gpu, self._golden, port, self.clock,
+            announcement if announcement is not None else Announcement(),
+        )  # fmt: skip
+        self.vgpus[number] = vgpu
+        return vgpu
+
+    def destroy_vgpu(self, vgpu: Vgpu) -> None:
+        """Take a vGPU away; its share of the GPU is free again."""
+        vgpu.close()
+        del self.vgpus[vgpu.number]
+        self.pool.give_back(vgpu.resources)
+
+    def plug(
+        self,
+        vgpu_type: VgpuType | str | None = None,
+        *,
+        ram_size: int = DEFAULT_RAM,
+        low_at: int | None = None,
+        high_at: int | None = None,
+        announcement: Announcement | None = None,
+    ) -> PluggedVgpu:
+        """A new vGPU in a new virtual machine of this process.
+
+        Raises: as :meth:`create_vgpu`; UsageError when the host's clock is not virtual.
+        """
+        if not isinstance(self.clock, VirtualClock):
+            raise UsageError("a machine of this process runs on virtual time, but the host's clock is real")
+        ram = Ram(ram_size)
+        port = LocalPort(ram, self.memory)
+        try:
+            vgpu = self.create_vgpu(vgpu_type, port, low_at=low_at, high_at=high_at, announcement=announcement)
+        except Exception:
+            port.close()
+            raise
+        return PluggedVgpu(vgpu, LocalMachine(vgpu, ram, self.clock))

@@ -1,0 +1,138 @@
+"""Who owns which part of the GPU: aperture, the rest of graphics memory, fences.
+
+The host keeps the bottom of both parts of graphics memory; aperture is handed out from below, the rest from the top, as
+the kernel's allocator does. Addresses are the same for guest and host: a vGPU sees its slice where the hardware has it,
+and balloons out everything else.
+
+Source: linux:drivers/gpu/drm/i915/gvt/aperture_gm.c
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, final
+
+from pvinfo.errors import ResourceExhausted, UsageError
+from pvinfo.units import MIB, PAGE_SIZE, format_range, format_size
+
+from .types import HOST_FENCES, HOST_HIGH, HOST_LOW, TOTAL_FENCES, VgpuType
+
+__all__ = ("FreeResources", "ResourcePool", "VgpuResources")
+
+
+class VgpuResources(NamedTuple):
+    """One vGPU's share."""
+
+    low: range
+    """Graphics addresses inside the aperture."""
+    high: range
+    """Graphics addresses outside it."""
+    fences: tuple[int, ...]
+    """Hardware fence registers, in the guest's numbering."""
+
+
+class FreeResources(NamedTuple):
+    """What is left to hand out."""
+
+    low: int
+    high: int
+    fences: int
+
+
+class _Space:
+    """One part of graphics memory: allocated ranges in order of address."""
+
+    def __init__(self, name: str, start: int, end: int, host_size: int, top_down: bool) -> None:
+        self.name = name
+        self.whole = range(start, max(start, end))
+        self.host_size = host_size
+        self.top_down = top_down
+        self.taken: list[range] = []
+
+    @property
+    def left(self) -> int:
+        return max(0, len(self.whole) - self.host_size - sum(map(len, self.taken)))
+
+    def _holes(self) -> list[range]:
+        edges = [self.whole.start + self.host_size]
+        for used in self.taken:
+            edges += [used.start, used.stop]
+        edges.append(self.whole.stop)
+        return [range(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
+
+    def take(self, size: int, at: int | None) -> range:
+        size = (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1)
+        if at is not None:
+            return self._take_at(size, at)
+        if size > self.left:
+            raise ResourceExhausted(
+                self.name, size // MIB, self.left // MIB, "MiB",
+                f"of {format_size(len(self.whole))}, the host keeps {format_size(self.host_size)}",
+            )  # fmt: skip
+        holes = [hole for hole in self._holes() if len(hole) >= size]
+        if not holes:
+            longest = max((len(hole) for hole in self._holes()), default=0)
+            raise ResourceExhausted(self.name, size // MIB, longest // MIB, "MiB", f"in one piece; {self.left // MIB} MiB in all")
+        hole = holes[-1] if self.top_down else holes[0]
+        start = hole.stop - size if self.top_down else hole.start
+        return self._enter(range(start, start + size))
+
+    def _take_at(self, size: int, at: int) -> range:
+        wanted = range(at, at + size)
+        if at % PAGE_SIZE:
+            raise UsageError(f"{self.name} at {at:#x}: a slice starts on a {PAGE_SIZE}-byte page")
+        if wanted.start < self.whole.start or wanted.stop > self.whole.stop:
+            raise UsageError(
+                f"{self.name} {format_range(wanted.start, wanted.stop)} leaves {format_range(self.whole.start, self.whole.stop)}"
+            )
+        for used in self.taken:
+            if wanted.start < used.stop and used.start < wanted.stop:
+                raise ResourceExhausted(self.name, size // MIB, 0, "MiB", f"at {at:#x}; {format_range(used.start, used.stop)} is taken")
+        return self._enter(wanted)
+
+    def _enter(self, piece: range) -> range:
+        self.taken = sorted([*self.taken, piece], key=lambda used: used.start)
+        return piece
+
+
+@final
+class ResourcePool:
+    """All of one GPU that can be handed out."""
+
+    def __init__(self, aperture_size: int, ggtt_size: int) -> None:
+        self._low = _Space("low graphics memory (aperture)", 0, aperture_size, HOST_LOW, top_down=False)
+        self._high = _Space("high graphics memory", aperture_size, ggtt_size, HOST_HIGH, top_down=True)
+        self._fences = list(range(HOST_FENCES, TOTAL_FENCES))
+
+    @property
+    def free(self) -> FreeResources:
+        """What is left."""
+        return FreeResources(self._low.left, self._high.left, len(self._fences))
+
+    def instances(self, vgpu_type: VgpuType) -> int:
+        """How many more vGPUs of this type fit, by the kernel's arithmetic."""
+        free = self.free
+        return min(free.low // vgpu_type.low_size, free.high // vgpu_type.high_size, free.fences // vgpu_type.fences)
+
+    def take(self, vgpu_type: VgpuType, *, low_at: int | None = None, high_at: int | None = None) -> VgpuResources:
+        """A share for one vGPU; all of it or nothing. ``low_at`` and ``high_at`` place the slices, host's part included.
+
+        Raises: ResourceExhausted naming what ran out, how much was wanted and is left; UsageError for a placement
+        outside the GPU's graphics memory.
+        """
+        if vgpu_type.fences > len(self._fences):
+            raise ResourceExhausted("fences", vgpu_type.fences, len(self._fences), "registers", f"of {TOTAL_FENCES}, the host keeps {HOST_FENCES}")
+        low = self._low.take(vgpu_type.low_size, low_at)
+        try:
+            high = self._high.take(vgpu_type.high_size, high_at)
+        except (ResourceExhausted, UsageError):
+            self._low.taken.remove(low)
+            raise
+        fences = tuple(self._fences[: vgpu_type.fences])
+        del self._fences[: vgpu_type.fences]
+        return VgpuResources(low, high, fences)
+
+    def give_back(self, resources: VgpuResources) -> None:
+        """Take a share back."""
+        self._low.taken.remove(resources.low)
+        self._high.taken.remove(resources.high)
+        self._fences = sorted([*self._fences, *resources.fences])

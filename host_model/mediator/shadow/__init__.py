@@ -1,0 +1,1 @@
+"""What the guest wrote → what the hardware may use."""

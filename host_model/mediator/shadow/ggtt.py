@@ -1,0 +1,177 @@
+"""The guest's view of the global graphics translation table, and the slice of the real one behind it.
+
+A guest writes guest-physical addresses into the table's window in BAR0. Entries of its own slice are translated to bus
+addresses and put into the hardware's table; it reads back what it wrote, never a host address. Entries outside the slice
+read as zero and cannot be written.
+
+Where this differs from the kernel's mediator, on purpose: a device reset forgets the guest's entries and half-written
+ones (the kernel keeps them), and narrow or odd accesses are served byte by byte with a remark (the kernel fails them).
+
+Source: linux:drivers/gpu/drm/i915/gvt/gtt.c
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+from pvinfo.units import PAGE_MASK, PAGE_SHIFT, BusAddress, GraphicsAddress, GuestAddress
+
+if TYPE_CHECKING:
+    from ..vgpu import Vgpu
+
+__all__ = ("GuestGgtt",)
+
+_PRESENT: Final = 1
+_FRAME: Final = ((1 << 46) - 1) & ~PAGE_MASK
+_ALL: Final = (1 << 64) - 1
+
+
+class _Slice:
+    """A run of owned entries."""
+
+    def __init__(self, addresses: range) -> None:
+        self.first = addresses.start >> PAGE_SHIFT
+        self.end = addresses.stop >> PAGE_SHIFT
+        self.entries = memoryview(bytearray(8 * (self.end - self.first))).cast("Q")
+
+
+@final
+class GuestGgtt:
+    """One vGPU's table."""
+
+    def __init__(self, vgpu: Vgpu) -> None:
+        self._vgpu = vgpu
+        self._hardware = vgpu.gpu.ggtt
+        self._scratch: BusAddress = vgpu.scratch_page
+        self._slices = (_Slice(vgpu.resources.low), _Slice(vgpu.resources.high))
+        self._half_written: dict[int, tuple[int, int]] = {}
+        self.window_size = 8 * len(self._hardware)
+        """Bytes of the table's window in BAR0."""
+        self.entry_writes = 0
+        """Entries that the guest has written, whole."""
+        self._clear_hardware(drop=False)
+
+    # ---- ownership and translation ----
+
+    def owns(self, address: int, size: int = 1) -> bool:
+        """All of ``[address, address + size)`` lies in one of the two slices; size 0 asks for the address alone."""
+        end = address + max(size, 1)
+        return any(s.first << PAGE_SHIFT <= address and end <= s.end << PAGE_SHIFT for s in self._slices)
+
+    def _slice_of(self, index: int) -> _Slice | None:
+        for owned in self._slices:
+            if owned.first <= index < owned.end:
+                return owned
+        return None
+
+    def entry(self, index: int) -> int:
+        """The guest's own entry of page ``index``; 0 outside its slices."""
+        owned = self._slice_of(index)
+        return owned.entries[index - owned.first] if owned else 0
+
+    def translate(self, address: GraphicsAddress) -> GuestAddress | None:
+        """Where the guest says the graphics address lies in its memory; None where it says nothing."""
+        entry = self.entry(address >> PAGE_SHIFT)
+        if not entry & _PRESENT:
+            return None
+        return GuestAddress((entry & _FRAME) | (address & PAGE_MASK))
+
+    # ---- the window in BAR0 ----
+
+    def guest_read(self, offset: int, size: int) -> int:
+        """``size`` bytes at ``offset`` of the window."""
+        if (size != 4 and size != 8) or offset & 3:
+            self._odd_access("read", offset, size)
+        value = 0
+        for at in range(offset & ~7, offset + size, 8):
+            entry = self.entry(at >> 3)
+            value |= entry << 8 * (at - offset) if at >= offset else entry >> 8 * (offset - at)
+        return value & ((1 << 8 * size) - 1)
+
+    def guest_write(self, offset: int, size: int, value: int) -> None:
+        """Store ``size`` bytes at ``offset`` of the window."""
+        if size == 8 and not offset & 7:
+            self._write_entry(offset >> 3, value)
+        elif size == 4 and not offset & 3:
+            self._write_half(offset >> 3, offset >> 2 & 1, value)
+        elif size == 8 and not offset & 3:
+            self._write_half(offset >> 3, 1, value & 0xFFFFFFFF)
+            self._write_half((offset >> 3) + 1, 0, value >> 32)
+        else:
+            self._odd_access("write", offset, size, value)
+
+    def _odd_access(self, what: str, offset: int, size: int, value: int | None = None) -> None:
+        done = "it reads the bytes asked for" if value is None else "it is dropped"
+        self._vgpu.findings.fault(
+            "ggtt-access-size", f"GGTT window +{offset:#x}", f"a {size}-byte {what} of table entries; {done}",
+            value=value, nearest="4 or 8 bytes, aligned",
+        )  # fmt: skip
+
+    def _owned(self, index: int, value: int) -> _Slice | None:
+        owned = self._slice_of(index)
+        if owned is None:
+            self._vgpu.findings.fault(
+                "ggtt-outside-slice", f"GGTT entry of {index << PAGE_SHIFT:#x}",
+                "a write to an entry outside the vGPU's slices; it is dropped and reads back 0",
+                value=value, nearest=" or ".join(f"[{s.first << PAGE_SHIFT:#x}, {s.end << PAGE_SHIFT:#x})" for s in self._slices),
+            )  # fmt: skip
+        return owned
+
+    def _write_half(self, index: int, half: int, value: int) -> None:
+        """4 of the 8 bytes. The entry works again only once both halves have been written."""
+        owned = self._owned(index, value)
+        if owned is None:
+            return
+        pending = self._half_written.pop(index, None)
+        if pending is not None and pending[0] != half:
+            self._write_entry(index, value << 32 * half | pending[1] << 32 * pending[0])
+            return
+        self._half_written[index] = half, value
+        owned.entries[index - owned.first] = value << 32 * half
+        self._set_hardware(index, self._scratch)
+
+    def _write_entry(self, index: int, entry: int) -> None:
+        owned = self._owned(index, entry)
+        if owned is None:
+            return
+        self._half_written.pop(index, None)
+        owned.entries[index - owned.first] = entry
+        self.entry_writes += 1
+        hardware = int(self._scratch)
+        if entry & _PRESENT:
+            bus = self._vgpu.port.map_guest_page(GuestAddress(entry & _FRAME))
+            if bus is None:
+                self._vgpu.findings.fault(
+                    "ggtt-not-memory", f"GGTT entry of {index << PAGE_SHIFT:#x}",
+                    "the entry points where the guest has no memory; the GPU is shown a scratch page",
+                    value=entry, nearest="an address of guest RAM",
+                )  # fmt: skip
+                bus = self._scratch
+            hardware = entry & ~_FRAME & _ALL | bus
+        self._set_hardware(index, hardware)
+
+    def _set_hardware(self, index: int, entry: int) -> None:
+        old = self._hardware[index] & _FRAME
+        self._hardware[index] = entry
+        if old != self._scratch:
+            self._vgpu.port.unmap_guest_page(BusAddress(old))
+
+    # ---- life cycle ----
+
+    def _clear_hardware(self, *, drop: bool) -> None:
+        for owned in self._slices:
+            if drop:
+                for index in range(owned.first, owned.end):
+                    old = self._hardware[index] & _FRAME
+                    if old != self._scratch:
+                        self._vgpu.port.unmap_guest_page(BusAddress(old))
+            count = owned.end - owned.first
+            blank = (self._scratch | _PRESENT).to_bytes(8, "little") * count
+            self._hardware[owned.first : owned.end] = memoryview(blank).cast("Q")
+
+    def clear(self) -> None:
+        """Device reset, or the end: every entry shows the scratch page, every guest page is let go."""
+        self._clear_hardware(drop=True)
+        self._half_written.clear()
+        for owned in self._slices:
+            owned.entries[:] = memoryview(bytes(owned.entries.nbytes)).cast("Q")

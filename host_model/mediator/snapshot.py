@@ -1,0 +1,47 @@
+"""The golden snapshot: what every vGPU's registers hold when its guest first looks.
+
+Taken from the physical GPU after its own driver has programmed it, restricted to the registers that the mediator tracks,
+with a few values that a guest must find differently.
+
+Source: linux:drivers/gpu/drm/i915/gvt/firmware.c, linux:drivers/gpu/drm/i915/gvt/mmio.c (intel_vgpu_reset_mmio)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pvinfo.golden_state import GoldenState
+from pvinfo.registers.tracked import MMIO_SIZE, tracked_runs
+
+from .mmio.registers import RegisterPage
+
+if TYPE_CHECKING:
+    from ..gpu.device import PhysicalGpu
+
+__all__ = ("show_to_guest", "take_snapshot")
+
+
+def take_snapshot(gpu: PhysicalGpu) -> GoldenState:
+    """Read the tracked registers and the configuration space of ``gpu``."""
+    mmio = bytearray(MMIO_SIZE)
+    for run in tracked_runs(gpu.platform.name):
+        mmio[run.offset : run.offset + run.size] = gpu.registers.bytes[run.offset : run.offset + run.size]
+    return GoldenState(config=gpu.config_image(), mmio=bytes(mmio))
+
+
+GT_REGISTERS_END: Final = 0x44200
+"""A reset of the whole GT restores the registers below; interrupts and display, above, survive it."""
+
+_CLEARED: Final = (0x13805C, 0x138060)
+"""Residency counters of the host's own power saving."""
+_GUC_STATUS: Final = 0xC000
+_GUC_IN_RESET: Final = 1
+
+
+def show_to_guest(golden: GoldenState, registers: RegisterPage, end: int = MMIO_SIZE) -> None:
+    """Put the snapshot's registers ``[0, end)`` in front of a guest."""
+    registers.load(golden.mmio, 0, end)
+    registers.write32(_GUC_STATUS, registers.read32(_GUC_STATUS) | _GUC_IN_RESET)
+    for offset in _CLEARED:
+        if offset < end:
+            registers.write32(offset, 0)

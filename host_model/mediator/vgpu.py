@@ -1,0 +1,153 @@
+"""One vGPU: the device that a guest finds in its PCI slot."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, final
+
+from pvinfo.bus import Region
+from pvinfo.finding import FindingLog
+from pvinfo.golden_state import GoldenState
+from pvinfo.platform import Engine
+from pvinfo.trace import TraceWriter, open_trace
+
+from ..clock import HostClock
+from ..hypervisor.base import HypervisorPort
+from .aperture import ApertureWindow
+from .config_space import VirtualConfig
+from .failsafe import Failsafe
+from .fences import VgpuFences
+from .interrupts import VirtualInterrupts
+from .mmio.registers import RegisterPage
+from .mmio.window import BAR0_SIZE, MmioWindow
+from .pv import Announcement, PvState
+from .resources import VgpuResources
+from .shadow.ggtt import GuestGgtt
+from .snapshot import GT_REGISTERS_END, show_to_guest
+from .submission.port import SubmissionPorts
+from .types import VgpuType
+
+if TYPE_CHECKING:
+    from ..gpu.device import PhysicalGpu
+
+__all__ = ("Vgpu",)
+
+_BAR0: Final = 0
+_BAR2: Final = 2
+
+
+@final
+class Vgpu:
+    """A mediated GPU; a :class:`~pvinfo.bus.PciDevice`. Made by :meth:`host_model.host.Host.create_vgpu`."""
+
+    def __init__(
+        self,
+        number: int,
+        vgpu_type: VgpuType,
+        resources: VgpuResources,
+        gpu: PhysicalGpu,
+        golden: GoldenState,
+        port: HypervisorPort,
+        clock: HostClock,
+        announcement: Announcement,
+    ) -> None:
+        self.number = number
+        self.type = vgpu_type
+        self.resources = resources
+        self.gpu = gpu
+        self.port = port
+        self.clock = clock
+        self.platform = gpu.platform
+        self.scratch_page = gpu.memory.allocate_page()
+        """What the GPU sees where the guest has mapped nothing; the vGPU's own, so that nothing leaks through it."""
+        self._golden = golden
+        self.findings = FindingLog(number)
+        self.registers = RegisterPage()
+        self.ggtt = GuestGgtt(self)
+        self.fences = VgpuFences(self)
+        self.interrupts = VirtualInterrupts(self)
+        self.submission = SubmissionPorts(self)
+        self.pv = PvState(self, announcement)
+        self.mmio = MmioWindow(self)
+        self.failsafe = Failsafe(self)
+        self.aperture = ApertureWindow(self, gpu.aperture_size)
+        self.config = VirtualConfig(self, golden.config, {_BAR0: BAR0_SIZE, _BAR2: gpu.aperture_size})
+        self.resets: Counter[str] = Counter()
+        """Resets by kind: ``device``, ``full``, ``engine``."""
+        self.interrupts_sent = 0
+        self.interrupts_lost = 0
+        self._trace: TraceWriter | None = None
+        self._show_golden()
+
+    # ---- PciDevice ----
+
+    def bar(self, index: int) -> Region | None:
+        if index == _BAR0:
+            return self.mmio
+        if index == _BAR2:
+            return self.aperture
+        return None
+
+    def reset(self) -> None:
+        """Device reset: a new guest finds what the first one found. Leads out of failsafe mode."""
+        self.resets["device"] += 1
+        asleep = self.config.in_d3
+        self.submission.reset(frozenset(self.platform.engines))
+        self.ggtt.clear()
+        self.fences.clear()
+        self.failsafe.leave()
+        self._show_golden()
+        if not asleep:
+            self.pv.forget_guest()
+        self.config.reset()
+
+    def on_interrupt(self, handler: Callable[[], None] | None) -> None:
+        self.port.connect_msi(handler)
+
+    # ---- what handlers ask ----
+
+    def inject_msi(self) -> None:
+        """Send the guest an interrupt, if it has set the device up to send one."""
+        if self.config.msi_enabled and self.config.master_enabled and self.port.inject_msi():
+            self.interrupts_sent += 1
+        else:
+            self.interrupts_lost += 1
+
+    def reset_engines(self, engines: frozenset[Engine], *, full: bool) -> None:
+        """The guest resets its engines (GDRST); ``full`` is the whole GT, which also loses its registers."""
+        self.resets["full" if full else "engine"] += 1
+        self.submission.reset(engines)
+        if full:
+            show_to_guest(self._golden, self.registers, GT_REGISTERS_END)
+            self.pv.publish()
+
+    def _show_golden(self) -> None:
+        show_to_guest(self._golden, self.registers)
+        self.pv.publish()
+
+    # ---- traces and the end ----
+
+    def trace_to(self, path: Path) -> None:
+        """Record every access of the guest from now on. Raises: OSError."""
+        self._trace = open_trace(
+            path, f"Accesses of vGPU {self.number} ({self.type.name}, {self.platform.name}) by its guest, in order of arrival."
+        )
+        self.mmio.trace_to(self._trace)
+        self.config.trace = self.aperture.trace = self._trace
+
+    def end_trace(self) -> None:
+        """Close the trace, if one is taken."""
+        if self._trace is not None:
+            self.mmio.trace_to(None)
+            self.config.trace = self.aperture.trace = None
+            self._trace.close()
+            self._trace = None
+
+    def close(self) -> None:
+        """The vGPU goes away: the GPU no longer reaches its guest's memory."""
+        self.end_trace()
+        self.ggtt.clear()
+        self.fences.clear()
+        self.port.connect_msi(None)

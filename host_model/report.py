@@ -1,0 +1,87 @@
+"""What the host saw of its guests, as one JSON object (the contract of ``--json``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pvinfo.finding import Finding, FindingKind
+from pvinfo.page import Capability
+
+if TYPE_CHECKING:
+    from .host import Host
+    from .mediator.vgpu import Vgpu
+
+__all__ = ("finding_report", "host_report", "vgpu_report")
+
+Json = dict[str, object]
+
+
+def finding_report(finding: Finding) -> Json:
+    """A finding."""
+    report: Json = {
+        "kind": finding.kind.value,
+        "rule": finding.rule,
+        "where": finding.where,
+        "value": finding.value,
+        "text": finding.text,
+        "count": finding.occurrences,
+    }
+    if finding.nearest:
+        report["nearest"] = finding.nearest
+    return report
+
+
+def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
+    """One vGPU."""
+    announced = vgpu.pv.announcement
+    resources = vgpu.resources
+    return {
+        "number": vgpu.number,
+        "type": vgpu.type.name,
+        "socket": socket,
+        "pv": {
+            "detected": vgpu.pv.guest_is_aware,
+            "version": f"{announced.version_major}.{announced.version_minor}",
+            "caps": int(announced.capabilities),
+            "capabilities": [capability.name for capability in Capability if capability in announced.capabilities],
+            "display_ready": vgpu.pv.display_ready,
+            "notifications": {kind.name: times for kind, times in sorted(vgpu.pv.notifications.items())},
+            "unknown_notifications": vgpu.pv.unknown_notifications,
+        },
+        "balloon": {
+            "mappable": [resources.low.start, resources.low.stop],
+            "nonmappable": [resources.high.start, resources.high.stop],
+            "fences": len(resources.fences),
+        },
+        "mmio": {
+            "reads": vgpu.mmio.reads,
+            "writes": vgpu.mmio.writes,
+            "unmodelled": {
+                (hex(offset) if offset >= 0 else "more"): times for offset, times in sorted(vgpu.mmio.unmodelled.items())
+            },
+        },
+        "aperture": {"reads": vgpu.aperture.reads, "writes": vgpu.aperture.writes},
+        "ggtt_writes": vgpu.ggtt.entry_writes,
+        "requests": {engine.value: 0 for engine in vgpu.platform.engines},
+        "submissions": {engine.value: times for engine, times in vgpu.submission.submissions.items()},
+        "interrupts": vgpu.interrupts_sent,
+        "resets": sum(vgpu.resets.values()),
+        "resets_by_kind": dict(vgpu.resets),
+        "failsafe": vgpu.failsafe.reason.value if vgpu.failsafe.reason else None,
+        "findings": [finding_report(finding) for finding in vgpu.findings],
+    }
+
+
+def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
+    """The host with all its vGPUs."""
+    sockets = sockets or {}
+    vgpus = [vgpu_report(vgpu, sockets.get(number)) for number, vgpu in sorted(host.vgpus.items())]
+    faults = any(
+        finding.kind is FindingKind.GUEST_FAULT for vgpu in host.vgpus.values() for finding in vgpu.findings
+    )
+    return {
+        "ok": not faults,
+        "platform": host.platform.name,
+        "vgpus": vgpus,
+        "gpu": {"commands": {engine.value: 0 for engine in host.platform.engines}, "isolation_violations": 0},
+    }
