@@ -22,7 +22,7 @@ from host_model.boot.parts import find_parts
 from host_model.boot.qemu import Accelerator, choose_accelerator
 from host_model.boot.report import report_object, summary
 from host_model.boot.run import BootPlan, boot_guests
-from pvinfo.errors import GvtError, SetupError, UsageError
+from pvinfo.errors import GvtError, SetupError
 
 __all__ = ("add_boot_arguments", "run_boot")
 
@@ -140,9 +140,11 @@ def _run(arguments: argparse.Namespace, make_host: HostFactory) -> int:
         trace=arguments.trace,
         console=arguments.console,
     )
+    json_target: str | None = arguments.json
+    if json_target not in (None, "-"):
+        _check_target(Path(json_target))
     if plan.console is not None:
         _make_folder(plan.console)
-    json_target = arguments.json
     progress = _Progress(sys.stderr, plan.guests)
     result = boot_guests(plan, make_host, progress.show)
     progress.end()
@@ -206,6 +208,12 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _check_target(path: Path) -> None:
+    """A run may take minutes; that its report has nowhere to go is said before."""
+    if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise SetupError(f"--json: {path} cannot be written: {path.parent} must be a folder that this user may write in")
+
+
 def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -226,7 +234,7 @@ def _write_whole(path: Path, text: str) -> None:
             os.unlink(name)
             raise
     except OSError as error:
-        raise UsageError(f"--json: {path} cannot be written: {error.strerror}") from error
+        raise SetupError(f"--json: {path} cannot be written: {error.strerror}") from error
 
 
 def _umask() -> int:

@@ -46,6 +46,7 @@ _HEX_FIELDS: Final = (
     "checksum",
 )
 _HEADER_SIZE: Final = len(MAGIC) + 8 * len(_HEX_FIELDS)
+_HEX_DIGITS: Final = frozenset(b"0123456789abcdefABCDEF")
 _BLOCK: Final = 512
 
 
@@ -148,13 +149,11 @@ def read_archive(archive: bytes) -> Iterator[Entry]:
         if data_end > len(archive):
             rule = f"the entry ends at byte {data_end:#x}, the archive at {len(archive):#x}"
             raise WireError("cpio", "size", offset, rule)
-        name = archive[offset + _HEADER_SIZE : name_end]
-        if not name.endswith(b"\0"):
-            raise WireError("cpio", "name", offset, f"{name!r} does not end with a zero byte")
-        if name[:-1].decode() == TRAILER:
+        name = _name(archive[offset + _HEADER_SIZE : name_end], offset)
+        if name == TRAILER:
             return
         yield Entry(
-            name[:-1].decode(),
+            name,
             fields["mode"],
             archive[data_start:data_end],
             (fields["rdev_major"], fields["rdev_minor"]),
@@ -162,10 +161,18 @@ def read_archive(archive: bytes) -> Iterator[Entry]:
         offset = data_end + -data_end % _ALIGNMENT
 
 
+def _name(stored: bytes, offset: int) -> str:
+    if not stored.endswith(b"\0"):
+        raise WireError("cpio", "name", offset, f"{stored!r} does not end with a zero byte")
+    try:
+        return stored[:-1].decode()
+    except UnicodeDecodeError:
+        raise WireError("cpio", "name", offset, f"{stored!r} is not UTF-8") from None
+
+
 def _hexadecimal(header: bytes, offset: int, name: str, start: int) -> int:
     digits = header[start : start + 8]
-    try:
-        return int(digits, 16)
-    except ValueError:
+    if not _HEX_DIGITS.issuperset(digits):
         rule = f"is {digits!r}, not eight hexadecimal digits"
-        raise WireError("cpio", name, offset + start, rule) from None
+        raise WireError("cpio", name, offset + start, rule)
+    return int(digits, 16)

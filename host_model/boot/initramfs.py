@@ -30,8 +30,8 @@ __all__ = ("DRIVER", "AddedFile", "GuestImage", "build_image", "parse_added_file
 DRIVER: Final = "i915"
 _DRIVER_ARGUMENTS: Final = ("i915.enable_guc=0",)
 """GuC submission is not mediated: execlists are what GVT-g shares out."""
+_POST: Final = "post"
 _SETTINGS: Final = "etc/host-model"
-_RESERVED: Final = ("init", "post", _SETTINGS)
 
 
 class AddedFile(NamedTuple):
@@ -53,8 +53,6 @@ def parse_added_file(text: str) -> AddedFile:
         raise UsageError(
             f"{text!r} is not FILE:GUESTPATH with an absolute GUESTPATH, such as ./probe:/bin/probe"
         )
-    if str(path.relative_to("/")) in _RESERVED:
-        raise UsageError(f"{text!r}: {guest_path} is the boot's own in the guest; take another path")
     return AddedFile(Path(source), path)
 
 
@@ -82,6 +80,7 @@ def build_image(
 
     Raises:
         SetupError: the kernel has no i915, the modules are for another kernel, or a file is missing.
+        UsageError: an added file would stand where something else already does.
     """
     plan = modules.plan(DRIVER)
     arguments = (*_DRIVER_ARGUMENTS, *kernel_arguments)
@@ -103,19 +102,28 @@ def build_image(
         entries.append(regular_file(f"{_SETTINGS}/{setting}", text.encode()))
     init = resources.files("host_model.boot").joinpath("init.sh").read_bytes()
     entries.append(regular_file("init", init, 0o755))
-    if post is not None:
-        entries.append(regular_file("post", _content_of(post, "--post"), 0o755))
-    for source, guest_path in added:
-        content = _content_of(source, "--add")
-        permissions = source.stat().st_mode & 0o777
-        entries.append(regular_file(str(guest_path.relative_to("/")), content, permissions))
     # The console must be there before init can mount devtmpfs, or init has no standard output.
     entries.append(device_node("dev/console", 5, 1))
     entries.append(device_node("dev/null", 1, 3))
+    if post is not None:
+        entries.append(regular_file(_POST, _content_of(post, "--post"), 0o755))
+    for item in added:
+        entries.append(_added_entry(item, entries))
     archive = write_archive([*_parents(entries), *entries])
     if compress:
         archive = gzip.compress(archive, compresslevel=1, mtime=0)
     return GuestImage(archive, arguments)
+
+
+def _added_entry(item: AddedFile, others: Iterable[Entry]) -> Entry:
+    name = str(item.guest_path.relative_to("/"))
+    for other in (_POST, *(entry.name for entry in others)):
+        if name == other or other.startswith(f"{name}/") or name.startswith(f"{other}/"):
+            raise UsageError(
+                f"--add: {item.source} cannot be {item.guest_path} in the guest, where /{other} is already"
+            )
+    content = _content_of(item.source, "--add")
+    return regular_file(name, content, item.source.stat().st_mode & 0o777)
 
 
 def _parents(entries: Iterable[Entry]) -> list[Entry]:

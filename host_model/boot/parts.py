@@ -92,11 +92,22 @@ def find_parts(
         shutil.which("qemu-system-x86_64", path=search_path),
         "qemu-system-x86_64 on PATH",
     )
-    module_directory = modules or environment.get("GVT_MODULES") or f"/lib/modules/{release}"
     check_busybox(busybox_path)
     return GuestParts(
-        examine_qemu(qemu_path), kernel_path, ModuleDirectory(Path(module_directory)), busybox_path
+        examine_qemu(qemu_path),
+        kernel_path,
+        _find_modules(modules or environment.get("GVT_MODULES"), f"/lib/modules/{release}"),
+        busybox_path,
     )
+
+
+def _find_modules(given: str | None, installed: str) -> ModuleDirectory:
+    try:
+        return ModuleDirectory(Path(given or installed))
+    except SetupError as error:
+        raise SetupError(
+            f"{error}; the kernel's modules come from --modules, else $GVT_MODULES, else {installed}"
+        ) from error
 
 
 def _find_file(
@@ -164,6 +175,7 @@ def _output_of(program: Path, *arguments: str) -> str:
 _ELF_MAGIC: Final = b"\x7fELF"
 _ELF_64_LITTLE: Final = b"\x02\x01"
 _MACHINE_X86_64: Final = 62
+_PROGRAM_HEADER_SIZE: Final = 56
 _PROGRAM_INTERPRETER: Final = 3
 
 
@@ -181,6 +193,8 @@ def check_busybox(path: Path) -> None:
         raise SetupError(f"{path} is for ELF machine {machine}, the guest runs {_MACHINE_X86_64} (x86-64)")
     (headers,) = struct.unpack_from("<Q", program, 32)
     size, count = struct.unpack_from("<HH", program, 54)
+    if size != _PROGRAM_HEADER_SIZE:
+        raise SetupError(f"{path}: its program headers have {size} bytes, 64-bit ELF has {_PROGRAM_HEADER_SIZE}")
     for offset in range(headers, headers + size * count, size):
         if offset + 4 > len(program):
             raise SetupError(f"{path}: its program headers end at {headers + size * count:#x}, the file before")

@@ -56,7 +56,7 @@ class GuestOutcome(NamedTuple):
         """Why this guest did not do what it was booted for; None when it did."""
         report = self.report
         if self.timed_out:
-            return f"no end after {self.seconds:.0f} s; the last stage was {report.stage.value}"
+            return f"no end after {self.seconds:.1f} s; the last stage was {report.stage.value}"
         if not report.finished:
             return f"{self._how_qemu_ended()} in the guest's stage {report.stage.value}"
         if not report.driver_initialized:

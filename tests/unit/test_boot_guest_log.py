@@ -1,0 +1,270 @@
+"""The judge: what a guest's own log says, line by line and as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from host_model.boot.guest_log import LogLine, Stage, judge, parse_line, stage_of
+from host_model.boot.symptoms import EXPECTED, SYMPTOMS, SymptomKind
+
+DATA = Path(__file__).parent / "data"
+
+
+def record(text: str, level: int = 6, seconds: float = 5.0) -> str:
+    return f"<{level}>[{seconds:12.6f}] {text}\n"
+
+
+def gpu(text: str, level: int = 6) -> str:
+    return record(f"i915 0000:00:02.0: [drm] {text}", level)
+
+
+def marker(text: str, uptime: float = 5.0) -> str:
+    return record(f"host-model: {uptime:.2f} {text}", 12, uptime)
+
+
+PCI = record("pci 0000:00:02.0: [8086:1912] type 00 class 0x030000 conventional PCI endpoint")
+PROBE = PCI + marker("stage probe")
+DETECTED = gpu("Virtual GPU for Intel GVT-g detected.")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("<6>[    1.500000] text", LogLine(6, True, 1.5, "text")),
+        ("<12>[12345.000001] host-model: 1", LogLine(4, False, 12345.000001, "host-model: 1")),
+        ("[    0.000000] text", LogLine(None, True, 0.0, "text")),
+        ("[    2.000000] host-model: 2.00 stage init", LogLine(None, False, 2.0, "host-model: 2.00 stage init")),
+        ("<4>[    1.000000][   T17] i915: text\r\n", LogLine(4, True, 1.0, "i915: text")),
+        ("[    1.000000] ", LogLine(None, True, 1.0, "")),
+        ("SeaBIOS (version 1.17)", None),
+        ("", None),
+        ("<6> text", None),
+        ("<6>[ text", None),
+    ],
+)
+def test_a_console_line_is_taken_apart(line: str, expected: LogLine | None) -> None:
+    assert parse_line(line) == expected
+
+
+def test_only_the_guests_own_init_begins_a_stage() -> None:
+    assert stage_of(marker("stage probe")) is Stage.PROBE
+    assert stage_of(marker("stage init 6.12.1")) is Stage.INIT
+    assert stage_of(marker("stage nonsense")) is None
+    assert stage_of(marker("node card0")) is None
+    assert stage_of(record("host-model: 5.00 stage probe", level=6)) is None
+
+
+def test_an_empty_log_is_a_machine_that_never_started() -> None:
+    report = judge("")
+    assert (report.stage, report.finished, report.boot_s, report.warnings) == (Stage.STARTING, False, None, ())
+    assert judge(PCI).stage is Stage.KERNEL
+
+
+def test_ranges_are_read_as_the_driver_printed_them() -> None:
+    log = (
+        gpu("VGT ballooning configuration:")
+        + gpu("Mappable graphic memory: base 0x8000000 size 65536KiB")
+        + gpu("Unmappable graphic memory: base 0x28000000 size 393216KiB")
+        + gpu("balloon space: range [ 0x10000000 - 0x28000000 ] 393216 KiB.")
+        + gpu("balloon space: range [ 0x0 - 0x8000000 ] 131072 KiB.")
+    )
+    balloon = judge(log).balloon
+    assert balloon.mappable == (0x8000000, 0xC000000)
+    assert balloon.unmappable == (0x28000000, 0x40000000)
+    assert balloon.reserved == ((0x10000000, 0x28000000), (0, 0x8000000))
+    assert not balloon.completed
+    assert judge(log + gpu("VGT balloon successfully")).balloon.completed
+
+
+def test_a_driver_that_is_loaded_again_balloons_anew() -> None:
+    log = (
+        gpu("VGT ballooning configuration:")
+        + gpu("balloon space: range [ 0x0 - 0x1000 ] 4 KiB.")
+        + gpu("VGT balloon successfully")
+        + gpu("deballoon space: range [0x0 - 0x1000] 4 KiB.")
+        + gpu("VGT ballooning configuration:")
+        + gpu("balloon space: range [ 0x2000 - 0x3000 ] 4 KiB.")
+    )
+    balloon = judge(log).balloon
+    assert balloon.reserved == ((0x2000, 0x3000),)
+    assert not balloon.completed
+
+
+def test_nodes_connectors_post_and_times_come_from_init() -> None:
+    report = judge(
+        marker("stage init 6.12.1-amd64", 3.5)
+        + marker("stage probe", 4.25)
+        + marker("stage probed", 5.5)
+        + marker("node card0")
+        + marker("node renderD128")
+        + marker("connector HDMI-A-1 connected")
+        + marker("connector DP-1 disconnected")
+        + marker("stage post")
+        + marker("post 3")
+        + marker("stage end")
+    )
+    assert report.kernel_release == "6.12.1-amd64"
+    assert (report.boot_s, report.probe_s) == (3.5, 1.25)
+    assert report.drm_nodes == ("card0", "renderD128")
+    assert report.connectors == {"HDMI-A-1": "connected", "DP-1": "disconnected"}
+    assert report.post_status == 3
+    assert report.finished
+
+
+@pytest.mark.parametrize("text", ["post", "post x", "stage", "connector", "node", "odd 1"])
+def test_a_marker_that_makes_no_sense_breaks_nothing(text: str) -> None:
+    report = judge(marker("stage init 6.12") + marker(text))
+    assert (report.stage, report.post_status) == (Stage.INIT, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "initialized"),
+    [
+        ("[drm] Initialized i915 1.6.0 20230929 for 0000:00:02.0 on minor 0", True),
+        ("[drm] Initialized i915 1.6.0 for 0000:00:02.0 on minor 0", True),
+        ("[drm] Initialized vkms 1.0.0 for vkms on minor 0", False),
+    ],
+)
+def test_the_driver_is_up_when_drm_says_so(text: str, initialized: bool) -> None:
+    assert judge(record(text)).driver_initialized is initialized
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        gpu("*ERROR* rcs0 reset request timed out: {request: 00000001, RESET_CTL: 00000001}", 3),
+        gpu("DPLL0 not locked", 4),
+        record("[drm] something odd", 4),
+        record("BUG: kernel NULL pointer dereference, address: 0000000000000008", 1),
+        record("Kernel panic - not syncing: Attempted to kill init!", 0),
+        record("INFO: task insmod:99 blocked for more than 120 seconds.", 3),
+        record("Call Trace:", 4),
+    ],
+)
+def test_a_line_about_a_defect_is_a_warning(line: str) -> None:
+    assert judge(line).warnings == (line.rstrip().partition("] ")[2],)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        gpu("VT-d active for gfx access", 6),
+        gpu("Some notice", 5),
+        record("ACPI: OSL: no GPU here", 4),
+        record("Spectre V2 : WARNING of another kind", 4),
+        gpu("Failed to load DMC firmware i915/skl_dmc_ver1_27.bin (-ENOENT). Disabling runtime power management.", 5),
+        record("i915 0000:00:02.0: Direct firmware load for i915/skl_dmc_ver1_27.bin failed with error -2", 4),
+        record("i915 0000:00:02.0: [drm] *ERROR* spoken by the post script", 12),
+    ],
+)
+def test_a_line_that_is_normal_is_no_warning(line: str) -> None:
+    assert judge(line).warnings == ()
+
+
+def test_without_levels_only_what_the_text_says_counts() -> None:
+    log = "[    1.000000] i915 0000:00:02.0: [drm] odd\n[    1.100000] i915 0000:00:02.0: [drm] *ERROR* bad\n"
+    assert judge(log).warnings == ("i915 0000:00:02.0: [drm] *ERROR* bad",)
+
+
+BACKTRACE = (
+    record("------------[ cut here ]------------", 4)
+    + record("i915 0000:00:02.0: drm_WARN_ON(val)", 4)
+    + record("WARNING: CPU: 0 PID: 99 at drivers/gpu/drm/i915/i915_irq.c:99 gen3_assert_iir_is_zero+0x40/0x90 [i915]", 4)
+    + record("Modules linked in: i915(+) drm", 4)
+    + record("RIP: 0010:gen3_assert_iir_is_zero+0x40/0x90 [i915]", 4)
+    + record("Call Trace:", 4)
+    + record(" <TASK>", 4)
+    + record("---[ end trace 0000000000000000 ]---", 4)
+)
+
+
+def test_a_backtrace_is_one_warning_with_its_message() -> None:
+    assert judge(BACKTRACE + gpu("odd", 4)).warnings == (
+        "i915 0000:00:02.0: drm_WARN_ON(val) | WARNING: CPU: 0 PID: 99 at "
+        "drivers/gpu/drm/i915/i915_irq.c:99 gen3_assert_iir_is_zero+0x40/0x90 [i915]",
+        "i915 0000:00:02.0: [drm] odd",
+    )
+
+
+def test_a_backtrace_that_never_ends_hides_no_later_error() -> None:
+    cut = BACKTRACE.replace("---[ end trace 0000000000000000 ]---", "lost")
+    assert len(judge(cut + gpu("*ERROR* bad", 3)).warnings) == 2
+
+
+def test_an_oops_counts_once_for_each_of_its_headings() -> None:
+    log = (
+        record("BUG: unable to handle page fault for address: ffff", 1)
+        + record("Oops: 0002 [#1] PREEMPT SMP", 4)
+        + record("Call Trace:", 4)
+        + record("---[ end trace 0000000000000000 ]---", 4)
+    )
+    assert [line.split(":")[0] for line in judge(log).warnings] == ["BUG", "Oops"]
+
+
+def test_a_module_that_would_not_load_is_a_warning_with_its_cause() -> None:
+    report = judge(PROBE + DETECTED + marker("failed insmod: can't insert '/lib/modules/i915.ko': Invalid module format"))
+    assert len(report.warnings) == 1
+    assert [item.cause for item in report.diagnosis] == [
+        "the module is for another kernel than the one that runs"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "register"),
+    [
+        ("*ERROR* rcs0 reset request timed out", "RING_RESET_CTL"),
+        ("*ERROR* Device is non-operational; MMIO access returns 0xFFFFFFFF!", "0xa188"),
+        ("*ERROR* Invalid ballooning configuration!", "BAR2"),
+        ("*ERROR* GT0: GuC status: 0x0, MIA core expected to be in reset", "0xc000"),
+        ("*ERROR* render workaround lost on init! (reg[b11c]=0x0, relevant bits were 0x0 vs expected 0x4)", "workaround"),
+        ("*ERROR* timeout waiting for SBI to complete read", "0xc6008"),
+        ("*ERROR* TLB invalidation did not complete in 4ms!", "0x4260"),
+        ("*ERROR* DPLL0 not locked", "0x46010"),
+        ("AUX A/DDI A/PHY A: did not complete or timeout within 10ms (status 0xa1234567)", "SEND_BUSY"),
+        ("Interrupt register 0x44308 is not zero: 0x00000001", "write-1-to-clear"),
+    ],
+)
+def test_a_known_symptom_is_given_its_likely_cause(message: str, register: str) -> None:
+    (diagnosis,) = judge(PROBE + DETECTED + gpu(message, 3)).diagnosis
+    assert diagnosis.line.endswith(message)
+    assert register in diagnosis.cause
+
+
+def test_a_driver_that_took_the_device_for_bare_metal_is_diagnosed() -> None:
+    (diagnosis,) = judge(PROBE).diagnosis
+    assert diagnosis.line == ""
+    assert "0x78000" in diagnosis.cause
+    assert judge(PROBE + DETECTED).diagnosis == ()
+    (mismatch,) = judge(PROBE + gpu("VGT interface version mismatch!", 4)).diagnosis
+    assert "0x78008" in mismatch.cause
+
+
+def test_a_driver_that_was_not_loaded_yet_misses_nothing() -> None:
+    assert judge(PCI + marker("stage modules")).diagnosis == ()
+
+
+def test_a_wedge_without_any_other_symptom_points_at_interrupts() -> None:
+    wedge = gpu("*ERROR* GPU not responding, declaring it wedged!", 3)
+    report = judge(PROBE + DETECTED + wedge)
+    assert report.wedged
+    assert "interrupts" in report.diagnosis[0].cause
+    other = judge(PROBE + DETECTED + gpu("*ERROR* rcs0 reset request timed out", 3) + wedge)
+    assert [item.cause.split()[0] for item in other.diagnosis] == ["RING_RESET_CTL"]
+
+
+def test_the_guest_without_a_gpu_is_judged_from_its_real_log() -> None:
+    report = judge((DATA / "guest_without_gpu.log").read_text())
+    assert report.kernel_release == "6.12.107+deb13-amd64"
+    assert report.finished
+    assert not report.driver_initialized and not report.detected and not report.wedged
+    assert (report.boot_s, report.probe_s, report.post_status) == (3.62, 2.04, 3)
+    assert report.warnings == ()
+    assert ["no Intel display controller" in item.cause for item in report.diagnosis] == [True]
+
+
+def test_every_row_of_the_tables_has_a_name_of_its_own() -> None:
+    assert len({symptom.pattern for symptom in SYMPTOMS}) == len(SYMPTOMS)
+    assert len({rule.rule for rule in EXPECTED}) == len(EXPECTED)
+    assert {symptom.kind for symptom in SYMPTOMS} == set(SymptomKind)

@@ -1,0 +1,364 @@
+"""A whole run of ``host-model boot`` against a QEMU that only plays a guest's part."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import selectors
+import signal
+import struct
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from host_model.boot import HostRequest, HostSide, NoDevices
+from host_model.boot.command import add_boot_arguments, run_boot
+from pvinfo.errors import ResourceExhausted
+
+PROBED = """\
+<5>[    0.000000] Linux version 6.12.1-amd64
+<6>[    0.500000] pci 0000:00:02.0: [8086:1912] type 00 class 0x030000 conventional PCI endpoint
+<12>[    3.100000] host-model: 3.10 stage init 6.12.1-amd64
+<12>[    3.200000] host-model: 3.20 stage modules
+<12>[    4.000000] host-model: 4.00 stage probe
+<6>[    4.100000] i915 0000:00:02.0: [drm] Virtual GPU for Intel GVT-g detected.
+<6>[    4.200000] [drm] Initialized i915 1.6.0 20230929 for 0000:00:02.0 on minor 0
+<12>[    5.500000] host-model: 5.50 stage probed
+<12>[    5.600000] host-model: 5.60 node card0
+<12>[    5.600000] host-model: 5.60 node renderD128
+"""
+POST_FAILS = PROBED + "<12>[    5.7] host-model: 5.70 stage post\n<12>[    5.8] host-model: 5.80 post 7\n"
+END = "<12>[    5.9] host-model: 5.90 stage end\n"
+NOT_PROBED = PROBED.replace("Initialized i915", "Failed i915")
+
+SPEAKS = 'cat "$here/log" >&3\n'
+PRINTS_MORE = 'printf "drawn 12 boxes\\r\\n" >&4\n'
+HANGS = "sleep 1000 & sleep 1000\n"
+
+
+class Stage:
+    """Everything a run needs, with a QEMU whose behaviour a test writes as a shell script."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        image = bytearray(0x600)
+        image[0x202:0x206] = b"HdrS"
+        (folder / "vmlinuz").write_bytes(image)
+        busybox = bytearray(64)
+        busybox[:6] = b"\x7fELF\x02\x01"
+        struct.pack_into("<H", busybox, 18, 62)
+        struct.pack_into("<H", busybox, 54, 56)
+        (folder / "busybox").write_bytes(busybox)
+        (folder / "modules").mkdir()
+        (folder / "modules/modules.dep").write_text("i915.ko:\n")
+        (folder / "modules/i915.ko").write_bytes(b"module")
+        self.play(SPEAKS, PROBED + END)
+
+    def play(self, script: str, log: str = "") -> None:
+        (self.folder / "log").write_text(log)
+        head = """\
+            #!/bin/sh
+            here=$(dirname "$0")
+            case "$*" in
+            "-device help") echo 'name "vfio-user-pci", bus PCI'; exit 0 ;;
+            -help) echo "QEMU emulator version 11.1.3"; exit 0 ;;
+            esac
+            echo $$ >>"$here/pids"
+            for word in "$@"; do
+                case "$word" in
+                file,id=console,path=*) exec 3>"${word#*path=}" ;;
+                file,id=post,path=*) exec 4>"${word#*path=}" ;;
+                esac
+            done
+        """
+        program = self.folder / "qemu"
+        program.write_text(textwrap.dedent(head) + script)
+        program.chmod(0o755)
+
+    def words(self, *more: str) -> list[str]:
+        parts = (("qemu", "qemu"), ("kernel", "vmlinuz"), ("modules", "modules"), ("busybox", "busybox"))
+        given = [word for option, name in parts for word in (f"--{option}", str(self.folder / name))]
+        return [*given, "--accel", "tcg", *more]
+
+    def run(self, *more: str, host: Callable[[HostRequest], HostSide] | None = None) -> int:
+        parser = argparse.ArgumentParser()
+        add_boot_arguments(parser)
+        make_host = host or (lambda request: NoDevices())
+        return run_boot(parser.parse_args(self.words(*more)), make_host)
+
+    def report(self, *more: str, host: Callable[[HostRequest], HostSide] | None = None) -> dict[str, Any]:
+        target = self.folder / "report.json"
+        status = self.run("--json", str(target), *more, host=host)
+        report: dict[str, Any] = json.loads(target.read_text())
+        assert (status == 0) is report["ok"]
+        return report
+
+    def processes_left(self) -> list[int]:
+        """What still runs of all that a QEMU started; what was just killed has a moment to go."""
+        sessions = {int(line) for line in (self.folder / "pids").read_text().split()}
+        deadline = time.monotonic() + 10
+        while (left := living_processes(sessions)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return left
+
+
+def living_processes(sessions: set[int]) -> list[int]:
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                state, _parent, _group, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(session) in sessions and state != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    made = Stage(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(made.temporary))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    before = sorted(os.listdir("/proc/self/fd"))
+    yield made
+    assert sorted(os.listdir("/proc/self/fd")) == before, "the run left file descriptors open"
+    assert list(made.temporary.iterdir()) == [], "the run left temporary files"
+
+
+def test_a_guest_whose_driver_comes_up_is_a_success(stage: Stage) -> None:
+    report = stage.report()
+    assert report["ok"] and report["failures"] == []
+    assert report["vgpus"] == []
+    (guest,) = report["guests"]
+    assert guest["driver_initialized"] and guest["detected"] and not guest["wedged"]
+    assert guest["drm_nodes"] == ["card0", "renderD128"]
+    assert guest["kernel"] == "6.12.1-amd64"
+    assert guest["seconds"]["boot"] == 3.1
+    assert guest["seconds"]["probe"] == 1.5
+    assert guest["warnings"] == [] and guest["diagnosis"] == []
+    assert stage.processes_left() == []
+
+
+def test_every_guest_counts(stage: Stage) -> None:
+    stage.play(SPEAKS, PROBED + END)
+    report = stage.report("--guests", "3")
+    assert [guest["stage"] for guest in report["guests"]] == ["end"] * 3
+    # Only the guest that comes first says anything.
+    stage.play('if mkdir "$here/taken" 2>/dev/null; then cat "$here/log" >&3; fi\n', PROBED + END)
+    report = stage.report("--guests", "2")
+    assert sorted(guest["driver_initialized"] for guest in report["guests"]) == [False, True]
+    assert len(report["failures"]) == 1
+
+
+def test_a_driver_that_does_not_come_up_is_a_failure(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.play(SPEAKS, NOT_PROBED + END)
+    assert stage.run() == 1
+    assert "FAILED  guest 0: the driver did not initialise" in capsys.readouterr().out
+
+
+def test_the_post_script_counts_only_when_one_was_given(stage: Stage, tmp_path: Path) -> None:
+    stage.play(PRINTS_MORE + SPEAKS, POST_FAILS + END)
+    (tmp_path / "post.sh").write_text("exit 7\n")
+    report = stage.report("--post", str(tmp_path / "post.sh"))
+    assert report["failures"] == ["guest 0: the post script ended with status 7"]
+    assert report["guests"][0]["post_status"] == 7
+    assert report["guests"][0]["post_output"] == "drawn 12 boxes\n"
+    assert stage.report()["ok"]
+
+
+def test_a_post_script_that_never_ran_is_a_failure(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "post.sh").touch()
+    report = stage.report("--post", str(tmp_path / "post.sh"))
+    assert report["failures"] == ["guest 0: the post script ended with status None"]
+
+
+def test_a_guest_that_never_ends_is_stopped_with_all_it_started(stage: Stage) -> None:
+    stage.play(SPEAKS + HANGS, PROBED)
+    report = stage.report("--timeout", "0.5")
+    (failure,) = report["failures"]
+    assert re.fullmatch(r"guest 0: no end after \d+\.\d s; the last stage was probed", failure)
+    assert report["guests"][0]["timed_out"]
+    assert stage.processes_left() == []
+
+
+def test_a_machine_that_ends_early_is_a_failure_in_qemus_words(stage: Stage) -> None:
+    stage.play('echo "no room for guest memory" >&2; echo more >&2; exit 1\n')
+    report = stage.report()
+    assert report["failures"] == [
+        "guest 0: QEMU ended with status 1 (no room for guest memory) in the guest's stage starting"
+    ]
+    assert report["guests"][0]["qemu_messages"] == ["no room for guest memory", "more"]
+
+
+def test_a_guest_that_kvm_gives_up_on_is_not_waited_for(stage: Stage) -> None:
+    stage.play(SPEAKS + "echo KVM internal error. Suberror: 1\n" + HANGS, PROBED)
+    report = stage.report("--timeout", "500")
+    assert report["failures"] == [
+        "guest 0: QEMU was stopped (KVM internal error. Suberror: 1) in the guest's stage probed"
+    ]
+    assert not report["guests"][0]["timed_out"]
+    assert stage.processes_left() == []
+
+
+def test_a_log_larger_than_any_pipe_is_read_whole(stage: Stage) -> None:
+    filler = "".join(f"<7>[    4.{number:06}] filler {number}\n" for number in range(40_000))
+    stage.play(SPEAKS, PROBED + filler + END)
+    report = stage.report("--console", str(stage.folder / "logs"))
+    assert report["ok"]
+    assert (stage.folder / "logs/guest0-console.log").read_text() == PROBED + filler + END
+
+
+def test_the_streams_are_copied_for_each_guest(stage: Stage) -> None:
+    stage.play(PRINTS_MORE + SPEAKS, PROBED + END)
+    stage.run("--guests", "2", "--console", str(stage.folder / "a/logs"))
+    names = sorted(path.name for path in (stage.folder / "a/logs").iterdir())
+    assert names == [f"guest{n}-{name}.log" for n in range(2) for name in ("console", "post", "qemu")]
+    assert (stage.folder / "a/logs/guest1-console.log").read_text() == PROBED + END
+    assert (stage.folder / "a/logs/guest1-post.log").read_bytes() == b"drawn 12 boxes\r\n"
+
+
+def test_without_a_file_the_report_goes_to_standard_output_alone(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.run("--json")
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["ok"] is True
+    assert printed.err.splitlines()[-1] == "ok"
+
+
+def test_stages_are_plain_lines_when_there_is_no_terminal(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.run()
+    lines = [line.split("s  ", 1)[1] for line in capsys.readouterr().err.splitlines()]
+    assert lines == [
+        "guest 0: starting QEMU",
+        "guest 0: Linux starts",
+        "guest 0: user space",
+        "guest 0: loading modules",
+        "guest 0: i915 probes the GPU",
+        "guest 0: i915 loaded",
+        "guest 0: power off",
+    ]
+
+
+class CountedHost:
+    """A host that says what it was asked for and whether it was ended."""
+
+    def __init__(self, request: HostRequest, report: dict[str, object]) -> None:
+        self.request = request
+        self.closed = False
+        self.steps = 0
+        self._report = report
+        self._inner = NoDevices()
+
+    @property
+    def selector(self) -> selectors.BaseSelector:
+        return self._inner.selector
+
+    def step(self, timeout_s: float) -> None:
+        self.steps += 1
+        self._inner.step(timeout_s)
+
+    def report(self) -> dict[str, object]:
+        return self._report
+
+    def close(self) -> None:
+        self.closed = True
+        self._inner.close()
+
+
+def test_the_host_is_asked_for_one_vgpu_for_each_guest_and_ended(stage: Stage) -> None:
+    hosts: list[CountedHost] = []
+
+    def make_host(request: HostRequest) -> HostSide:
+        hosts.append(CountedHost(request, {"platform": "kbl", "vgpus": [1], "gpu": {"isolation_violations": 0}}))
+        return hosts[0]
+
+    report = stage.report(
+        "--guests", "2", "--platform", "kbl", "--type", "GVTg_V5_4", "--aperture", "512",
+        "--trace", "t.trace", host=make_host,
+    )  # fmt: skip
+    (host,) = hosts
+    assert len(set(host.request.sockets)) == 2
+    assert host.request[1:] == ("kbl", "GVTg_V5_4", 512, Path("t.trace"))
+    assert host.closed
+    assert (report["platform"], report["vgpus"]) == ("kbl", [1])
+    assert report["ok"]
+
+
+def test_an_isolation_violation_fails_the_run(stage: Stage) -> None:
+    seen: dict[str, object] = {"platform": "skl", "vgpus": [], "gpu": {"isolation_violations": 2}}
+    report = stage.report(host=lambda request: CountedHost(request, seen))
+    assert report["failures"] == ["host: the GPU touched memory outside the running vGPU 2 times"]
+
+
+def test_a_host_that_cannot_serve_starts_no_guest(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(request: HostRequest) -> HostSide:
+        raise ResourceExhausted("low graphics memory", 64, 0, "MiB")
+
+    assert stage.run(host=full) == 2
+    assert "host-model boot: not enough low graphics memory" in capsys.readouterr().err
+    assert not (stage.folder / "pids").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (["--add", "nonsense"], "is not FILE:GUESTPATH"),
+        (["--qemu", "/nowhere"], "--qemu: /nowhere is not a file"),
+        (["--json", "/nowhere/report.json"], "--json: /nowhere/report.json cannot be written"),
+        (["--console", "/proc/nowhere"], "--console: /proc/nowhere cannot be made"),
+        (["--post", "/nowhere"], "--post: /nowhere cannot be read"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_any_guest_starts(
+    stage: Stage, capsys: pytest.CaptureFixture[str], words: list[str], rule: str
+) -> None:
+    assert stage.run(*words) == 2
+    assert rule in capsys.readouterr().err
+    assert not (stage.folder / "pids").exists()
+
+
+@pytest.mark.parametrize("words", [["--guests", "0"], ["--timeout", "0"], ["--memory", "x"], ["--timeout", "nan"]])
+def test_a_number_that_makes_no_sense_is_refused(stage: Stage, words: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        stage.run(*words)
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_leaves_no_process_and_no_file(stage: Stage, number: signal.Signals) -> None:
+    stage.play(SPEAKS + HANGS, PROBED)
+    program = (
+        "import argparse, sys\n"
+        "from host_model.boot import NoDevices\n"
+        "from host_model.boot.command import add_boot_arguments, run_boot\n"
+        "parser = argparse.ArgumentParser()\n"
+        "add_boot_arguments(parser)\n"
+        "sys.exit(run_boot(parser.parse_args(), lambda request: NoDevices()))\n"
+    )
+    target = stage.folder / "report.json"
+    command = [sys.executable, "-c", program, *stage.words("--json", str(target))]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        for line in run.stderr:
+            if "i915 loaded" in line:
+                break
+        run.send_signal(number)
+        said = run.stderr.read()
+        assert run.wait(30) == 130
+    assert said == "host-model boot: interrupted; no guest is left\n"
+    assert stage.processes_left() == []
+    assert not target.exists()
