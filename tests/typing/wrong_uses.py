@@ -1,0 +1,34 @@
+"""Wrong uses of the public interface: each must be refused, or mypy reports an unused ignore."""
+
+from __future__ import annotations
+
+from pvinfo.bits import Bits, flag
+from pvinfo.bus import Machine
+from pvinfo.page import VGT_IF, GraphicsRange, PvInfo
+from pvinfo.register import Register, RegisterBlock
+from host_model import Host
+
+
+class Widget(Bits):
+    ready = flag(0, "it can be used")
+
+
+class WidgetBlock(RegisterBlock, bases={"W0": 0x1000}, source="test"):
+    state = Register(0x0, Widget, "state of the widget")
+
+
+def wrong(machine: Machine) -> None:
+    bar = machine.gpu.bar(0)
+    WidgetBlock(bar, "W0")  # type: ignore[arg-type]
+    assert bar is not None
+    block = WidgetBlock(bar, "W0")
+    block.state = "ready"  # type: ignore[assignment]
+    block.state = 1  # type: ignore[assignment]
+    _ = block.status  # type: ignore[attr-defined]
+    _ = block.state.steady  # type: ignore[attr-defined]
+    WidgetBlock("no bus", "W0")  # type: ignore[arg-type]
+    _ = PvInfo(bar).magic  # type: ignore[attr-defined]
+    VGT_IF.build(GraphicsRange(0, 1))  # type: ignore[arg-type]
+    VGT_IF.parse("text")  # type: ignore[arg-type]
+    Host(7)  # type: ignore[arg-type]
+    machine.memory.write("address", b"")  # type: ignore[arg-type]
