@@ -14,20 +14,26 @@ the kernel's mediator tracks is data and stands apart, in :mod:`pvinfo.registers
 
 from __future__ import annotations
 
-from . import engine, fence, forcewake, gtt, interrupt, pcode, reset
+from . import engine, fence, forcewake, gt, gtt, interrupt, mocs, pcode, reset, workaround
 from .engine import *
 from .fence import *
 from .forcewake import *
+from .gt import *
 from .gtt import *
 from .interrupt import *
+from .mocs import *
 from .pcode import *
 from .reset import *
+from .workaround import *
 
 __all__: list[str] = []
 __all__ += engine.__all__
 __all__ += fence.__all__
 __all__ += forcewake.__all__
+__all__ += gt.__all__
 __all__ += gtt.__all__
 __all__ += interrupt.__all__
+__all__ += mocs.__all__
 __all__ += pcode.__all__
 __all__ += reset.__all__
+__all__ += workaround.__all__
