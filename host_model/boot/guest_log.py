@@ -54,11 +54,11 @@ class LogLine(NamedTuple):
 class Ballooning(NamedTuple):
     """The graphics address space as the guest's driver saw it: half-open ranges of bytes.
 
-    ``mappable`` and ``unmappable`` are what it may use, ``reserved`` what it blocked out.
+    ``mappable`` and ``nonmappable`` are what it may use, ``reserved`` what it blocked out.
     """
 
     mappable: tuple[int, int] | None
-    unmappable: tuple[int, int] | None
+    nonmappable: tuple[int, int] | None
     reserved: tuple[tuple[int, int], ...]
     completed: bool
 

@@ -10,12 +10,12 @@ __all__ = ("report_object", "summary")
 
 
 def report_object(result: BootResult) -> dict[str, object]:
-    """The run as JSON-ready values: the host's report with ``ok`` and ``guests`` added."""
+    """The run as JSON-ready values: the host's report with the verdict of both sides and ``guests``."""
     failures = result.failures()
     return {
+        **result.host,
         "ok": not failures,
         "failures": failures,
-        **result.host,
         "qemu": {"version": result.plan.parts.qemu.version, "accelerator": result.plan.accelerator.value},
         "guests": [_guest_object(outcome) for outcome in result.guests],
     }
@@ -50,7 +50,7 @@ def _balloon_object(balloon: Ballooning) -> dict[str, object]:
     return {
         "completed": balloon.completed,
         "mappable": balloon.mappable,
-        "unmappable": balloon.unmappable,
+        "nonmappable": balloon.nonmappable,
         "reserved": [list(item) for item in balloon.reserved],
     }
 
@@ -74,7 +74,7 @@ def _guest_lines(number: int, outcome: GuestOutcome) -> list[str]:
         lines.append(f"  user space after {report.boot_s:.2f} s{probe} (guest time)")
     lines.append(f"  {'GVT-g detected' if report.detected else 'GVT-g not detected'}")
     for what, found in (
-        ("may use", [item for item in (report.balloon.mappable, report.balloon.unmappable) if item]),
+        ("may use", [item for item in (report.balloon.mappable, report.balloon.nonmappable) if item]),
         ("ballooned out", report.balloon.reserved),
     ):
         if found:

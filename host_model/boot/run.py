@@ -88,6 +88,8 @@ class BootResult(NamedTuple):
         violations = gpu.get("isolation_violations") if isinstance(gpu, dict) else 0
         if violations:
             failures.append(f"host: the GPU touched memory outside the running vGPU {violations} times")
+        if not self.host.get("ok", True):
+            failures.append("host: its findings accuse a guest of faults, which a real driver does not make")
         return failures
 
 

@@ -72,7 +72,7 @@ def test_ranges_are_read_as_the_driver_printed_them() -> None:
     )
     balloon = judge(log).balloon
     assert balloon.mappable == (0x8000000, 0xC000000)
-    assert balloon.unmappable == (0x28000000, 0x40000000)
+    assert balloon.nonmappable == (0x28000000, 0x40000000)
     assert balloon.reserved == ((0x10000000, 0x28000000), (0, 0x8000000))
     assert not balloon.completed
     assert judge(log + gpu("VGT balloon successfully")).balloon.completed

@@ -304,6 +304,15 @@ def test_an_isolation_violation_fails_the_run(stage: Stage) -> None:
     assert report["failures"] == ["host: the GPU touched memory outside the running vGPU 2 times"]
 
 
+def test_a_guest_that_the_host_accuses_fails_the_run(stage: Stage) -> None:
+    seen: dict[str, object] = {"ok": False, "platform": "skl", "vgpus": [], "gpu": None}
+    report = stage.report(host=lambda request: CountedHost(request, seen))
+    assert report["ok"] is False
+    assert report["failures"] == [
+        "host: its findings accuse a guest of faults, which a real driver does not make"
+    ]
+
+
 def test_a_host_that_cannot_serve_starts_no_guest(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     def full(request: HostRequest) -> HostSide:
         raise ResourceExhausted("low graphics memory", 64, 0, "MiB")
