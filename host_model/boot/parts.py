@@ -26,7 +26,7 @@ __all__ = (
     "check_busybox",
     "examine_qemu",
     "find_parts",
-    "kernel_version",
+    "kernel_release",
 )
 
 OLDEST_QEMU: Final = "10.1"
@@ -212,7 +212,7 @@ _VERSION_POINTER_OFFSET: Final = 0x20E
 _VERSION_POINTER_BASE: Final = 0x200
 
 
-def kernel_version(image: bytes) -> str | None:
+def kernel_release(path: Path) -> str | None:
     """The release an x86 kernel image says it is (``6.12.0-amd64``), None when it says nothing.
 
     Raises:
@@ -220,10 +220,9 @@ def kernel_version(image: bytes) -> str | None:
 
     Source: linux:Documentation/arch/x86/boot.rst
     """
+    image = path.read_bytes()
     if image[_SETUP_MAGIC_OFFSET : _SETUP_MAGIC_OFFSET + 4] != _SETUP_MAGIC:
-        raise SetupError(
-            "the kernel is no x86 boot image (bzImage, vmlinuz): no HdrS at byte 0x202"
-        )
+        raise SetupError(f"{path} is no x86 boot image (bzImage, vmlinuz): no HdrS at byte 0x202")
     (pointer,) = struct.unpack_from("<H", image, _VERSION_POINTER_OFFSET)
     if not pointer:
         return None

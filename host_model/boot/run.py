@@ -14,7 +14,7 @@ from host_model.boot.guest import Guest, StageObserver
 from host_model.boot.guest_log import GuestReport
 from host_model.boot.host_side import HostFactory, HostRequest, HostSide
 from host_model.boot.initramfs import AddedFile, build_image
-from host_model.boot.parts import GuestParts, kernel_version
+from host_model.boot.parts import GuestParts, kernel_release
 from host_model.boot.qemu import Accelerator, GuestMachine
 
 __all__ = ("BootPlan", "BootResult", "GuestOutcome", "boot_guests")
@@ -107,7 +107,7 @@ def boot_guests(plan: BootPlan, make_host: HostFactory, observe: StageObserver) 
         parts.busybox,
         parts.modules,
         kernel_arguments=plan.kernel_arguments,
-        kernel_release=kernel_version(parts.kernel.read_bytes()),
+        kernel_release=kernel_release(parts.kernel),
         post=plan.post,
         added=plan.added,
     )

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from host_model.boot.parts import check_busybox, examine_qemu, find_parts, kernel_version
+from host_model.boot.parts import check_busybox, examine_qemu, find_parts, kernel_release
 from pvinfo.errors import SetupError
 
 HELP = "QEMU emulator version 11.1.3 (Debian)"
@@ -184,12 +184,15 @@ def test_a_static_busybox_is_accepted(tmp_path: Path) -> None:
     check_busybox(tmp_path / "busybox")
 
 
-def test_the_kernel_image_says_its_release() -> None:
-    assert kernel_version(kernel_image()) == "6.12.1-amd64"
-    assert kernel_version(kernel_image(None)) is None
+def test_the_kernel_image_says_its_release(tmp_path: Path) -> None:
+    (tmp_path / "vmlinuz").write_bytes(kernel_image())
+    assert kernel_release(tmp_path / "vmlinuz") == "6.12.1-amd64"
+    (tmp_path / "vmlinuz").write_bytes(kernel_image(None))
+    assert kernel_release(tmp_path / "vmlinuz") is None
 
 
 @pytest.mark.parametrize("image", [b"", b"\x7fELF" * 300, bytes(0x600)])
-def test_a_file_that_is_no_boot_image_is_refused(image: bytes) -> None:
-    with pytest.raises(SetupError, match="no x86 boot image .* no HdrS at byte 0x202"):
-        kernel_version(image)
+def test_a_file_that_is_no_boot_image_is_refused(tmp_path: Path, image: bytes) -> None:
+    (tmp_path / "vmlinuz").write_bytes(image)
+    with pytest.raises(SetupError, match="vmlinuz is no x86 boot image .* no HdrS at byte 0x202"):
+        kernel_release(tmp_path / "vmlinuz")
