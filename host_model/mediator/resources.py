@@ -50,12 +50,14 @@ class _Space:
 
     @property
     def left(self) -> int:
-        return max(0, len(self.whole) - self.host_size - sum(map(len, self.taken)))
+        return sum(map(len, self._holes()))
 
     def _holes(self) -> list[range]:
-        edges = [self.whole.start + self.host_size]
+        free_from = self.whole.start + self.host_size
+        edges = [free_from]
         for used in self.taken:
-            edges += [used.start, used.stop]
+            # A slice may have been placed inside the host's own part, which stays the host's all the same.
+            edges += [used.start, max(used.stop, free_from)]
         edges.append(self.whole.stop)
         return [range(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
 
