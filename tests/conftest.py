@@ -1,0 +1,37 @@
+"""What every test directory shares: options, and which tests run only when they are asked for."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+# Test aids are imported as ``support.…`` whatever the import mode and the directory pytest was started in.
+sys.path.insert(0, str(Path(__file__).parent))
+
+ONLY_WHEN_ASKED = ("bench", "fuzz")
+"""Markers of tests that take long or need a quiet machine: ``-m fuzz`` runs them, a plain run does not."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("cosim", "GVT-g co-simulation kit")
+    group.addoption(
+        "--fuzz-acts", type=int, default=200_000, metavar="N",
+        help="acts of the random guests in -m fuzz, over all guests together (default: %(default)s)",
+    )  # fmt: skip
+    group.addoption("--fuzz-seed", type=int, default=1, metavar="SEED", help="first seed of -m fuzz (default: %(default)s)")
+    group.addoption(
+        "--fuzz-messages", type=int, default=40_000, metavar="N",
+        help="random vfio-user messages in -m fuzz (default: %(default)s)",
+    )  # fmt: skip
+    group.addoption("--bench-json", type=Path, default=None, metavar="FILE", help="also store the figures of -m bench in FILE")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("markexpr"):
+        return
+    asked_for = [item for item in items if not any(item.get_closest_marker(marker) for marker in ONLY_WHEN_ASKED)]
+    if len(asked_for) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in asked_for])
+        items[:] = asked_for

@@ -1,0 +1,1 @@
+"""Aids that several tests share."""
