@@ -64,10 +64,14 @@ class Ballooning(NamedTuple):
 
 
 class Diagnosis(NamedTuple):
-    """A likely cause on the device side for a line of the log (empty for a line that is missing)."""
+    """A likely cause on the device side, the first line that points at it, and how many do.
 
-    line: str
+    The line is empty when the symptom is that a line is missing.
+    """
+
     cause: str
+    line: str
+    times: int
 
 
 class GuestReport(NamedTuple):
@@ -100,7 +104,9 @@ _MARKER: Final = re.compile(r"host-model: (\d+\.\d+) (\S+) ?(.*)")
 
 _DETECTED: Final = "Virtual GPU for Intel GVT-g detected"
 _INITIALIZED: Final = re.compile(r"\[drm\] Initialized i915 ")
-_WEDGED: Final = re.compile(r"declaring it wedged|Failed to re-initialize GPU|GPU (?:recovery|reset) failed")
+_WEDGED: Final = re.compile(
+    r"declaring it wedged|Failed to re-initialize GPU|CI tainted: \w+ by intel_gt_(?:init|set_wedged)"
+)
 _AVAILABLE: Final = re.compile(r"\b(Mappable|Unmappable) graphic memory: base 0x([0-9a-f]+) size (\d+) ?KiB")
 _RESERVED: Final = re.compile(r"\bballoon space: range \[ ?0x([0-9a-f]+) - 0x([0-9a-f]+) ?\]")
 _BALLOONED: Final = "VGT balloon successfully"
@@ -158,6 +164,7 @@ def judge(log: str) -> GuestReport:
     nodes: list[str] = []
     connectors: dict[str, str] = {}
     post_status: int | None = None
+    wedged: bool | None = None
     for line in lines:
         marker = _marker(line)
         if marker is None:
@@ -173,6 +180,8 @@ def judge(log: str) -> GuestReport:
         elif kind == "connector":
             name, _, status = rest.partition(" ")
             connectors[name] = status
+        elif kind == "wedged":
+            wedged = rest != "0"
         elif kind == "post" and rest.isdecimal():
             post_status = int(rest)
     warnings = tuple(_warnings(lines))
@@ -180,17 +189,19 @@ def judge(log: str) -> GuestReport:
     probe_s = None
     if Stage.PROBED in begun and Stage.PROBE in begun:
         probe_s = round(begun[Stage.PROBED] - begun[Stage.PROBE], 3)
+    if wedged is None:
+        wedged = any(_WEDGED.search(text) for text in spoken)
     return GuestReport(
         stage=stage,
         kernel_release=kernel_release,
         detected=any(_DETECTED in text for text in spoken),
         balloon=_ballooning(spoken),
         driver_initialized=any(_INITIALIZED.search(text) for text in spoken),
-        wedged=any(_WEDGED.search(text) for text in spoken),
+        wedged=wedged,
         drm_nodes=tuple(nodes),
         connectors=connectors,
         warnings=warnings,
-        diagnosis=_diagnose(warnings, spoken if Stage.PROBE in begun else None),
+        diagnosis=_diagnose(warnings, spoken, probed=Stage.PROBE in begun, wedged=wedged),
         post_status=post_status,
         boot_s=begun.get(Stage.INIT),
         probe_s=probe_s,
@@ -253,26 +264,26 @@ def _is_warning(line: LogLine) -> bool:
     return "*ERROR*" in line.text or (line.level is not None and line.level <= _WARNING_LEVEL)
 
 
-def _diagnose(warnings: tuple[str, ...], probed: list[str] | None) -> tuple[Diagnosis, ...]:
-    found: list[Diagnosis] = []
-    for line in warnings:
-        for symptom in SYMPTOMS:
-            if symptom.kind is SymptomKind.LINE and symptom.pattern.search(line):
-                found.append(Diagnosis(line, symptom.cause))
-                break
-    if probed is not None:
-        found += _first_missing(probed)
+def _diagnose(
+    warnings: tuple[str, ...], spoken: list[str], *, probed: bool, wedged: bool
+) -> tuple[Diagnosis, ...]:
+    found = list(_first_missing(spoken)) if probed else []
     for symptom in SYMPTOMS:
-        if symptom.kind is SymptomKind.ALONE and not found:
-            matching = [line for line in warnings if symptom.pattern.search(line)]
-            found += [Diagnosis(line, symptom.cause) for line in matching[:1]]
+        if symptom.kind is SymptomKind.LINE:
+            lines = [line for line in warnings if symptom.pattern.search(line)]
+            found += [Diagnosis(symptom.cause, line, len(lines)) for line in lines[:1]]
+    if wedged and not found:
+        for symptom in SYMPTOMS:
+            if symptom.kind is SymptomKind.WEDGED:
+                lines = [text for text in spoken if symptom.pattern.search(text)]
+                found.append(Diagnosis(symptom.cause, lines[0] if lines else "", len(lines)))
     return tuple(found)
 
 
-def _first_missing(probed: list[str]) -> Iterator[Diagnosis]:
+def _first_missing(spoken: list[str]) -> Iterator[Diagnosis]:
     """The earliest thing that should be in the log and is not; what follows from it says nothing."""
     for symptom in SYMPTOMS:
         if symptom.kind is SymptomKind.MISSING:
-            if not any(symptom.pattern.search(text) for text in probed):
-                yield Diagnosis("", symptom.cause)
+            if not any(symptom.pattern.search(text) for text in spoken):
+                yield Diagnosis(symptom.cause, "", 0)
                 return

@@ -53,11 +53,19 @@ for connector in /sys/class/drm/card*-*; do
     say connector "${name#card*-}" "$(cat "$connector/status")"
 done
 
+# The driver knows better than its log, which may pass over it.
+say_wedged() {
+    wedged=/sys/kernel/debug/dri/0/i915_wedged
+    [ -r $wedged ] && say wedged "$(cat $wedged)"
+}
+say_wedged
+
 if [ -x /post ]; then
     say stage post
     stty -F /dev/ttyS1 -opost
     /post </dev/null >/dev/ttyS1 2>&1
     say post $?
+    say_wedged
 fi
 
 say stage end

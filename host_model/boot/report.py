@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from host_model.boot.guest_log import Ballooning
 from host_model.boot.run import BootResult, GuestOutcome
 from pvinfo.units import format_range
@@ -85,7 +87,8 @@ def _guest_lines(number: int, outcome: GuestOutcome) -> list[str]:
         lines.append("  " + " ".join(f"/dev/dri/{node}" for node in report.drm_nodes))
     if report.connectors:
         lines.append("  " + ", ".join(f"{name} {state}" for name, state in report.connectors.items()))
-    lines += [f"  warning: {line}" for line in report.warnings]
+    for line, times in Counter(report.warnings).items():
+        lines.append(f"  warning: {line}" + (f" ({times} times)" if times > 1 else ""))
     lines += [f"  likely: {item.cause}" for item in report.diagnosis]
     if report.post_status is not None:
         lines.append(f"  post script ended with status {report.post_status}")

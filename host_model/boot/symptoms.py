@@ -18,7 +18,7 @@ class SymptomKind(Enum):
 
     LINE = "line"
     MISSING = "missing"
-    ALONE = "alone"
+    WEDGED = "wedged"
 
 
 class Symptom(NamedTuple):

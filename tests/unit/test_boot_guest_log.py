@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -245,13 +246,30 @@ def test_a_driver_that_was_not_loaded_yet_misses_nothing() -> None:
     assert judge(PCI + marker("stage modules")).diagnosis == ()
 
 
+WEDGED = gpu("CI tainted: 0x9 by intel_gt_init+0xb2/0x2f0 [i915]", 5)
+
+
 def test_a_wedge_without_any_other_symptom_points_at_interrupts() -> None:
-    wedge = gpu("*ERROR* GPU not responding, declaring it wedged!", 3)
-    report = judge(PROBE + DETECTED + wedge)
-    assert report.wedged
-    assert "interrupts" in report.diagnosis[0].cause
-    other = judge(PROBE + DETECTED + gpu("*ERROR* rcs0 reset request timed out", 3) + wedge)
+    report = judge(PROBE + DETECTED + WEDGED)
+    assert report.wedged and report.warnings == ()
+    (diagnosis,) = report.diagnosis
+    assert "interrupts" in diagnosis.cause and "CI tainted" in diagnosis.line
+    other = judge(PROBE + DETECTED + gpu("*ERROR* rcs0 reset request timed out", 3) + WEDGED)
     assert [item.cause.split()[0] for item in other.diagnosis] == ["RING_RESET_CTL"]
+
+
+def test_what_the_driver_answers_about_the_wedge_counts_more_than_its_log() -> None:
+    assert judge(WEDGED).wedged
+    assert not judge(WEDGED + marker("wedged 0")).wedged
+    assert judge(marker("wedged 0") + marker("wedged 1")).wedged
+    assert not judge(PROBE + DETECTED).wedged
+
+
+def test_a_cause_is_given_once_with_how_often_it_was_seen() -> None:
+    log = PROBE + DETECTED + gpu("*ERROR* AUX B/DDI B/PHY B: receive error (status 0x1)", 3) * 5
+    report = judge(log)
+    assert len(report.warnings) == 5
+    assert [item.times for item in report.diagnosis] == [5]
 
 
 def test_the_guest_without_a_gpu_is_judged_from_its_real_log() -> None:
@@ -262,6 +280,31 @@ def test_the_guest_without_a_gpu_is_judged_from_its_real_log() -> None:
     assert (report.boot_s, report.probe_s, report.post_status) == (3.62, 2.04, 3)
     assert report.warnings == ()
     assert ["no Intel display controller" in item.cause for item in report.diagnosis] == [True]
+
+
+def test_a_guest_on_a_faulty_gpu_is_judged_from_its_real_log() -> None:
+    report = judge((DATA / "guest_on_faulty_gpu.log").read_text())
+    assert report.finished and report.detected and report.driver_initialized and report.wedged
+    assert report.drm_nodes == ("card0", "renderD128")
+    assert len(report.connectors) == 6 and set(report.connectors.values()) == {"disconnected"}
+    assert report.balloon.completed
+    assert report.balloon.mappable == (0, 0x4000000)
+    assert report.balloon.nonmappable == (0x10000000, 0x28000000)
+    assert report.balloon.reserved == ((0x28000000, 0x100000000), (0x4000000, 0x10000000))
+    backtraces = [line for line in report.warnings if " | WARNING: CPU: 0 " in line]
+    errors = [line for line in report.warnings if "*ERROR*" in line]
+    assert (len(backtraces), len(errors)) == (8, 12)
+    assert len(report.warnings) == len(backtraces) + len(errors)
+    registers = [re.findall(r"0x[0-9a-f]{4,}|RING_RESET_CTL|IIR|AUX", item.cause) for item in report.diagnosis]
+    assert registers == [
+        ["RING_RESET_CTL"],
+        ["0x941c"],
+        ["IIR"],
+        ["0x42000"],
+        ["0x45008"],
+        ["0x46010"],
+        ["AUX"],
+    ]
 
 
 def test_every_row_of_the_tables_has_a_name_of_its_own() -> None:
