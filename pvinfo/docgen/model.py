@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 __all__ = (
+    "AccessDoc",
     "BitFieldDoc",
     "BitsDoc",
     "BlockDoc",
@@ -34,6 +35,8 @@ __all__ = (
     "TableDoc",
     "TrackedDoc",
     "TrackedRowDoc",
+    "describe_treatment",
+    "with_reserved",
 )
 
 
@@ -134,7 +137,7 @@ class MemberDoc(NamedTuple):
     offset: int
     size: int
     """Bytes, all elements together."""
-    count: int
+    elements: int
     record: str
     """Anchor of the inner record; empty for a leaf."""
     doc: str
@@ -187,6 +190,16 @@ class TrackedDoc(NamedTuple):
     write_handled: bool
 
 
+def describe_treatment(use: TrackedDoc) -> str:
+    """A line of the tracked table in words."""
+    if not use.tracked:
+        return "not tracked: kept as plain storage, and counted"
+    reads_writes = [word for word, handled in (("reads", use.read_handled), ("writes", use.write_handled)) if handled]
+    served = f"{' and '.join(reads_writes)} handled" if reads_writes else "plain storage"
+    read_only = f"bits {use.read_only:#x} read only" if use.read_only else ""
+    return ", ".join(part for part in (served, *use.attributes, read_only) if part)
+
+
 class TrackedRowDoc(NamedTuple):
     """A row of the kernel's table of tracked registers."""
 
@@ -218,7 +231,7 @@ class RegisterDoc(NamedTuple):
     kernel_name: str
     offset: int
     """From the block's base."""
-    count: int
+    elements: int
     stride: int
     addresses: tuple[InstanceDoc, ...]
     """Absolute byte offset in BAR0 at each instance, of the first element."""
@@ -304,15 +317,23 @@ class InterfaceDoc(NamedTuple):
     methods: tuple[MethodDoc, ...]
 
 
+class AccessDoc(NamedTuple):
+    """One access of a step."""
+
+    place: str
+    offset: int
+    """In BAR0."""
+    size: int
+    anchor: str
+
+
 class StepDoc(NamedTuple):
     """One step of a conversation between guest and host."""
 
     who: str
     act: str
-    """``read 8 bytes``, ``write 4 bytes``; empty for a step without an access."""
-    place: str
-    offset: int | None
-    anchor: str
+    accesses: tuple[AccessDoc, ...]
+    """In order; none for a step that is not an access."""
     text: str
     refusal: str
     """What happens when the host's answer is not good enough; empty where nothing can go wrong."""
