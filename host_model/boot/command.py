@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import signal
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import IO, Final
 
 from host_model.boot.guest_log import Stage
@@ -22,11 +17,10 @@ from host_model.boot.parts import find_parts
 from host_model.boot.qemu import Accelerator, choose_accelerator
 from host_model.boot.report import report_object, summary
 from host_model.boot.run import BootPlan, boot_guests
-from pvinfo.errors import GvtError, SetupError
+from pvinfo.command_line import write_whole
+from pvinfo.errors import SetupError
 
 __all__ = ("add_boot_arguments", "run_boot")
-
-_INTERRUPTED: Final = 128 + signal.SIGINT
 
 DESCRIPTION: Final = """\
 Boots unmodified Linux guests in QEMU, each with one of our vGPUs as its GPU, and judges how the real
@@ -111,19 +105,11 @@ def add_boot_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_boot(arguments: argparse.Namespace, make_host: HostFactory) -> int:
-    """Runs ``host-model boot`` and returns its exit status; see the examples for what it means."""
-    try:
-        with _ended_by_signals():
-            return _run(arguments, make_host)
-    except GvtError as error:
-        print(f"host-model boot: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("host-model boot: interrupted; no guest is left", file=sys.stderr)
-        return _INTERRUPTED
+    """Runs ``host-model boot``; the status is 0 when every guest did what it was booted for.
 
-
-def _run(arguments: argparse.Namespace, make_host: HostFactory) -> int:
+    Raises: SetupError for a missing or unusable part, UsageError for an argument that makes no sense, and what
+    ``make_host`` raises.
+    """
     accelerator = choose_accelerator() if arguments.accel == "auto" else Accelerator(arguments.accel)
     plan = BootPlan(
         parts=find_parts(arguments.qemu, arguments.kernel, arguments.modules, arguments.busybox),
@@ -153,7 +139,7 @@ def _run(arguments: argparse.Namespace, make_host: HostFactory) -> int:
         if json_target == "-":
             sys.stdout.write(text)
         else:
-            _write_whole(Path(json_target), text)
+            write_whole(Path(json_target), text)
     print(summary(result), file=sys.stderr if json_target == "-" else sys.stdout)
     return 1 if result.failures() else 0
 
@@ -219,40 +205,3 @@ def _make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SetupError(f"--console: {path} cannot be made: {error.strerror}") from error
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Writes the file at once or not at all."""
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with open(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-    except OSError as error:
-        raise SetupError(f"--json: {path} cannot be written: {error.strerror}") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Makes SIGTERM and SIGHUP unwind the run as Ctrl-C does."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -21,6 +21,7 @@ import pytest
 
 from host_model.boot import HostRequest, HostSide, NoDevices
 from host_model.boot.command import add_boot_arguments, run_boot
+from pvinfo.command_line import end_with_status
 from pvinfo.errors import ResourceExhausted
 
 PROBED = """\
@@ -94,7 +95,8 @@ class Stage:
         parser = argparse.ArgumentParser()
         add_boot_arguments(parser)
         make_host = host or (lambda request: NoDevices())
-        return run_boot(parser.parse_args(self.words(*more)), make_host)
+        arguments = parser.parse_args(self.words(*more))
+        return end_with_status("host-model boot", lambda: run_boot(arguments, make_host))
 
     def report(self, *more: str, host: Callable[[HostRequest], HostSide] | None = None) -> dict[str, Any]:
         target = self.folder / "report.json"
@@ -317,8 +319,8 @@ def test_a_host_that_cannot_serve_starts_no_guest(stage: Stage, capsys: pytest.C
     def full(request: HostRequest) -> HostSide:
         raise ResourceExhausted("low graphics memory", 64, 0, "MiB")
 
-    assert stage.run(host=full) == 2
-    assert "host-model boot: not enough low graphics memory" in capsys.readouterr().err
+    assert stage.run(host=full) == 1
+    assert "host-model boot: error: not enough low graphics memory" in capsys.readouterr().err
     assert not (stage.folder / "pids").exists()
 
 
@@ -354,9 +356,12 @@ def test_an_interrupted_run_leaves_no_process_and_no_file(stage: Stage, number: 
         "import argparse, sys\n"
         "from host_model.boot import NoDevices\n"
         "from host_model.boot.command import add_boot_arguments, run_boot\n"
+        "from pvinfo.command_line import end_with_status\n"
         "parser = argparse.ArgumentParser()\n"
         "add_boot_arguments(parser)\n"
-        "sys.exit(run_boot(parser.parse_args(), lambda request: NoDevices()))\n"
+        "arguments = parser.parse_args()\n"
+        "run = lambda: run_boot(arguments, lambda request: NoDevices())\n"
+        "sys.exit(end_with_status('host-model boot', run))\n"
     )
     target = stage.folder / "report.json"
     command = [sys.executable, "-c", program, *stage.words("--json", str(target))]
@@ -368,6 +373,6 @@ def test_an_interrupted_run_leaves_no_process_and_no_file(stage: Stage, number: 
         run.send_signal(number)
         said = run.stderr.read()
         assert run.wait(30) == 130
-    assert said == "host-model boot: interrupted; no guest is left\n"
+    assert said == "host-model boot: interrupted\n"
     assert stage.processes_left() == []
     assert not target.exists()
