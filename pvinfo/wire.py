@@ -20,6 +20,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from enum import IntEnum
+from itertools import islice
 from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar, final, get_args, get_origin, get_type_hints
 
 import construct
@@ -138,9 +139,10 @@ class Codec(Generic[R]):
             raise LayoutError(f"{self.name} is declared {size} bytes long, but its fields add up to {self.size}")
         self.fields: tuple[WireField, ...] = tuple(self._walk("", 0))
         """Every leaf in order of offset."""
+        self._byte_leaves = tuple((index, field.size) for index, field in enumerate(self.fields) if field.kind != "integer")
         self._by_path = {field.path: field for field in self.fields}
         self._flat = struct.Struct("<" + "".join(self._codes()))
-        self._flat_record = False
+        self._only_integers_and_bytes = all(part.codec is None and part.value_type in (int, bytes) for part in self._parts)
         self._assemble = self._assembler()
         self._construct = self._make_construct()
 
@@ -228,20 +230,19 @@ class Codec(Generic[R]):
                 steps.append(next)
             else:
                 steps.append(lambda flat, convert=part.value_type: convert(next(flat)))  # type: ignore[misc]
-        if all(step is next for step in steps):
-            self._flat_record = True
-            return make
+        if self._only_integers_and_bytes:
+            count = len(steps)
+            return lambda flat: make(islice(flat, count))
         return lambda flat: make([step(flat) for step in steps])
 
-    def _flatten(self, record: R) -> Iterator[Any]:
+    def _leaves(self, record: R) -> Iterator[Any]:
+        """Every leaf's value, in the order of :attr:`fields`."""
         for part, value in zip(self._parts, record, strict=True):
-            if part.codec is not None and part.layout.kind == "array":
-                for element in value:
-                    yield from part.codec._flatten(element)
-            elif part.codec is not None:
-                yield from part.codec._flatten(value)
-            else:
+            if part.codec is None:
                 yield value
+            else:
+                for element in value if part.layout.kind == "array" else (value,):
+                    yield from part.codec._leaves(element)
 
     def unpack_from(self, buffer: bytes | bytearray | memoryview, offset: int = 0) -> R:
         """Read a record by one flat unpack. Raises: WireError when the buffer ends too early,
@@ -249,8 +250,8 @@ class Codec(Generic[R]):
         if len(buffer) - offset < self.size:
             self._too_short(len(buffer) - offset)
         flat = self._flat.unpack_from(buffer, offset)
-        if self._flat_record:
-            return self._assemble(flat)
+        if self._only_integers_and_bytes:
+            return self.record._make(flat)  # type: ignore[attr-defined,no-any-return]
         try:
             return self._assemble(iter(flat))
         except ValueError:
@@ -260,12 +261,20 @@ class Codec(Generic[R]):
     def pack(self, record: R) -> bytes:
         """The bytes of ``record`` by one flat pack. Raises: WireError naming a field that does not fit."""
         try:
-            return self._flat.pack(*self._flatten(record))
-        except (struct.error, ValueError, TypeError):
-            return self.build(record)  # construct finds the field at fault
+            leaves = tuple(self._leaves(record))
+            if all(len(leaves[index]) == size for index, size in self._byte_leaves):  # struct would cut or pad others
+                return self._flat.pack(*leaves)
+        except (struct.error, ValueError, TypeError, IndexError):
+            pass
+        return self.build(record)  # finds the field at fault
 
     def pack_into(self, buffer: bytearray | memoryview, offset: int, record: R) -> None:
-        """Write ``record`` into ``buffer`` at ``offset``. Raises: WireError as :meth:`pack`."""
+        """Write ``record`` into ``buffer`` at ``offset``.
+
+        Raises: WireError as :meth:`pack`, and when the buffer ends too early.
+        """
+        if not 0 <= offset <= len(buffer) - self.size:
+            raise WireError(self.name, "", 0, f"{self.size} bytes at offset {offset:#x} of a buffer {len(buffer)} bytes long")
         buffer[offset : offset + self.size] = self.pack(record)
 
     # ---- the strict path ----
@@ -292,9 +301,9 @@ class Codec(Generic[R]):
             self._too_short(len(data))
         if len(data) > self.size:
             raise WireError(self.name, "", self.size, f"{len(data)} bytes given, the record ends after {self.size}")
-        return self._from_container(self._construct.parse(bytes(data)), "", 0)
+        return self._from_container(self._construct.parse(bytes(data)), self.name, "", 0)
 
-    def _from_container(self, container: Any, prefix: str, base: int) -> R:
+    def _from_container(self, container: Any, outermost: str, prefix: str, base: int) -> R:
         values: list[object] = []
         offset = base
         for part in self._parts:
@@ -303,41 +312,54 @@ class Codec(Generic[R]):
             if part.codec is not None and part.layout.kind == "array":
                 values.append(
                     tuple(
-                        part.codec._from_container(element, f"{path}.{index}.", offset + index * part.codec.size)
+                        part.codec._from_container(element, outermost, f"{path}.{index}.", offset + index * part.codec.size)
                         for index, element in enumerate(value)
                     )
                 )
             elif part.codec is not None:
-                values.append(part.codec._from_container(value, f"{path}.", offset))
+                values.append(part.codec._from_container(value, outermost, f"{path}.", offset))
             else:
                 try:
                     values.append(value if part.value_type in (int, bytes) else part.value_type(value))
                 except ValueError:
-                    raise self._not_a_member(path, offset, part.value_type, value) from None
+                    raise self._not_a_member(outermost, path, offset, part.value_type, value) from None
             offset += self._part_size(part)
         return self.record._make(values)  # type: ignore[attr-defined,no-any-return]
 
     def build(self, record: R) -> bytes:
         """The bytes of ``record``, by construct. Raises: WireError naming a field that does not fit."""
         try:
-            return bytes(self._construct.build(self._container(record)))
+            return bytes(self._construct.build(self._container(record, self.name, "", 0)))
         except construct.ConstructError as error:
-            path = ".".join(str(error.path).split(" -> ")[1:])
-            place = self._by_path.get(path)
-            rule = f"does not fit its {place.size} bytes" if place else str(error).splitlines()[-1]
-            raise WireError(self.name, path, place.offset if place else 0, rule) from error
+            # The field at fault is found below by itself: construct's own path leaves out which element of an array it is.
+            for field, value in zip(self.fields, self._leaves(record), strict=True):
+                if not self._fits(field, value):
+                    raise WireError(self.name, field.path, field.offset, f"does not fit its {field.size} bytes") from error
+            raise WireError(self.name, "", 0, str(error).splitlines()[-1]) from error
 
-    def _container(self, record: R) -> dict[str, object]:
+    @staticmethod
+    def _fits(field: WireField, value: Any) -> bool:
+        if field.kind == "integer":
+            return isinstance(value, int) and 0 <= value < 1 << 8 * field.size
+        return isinstance(value, bytes) and len(value) == field.size
+
+    def _container(self, record: R, outermost: str, prefix: str, base: int) -> dict[str, object]:
         container: dict[str, object] = {}
+        offset = base
         for part, value in zip(self._parts, record, strict=True):
+            path = f"{prefix}{part.name}"
             if part.codec is not None and part.layout.kind == "array":
                 if len(value) != part.layout.repeat:
-                    raise WireError(self.name, part.name, 0, f"{len(value)} elements given, the array has {part.layout.repeat}")
-                container[part.name] = [part.codec._container(element) for element in value]
+                    raise WireError(outermost, path, offset, f"{len(value)} elements given, the array has {part.layout.repeat}")
+                container[part.name] = [
+                    part.codec._container(element, outermost, f"{path}.{index}.", offset + index * part.codec.size)
+                    for index, element in enumerate(value)
+                ]
             elif part.codec is not None:
-                container[part.name] = part.codec._container(value)
+                container[part.name] = part.codec._container(value, outermost, f"{path}.", offset)
             else:
                 container[part.name] = value
+            offset += self._part_size(part)
         return container
 
     # ---- errors ----
@@ -353,8 +375,9 @@ class Codec(Generic[R]):
                 try:
                     field.value_type(value)
                 except ValueError:
-                    raise self._not_a_member(field.path, field.offset, field.value_type, value) from None
+                    raise self._not_a_member(self.name, field.path, field.offset, field.value_type, value) from None
 
-    def _not_a_member(self, path: str, offset: int, members: type, value: int) -> WireError:
+    @staticmethod
+    def _not_a_member(record: str, path: str, offset: int, members: type, value: int) -> WireError:
         names = ", ".join(f"{m.value:#x} {m.name}" for m in members) if issubclass(members, IntEnum) else members.__name__
-        return WireError(self.name, path, offset, f"{value:#x} is none of {names}")
+        return WireError(record, path, offset, f"{value:#x} is none of {names}")
