@@ -97,7 +97,7 @@ class VirtualClock(HostClock):
                 break
             self._now_ns = max(self._now_ns, deadline)
             self.run_due()
-        self._now_ns = end
+        self._now_ns = max(self._now_ns, end)  # a callback may itself have waited past it
 
 
 @final
