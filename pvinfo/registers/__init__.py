@@ -14,26 +14,91 @@ the kernel's mediator tracks is data and stands apart, in :mod:`pvinfo.registers
 
 from __future__ import annotations
 
-from . import engine, fence, forcewake, gt, gtt, interrupt, mocs, pcode, reset, workaround
+from . import (
+    aux_channel,
+    broxton,
+    clock,
+    cursor,
+    ddi,
+    display,
+    engine,
+    fence,
+    forcewake,
+    gmbus,
+    gt,
+    gtt,
+    hotplug,
+    interrupt,
+    memory_controller,
+    mocs,
+    panel,
+    pcode,
+    pipe,
+    plane,
+    power,
+    reset,
+    sbi,
+    scaler,
+    south_display,
+    transcoder,
+    watermark,
+    workaround,
+)
+from .aux_channel import *
+from .broxton import *
+from .clock import *
+from .cursor import *
+from .ddi import *
+from .display import *
 from .engine import *
 from .fence import *
 from .forcewake import *
+from .gmbus import *
 from .gt import *
 from .gtt import *
+from .hotplug import *
 from .interrupt import *
+from .memory_controller import *
 from .mocs import *
+from .panel import *
 from .pcode import *
+from .pipe import *
+from .plane import *
+from .power import *
 from .reset import *
+from .sbi import *
+from .scaler import *
+from .south_display import *
+from .transcoder import *
+from .watermark import *
 from .workaround import *
 
 __all__: list[str] = []
+__all__ += aux_channel.__all__
+__all__ += broxton.__all__
+__all__ += clock.__all__
+__all__ += cursor.__all__
+__all__ += ddi.__all__
+__all__ += display.__all__
 __all__ += engine.__all__
 __all__ += fence.__all__
 __all__ += forcewake.__all__
+__all__ += gmbus.__all__
 __all__ += gt.__all__
 __all__ += gtt.__all__
+__all__ += hotplug.__all__
 __all__ += interrupt.__all__
+__all__ += memory_controller.__all__
 __all__ += mocs.__all__
+__all__ += panel.__all__
 __all__ += pcode.__all__
+__all__ += pipe.__all__
+__all__ += plane.__all__
+__all__ += power.__all__
 __all__ += reset.__all__
+__all__ += sbi.__all__
+__all__ += scaler.__all__
+__all__ += south_display.__all__
+__all__ += transcoder.__all__
+__all__ += watermark.__all__
 __all__ += workaround.__all__
