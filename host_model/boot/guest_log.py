@@ -180,12 +180,12 @@ def judge(log: str) -> GuestReport:
         elif kind == "connector":
             name, _, status = rest.partition(" ")
             connectors[name] = status
-        elif kind == "wedged":
-            wedged = rest != "0"
+        elif kind == "wedged" and rest in ("0", "1"):
+            wedged = rest == "1"
         elif kind == "post" and rest.isdecimal():
             post_status = int(rest)
     warnings = tuple(_warnings(lines))
-    spoken = [line.text for line in lines]
+    spoken = [line.text for line in lines if line.from_kernel]
     probe_s = None
     if Stage.PROBED in begun and Stage.PROBE in begun:
         probe_s = round(begun[Stage.PROBED] - begun[Stage.PROBE], 3)
@@ -250,6 +250,8 @@ def _warnings(lines: list[LogLine]) -> Iterator[str]:
         elif _is_warning(line):
             trace_follows = _CRASH.match(line.text) is not None
             yield line.text
+    if in_block and trace_follows and heading:
+        yield " | ".join(heading)
 
 
 def _is_warning(line: LogLine) -> bool:

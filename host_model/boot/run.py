@@ -68,8 +68,9 @@ class GuestOutcome(NamedTuple):
 
     def _how_qemu_ended(self) -> str:
         status = "was stopped" if self.exit_status is None else f"ended with status {self.exit_status}"
-        said = self.qemu_messages.strip().partition("\n")[0]
-        return f"QEMU {status} ({said})" if said else f"QEMU {status}"
+        panics = [line for line in self.report.warnings if line.startswith("Kernel panic")]
+        said = panics or self.qemu_messages.strip().splitlines()
+        return f"QEMU {status} ({said[0]})" if said else f"QEMU {status}"
 
 
 class BootResult(NamedTuple):

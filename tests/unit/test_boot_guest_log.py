@@ -132,6 +132,12 @@ def test_the_driver_is_up_when_drm_says_so(text: str, initialized: bool) -> None
     assert judge(record(text)).driver_initialized is initialized
 
 
+def test_what_a_post_script_says_is_not_taken_for_the_drivers_words() -> None:
+    said = record("[drm] Initialized i915 1.6.0 for 0000:00:02.0 on minor 0", 12) + record(DETECTED.partition("] ")[2], 14)
+    report = judge(said)
+    assert not report.driver_initialized and not report.detected
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -192,6 +198,11 @@ def test_a_backtrace_is_one_warning_with_its_message() -> None:
 def test_a_backtrace_that_never_ends_hides_no_later_error() -> None:
     cut = BACKTRACE.replace("---[ end trace 0000000000000000 ]---", "lost")
     assert len(judge(cut + gpu("*ERROR* bad", 3)).warnings) == 2
+
+
+def test_a_log_that_is_cut_in_a_backtrace_keeps_its_message() -> None:
+    cut = "".join(BACKTRACE.splitlines(keepends=True)[:2])
+    assert judge(cut).warnings == ("i915 0000:00:02.0: drm_WARN_ON(val)",)
 
 
 def test_an_oops_counts_once_for_each_of_its_headings() -> None:
@@ -262,6 +273,7 @@ def test_what_the_driver_answers_about_the_wedge_counts_more_than_its_log() -> N
     assert judge(WEDGED).wedged
     assert not judge(WEDGED + marker("wedged 0")).wedged
     assert judge(marker("wedged 0") + marker("wedged 1")).wedged
+    assert not judge(marker("wedged") + marker("wedged 2")).wedged
     assert not judge(PROBE + DETECTED).wedged
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from host_model.boot.cpio import Entry, read_archive
+from host_model.boot.cpio import Entry
 from host_model.boot.initramfs import AddedFile, build_image, parse_added_file
 from host_model.boot.modules import ModuleDirectory
 from pvinfo.errors import SetupError, UsageError
+from support.newc import read_archive
 
 RELEASE = "6.12.1-amd64"
 

@@ -203,6 +203,14 @@ def test_a_machine_that_ends_early_is_a_failure_in_qemus_words(stage: Stage) -> 
     assert report["guests"][0]["qemu_messages"] == ["no room for guest memory", "more"]
 
 
+def test_a_kernel_that_panics_is_a_failure_in_its_own_words(stage: Stage) -> None:
+    stage.play(SPEAKS, "<0>[    1.5] Kernel panic - not syncing: VFS: Unable to mount root fs\n")
+    assert stage.report()["failures"] == [
+        "guest 0: QEMU ended with status 0 (Kernel panic - not syncing: VFS: Unable to mount root fs) "
+        "in the guest's stage kernel"
+    ]
+
+
 def test_a_guest_that_kvm_gives_up_on_is_not_waited_for(stage: Stage) -> None:
     stage.play(SPEAKS + "echo KVM internal error. Suberror: 1\n" + HANGS, PROBED)
     report = stage.report("--timeout", "500")
