@@ -132,8 +132,10 @@ def run_boot(arguments: argparse.Namespace, make_host: HostFactory) -> int:
     if plan.console is not None:
         _make_folder(plan.console)
     progress = _Progress(sys.stderr, plan.guests)
-    result = boot_guests(plan, make_host, progress.show)
-    progress.end()
+    try:
+        result = boot_guests(plan, make_host, progress.show)
+    finally:
+        progress.end()
     if json_target is not None:
         text = json.dumps(report_object(result), indent=2) + "\n"
         if json_target == "-":
@@ -197,7 +199,8 @@ def _seconds(text: str) -> float:
 def _check_target(path: Path) -> None:
     """A run may take minutes; that its report has nowhere to go is said before."""
     if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
-        raise SetupError(f"--json: {path} cannot be written: {path.parent} must be a folder that this user may write in")
+        rule = f"{path.parent} must be a folder that this user may write in"
+        raise SetupError(f"--json: {path} cannot be written: {rule}")
 
 
 def _make_folder(path: Path) -> None:

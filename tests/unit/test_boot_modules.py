@@ -40,7 +40,8 @@ kernel/drivers/video/video.ko.xz: kernel/drivers/wmi.ko.xz
 kernel/drivers/wmi.ko.xz:
 kernel/drm/drm.ko.xz:
 kernel/drm/drm_kms_helper.ko.xz: kernel/drm/drm.ko.xz
-kernel/drm/i915/i915.ko.xz: kernel/drm/drm_kms_helper.ko.xz kernel/drm/drm.ko.xz kernel/drivers/video/video.ko.xz kernel/drivers/wmi.ko.xz
+kernel/drm/i915/i915.ko.xz: kernel/drm/drm_kms_helper.ko.xz kernel/drm/drm.ko.xz \
+kernel/drivers/video/video.ko.xz kernel/drivers/wmi.ko.xz
 """
 
 
