@@ -50,8 +50,18 @@ CHAPTERS: Final = (
         ("gtt_entry", "registers.gtt", "registers.fence", "registers.mocs"),
     ),
     Chapter(
-        "display", "Display", "Power wells and clocks, pipes, planes and ports, and the side channels to a monitor.",
-        ("registers.power", "registers.clock", "registers.display", "registers.gmbus", "registers.aux_channel", "registers.sbi", "edid"),
+        "display", "Display", "Power wells and clocks, and what makes a picture: planes, cursors, pipes, transcoders.",
+        (
+            "registers.power", "registers.clock", "registers.display", "registers.plane", "registers.cursor", "registers.pipe",
+            "registers.scaler", "registers.transcoder", "registers.watermark",
+        ),
+    ),
+    Chapter(
+        "display-ports", "Display ports", "The way to a monitor: ports and panels, hot-plug, and the side channels that carry its identification.",
+        (
+            "registers.ddi", "registers.panel", "registers.hotplug", "registers.gmbus", "registers.aux_channel", "registers.sbi",
+            "registers.south_display", "registers.broxton", "edid",
+        ),
     ),
     Chapter("pci", "PCI function", "Configuration space of the vGPU: identification, base address registers, interrupts, power.", ("pci", "opregion")),
     Chapter(

@@ -28,6 +28,7 @@ from .model import (
     StepDoc,
     TrackedDoc,
     describe_treatment,
+    few_places,
 )
 from .prose import first_sentence
 from .record_picture import record_picture
@@ -146,7 +147,10 @@ class _ChapterPage:
         return f'<details class="tracked"><summary>kernel\'s mediator</summary><ul>{"".join(lines)}</ul></details>' if lines else ""
 
     def register(self, block: BlockDoc, register: RegisterDoc) -> str:
-        addresses = " ".join(f'<span class="address">{escape(place.name)} <code>{place.base:#07x}</code></span>' for place in register.addresses)
+        shown, more = few_places(register.addresses)
+        addresses = " ".join(f'<span class="address">{escape(place.name)} <code>{place.base:#07x}</code></span>' for place in shown)
+        if more:
+            addresses += f'<span class="address">{escape(more)}</span>'
         facts = [f'<span class="access">{escape(_short_access(register.access))}</span>']
         if register.emulated:
             facts.append('<span class="tag" title="the mediator serves it by a handler, not from plain storage">emulated</span>')
@@ -191,7 +195,9 @@ class _ChapterPage:
             )
         places = ""
         if several:
-            places = table(("instance", "base"), [(code(place.name), code(f"{place.base:#07x}")) for place in block.instances], "small")
+            shown, more = few_places(block.instances)
+            places = table(("instance", "base"), [(code(place.name), code(f"{place.base:#07x}")) for place in shown], "small")
+            places += f"<p>{escape(more)}</p>" if more else ""
         overview = table(("offset", "register", "kernel name", "access", "reset", ""), rows, "overview")
         return (
             f'<section id="{escape(block.anchor)}"><h3>{code(block.name)}<a class="here" href="#{escape(block.anchor)}">#</a></h3>'
@@ -303,7 +309,7 @@ def _page(documentation: Documentation, slug: str, title: str, body: str) -> str
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><title>{escape(full_title)}</title><style>\n{_asset("site.css")}</style></head><body>{_HATCH}'
         f'<nav><a class="brand" href="index.html">{escape(documentation.title)}<small>{escape(documentation.version)}</small></a>'
-        '<div class="search"><input id="search" type="search" placeholder="name, kernel name or 0x78818" autocomplete="off" spellcheck="false" aria-label="search">'
+        '<div class="search"><input id="search" type="search" placeholder="name or 0x78818" autocomplete="off" spellcheck="false" aria-label="search">'
         f'<kbd>/</kbd><ol id="hits" hidden></ol></div>{_navigation(documentation, slug)}</nav>'
         f'<main>{body}</main><script src="search-index.js"></script><script>\n{_asset("site.js")}</script></body></html>\n'
     )

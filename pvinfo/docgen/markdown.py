@@ -19,6 +19,7 @@ from .model import (
     SourceDoc,
     TrackedDoc,
     describe_treatment,
+    few_places,
 )
 from .prose import first_sentence, paragraphs, spans
 from .text_boxes import text_box
@@ -118,8 +119,9 @@ class _ChapterFile:
         elements = f"[{register.elements}]" if register.elements > 1 else ""
         yield _heading(4, register.anchor, f"`{register.name}{elements}` · {_line(register.kernel_name)}")
         yield _line(register.doc)
+        shown, more = few_places(register.addresses)
         facts = [
-            ("address", ", ".join(f"{place.name} `{place.base:#07x}`".strip() for place in register.addresses)),
+            ("address", ", ".join([*(f"{place.name} `{place.base:#07x}`".strip() for place in shown), *([more] if more else [])])),
             ("elements", f"{register.elements}, {register.stride:#x} bytes apart" if register.elements > 1 else ""),
             ("access", register.access),
             ("reset", f"`{register.reset:#x}`"),
@@ -145,7 +147,9 @@ class _ChapterFile:
         yield from _prose(block.doc)
         yield from _sources(block.sources)
         if several:
-            yield _table(("instance", "base"), [(place.name, f"`{place.base:#07x}`") for place in block.instances])
+            shown, more = few_places(block.instances)
+            yield _table(("instance", "base"), [(place.name, f"`{place.base:#07x}`") for place in shown])
+            yield more
         rows = []
         for register in block.registers:
             offset = f"`+{register.offset:#05x}`" if several else f"`{register.addresses[0].base:#07x}`"

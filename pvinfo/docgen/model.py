@@ -8,6 +8,7 @@ holds it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 __all__ = (
@@ -36,6 +37,7 @@ __all__ = (
     "TrackedDoc",
     "TrackedRowDoc",
     "describe_treatment",
+    "few_places",
     "with_reserved",
 )
 
@@ -221,6 +223,15 @@ class InstanceDoc(NamedTuple):
 
     name: str
     base: int
+
+
+def few_places(places: tuple[InstanceDoc, ...], most: int = 12) -> tuple[tuple[InstanceDoc, ...], str]:
+    """``places``, or the first two of very many with a remark on the others."""
+    if len(places) <= most:
+        return places, ""
+    steps = {after.base - before.base for before, after in pairwise(places)}
+    apart = f", {steps.pop():#x} bytes apart" if len(steps) == 1 else ""
+    return places[:2], f"… {places[-1].name} {places[-1].base:#x} ({len(places)} in all{apart})"
 
 
 class RegisterDoc(NamedTuple):

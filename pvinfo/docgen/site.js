@@ -20,12 +20,13 @@
   const rank = (entry, words, offset) => {
     if (offset !== null && covers(entry, offset)) return entry.k === "register" ? 120 : 110;
     const name = entry.n.toLowerCase(), kernel = (entry.o || "").toLowerCase(), said = (entry.d || "").toLowerCase();
-    const last = name.slice(name.lastIndexOf(".") + 1);
+    const last = name.slice(name.lastIndexOf(".") + 1), bare = name.replaceAll("_", "");
     let total = 0;
     for (const word of words) {
       if (name === word || kernel === word || last === word) total += 100;
       else if (last.startsWith(word) || kernel.startsWith(word)) total += 60;
       else if (name.includes(word) || kernel.includes(word)) total += 40;
+      else if (bare.includes(word.replaceAll("_", ""))) total += 30;
       else if (said.includes(word)) total += 8;
       else return 0;
     }

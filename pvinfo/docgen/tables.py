@@ -45,7 +45,9 @@ def _word(value: object, hexadecimal: bool) -> str:
 
 
 def _is_plain(value: object) -> bool:
-    return isinstance(value, (int, str, Enum)) or (isinstance(value, (tuple, frozenset)) and all(_is_plain(inner) for inner in value))
+    if isinstance(value, Mapping):
+        return all(_is_plain(inner) for both in value.items() for inner in both)
+    return isinstance(value, (int, str, Enum)) or (isinstance(value, (tuple, list, frozenset, set)) and all(_is_plain(inner) for inner in value))
 
 
 def _columns(rows: Sequence[Sequence[object]]) -> tuple[tuple[str, ...], ...]:
@@ -67,7 +69,7 @@ def table_of(anchor: str, name: str, doc: str, value: object, texts: Mapping[str
     row_class = type(rows[0])
     text, _ = take_sources(doc)
     fields: tuple[str, ...] = getattr(row_class, "_fields", ())
-    if fields and all(type(row) is row_class for row in rows):
+    if fields and all(type(row) is row_class and _is_plain(row) for row in rows):
         header = tuple(field.replace("_", " ") for field in fields)
         told = texts.get(row_class.__module__)
         meanings = [(field, told.docs.get(f"{row_class.__name__}.{field}", "")) for field in fields] if told else []
