@@ -5,7 +5,8 @@ addresses and put into the hardware's table; it reads back what it wrote, never 
 read as zero and cannot be written.
 
 Where this differs from the kernel's mediator, on purpose: a device reset forgets the guest's entries and half-written
-ones (the kernel keeps them), and narrow or odd accesses are served byte by byte with a remark (the kernel fails them).
+ones (the kernel keeps them), and of narrow or odd accesses reads give the bytes asked for and writes are dropped, with a
+remark (the kernel fails both).
 
 Source: linux:drivers/gpu/drm/i915/gvt/gtt.c
 """
@@ -90,7 +91,9 @@ class GuestGgtt:
 
     def guest_write(self, offset: int, size: int, value: int) -> None:
         """Store ``size`` bytes at ``offset`` of the window."""
-        if size == 8 and not offset & 7:
+        if self._vgpu.failsafe:
+            self._keep_for_guest(offset, size, value)
+        elif size == 8 and not offset & 7:
             self._write_entry(offset >> 3, value)
         elif size == 4 and not offset & 3:
             self._write_half(offset >> 3, offset >> 2 & 1, value)
@@ -99,6 +102,17 @@ class GuestGgtt:
             self._write_half((offset >> 3) + 1, 0, value >> 32)
         else:
             self._odd_access("write", offset, size, value)
+
+    def _keep_for_guest(self, offset: int, size: int, value: int) -> None:
+        """Failsafe mode: what the guest writes to its own entries is plain memory to it, and nothing to the hardware."""
+        lanes = (1 << 8 * size) - 1
+        for at in range(offset & ~7, offset + size, 8):
+            owned = self._slice_of(at >> 3)
+            if owned is not None:
+                shift = 8 * (offset - at)
+                part, lane = (value << shift, lanes << shift) if shift >= 0 else (value >> -shift, lanes >> -shift)
+                index = (at >> 3) - owned.first
+                owned.entries[index] = (owned.entries[index] & ~lane | part & lane) & _ALL
 
     def _odd_access(self, what: str, offset: int, size: int, value: int | None = None) -> None:
         done = "it reads the bytes asked for" if value is None else "it is dropped"
