@@ -40,7 +40,7 @@ _CAPABILITY_POWER: Final = 0x01
 _CAPABILITY_MSI: Final = 0x05
 
 _WRITABLE_HEADER: Final[dict[int, int]] = {
-    0x04: 0x0000_0707,  # command: decode, master, error responses, INTx disable; status is handled apart
+    0x04: 0x0000_07FF,  # command: every bit that has a meaning; status is handled apart
     0x0C: 0x0000_00FF,  # cache line size
     0x3C: 0x0000_00FF,  # interrupt line
 }
