@@ -1,0 +1,62 @@
+"""A vGPU's fences: which hardware fence stands behind each of them.
+
+The guest's fence ``n`` is the hardware's ``vgpu.resources.fences[n]``; graphics addresses are the same on both sides, so a
+value is passed on as it is. Where this differs from the kernel's mediator, on purpose: a fence that covers graphics memory
+outside the vGPU's slices never reaches the hardware, where it would change what others see through the aperture.
+
+Source: linux:drivers/gpu/drm/i915/gvt/aperture_gm.c (intel_vgpu_write_fence)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from pvinfo.registers.fence import FENCE_BASE, FenceHigh, FenceLow
+from pvinfo.units import PAGE_SHIFT, format_range
+
+if TYPE_CHECKING:
+    from .vgpu import Vgpu
+
+__all__ = ("VgpuFences",)
+
+
+@final
+class VgpuFences:
+    """The fences of one vGPU."""
+
+    def __init__(self, vgpu: Vgpu) -> None:
+        self._vgpu = vgpu
+
+    def __len__(self) -> int:
+        return len(self._vgpu.resources.fences)
+
+    def write(self, number: int, value: int) -> None:
+        """Put the 64-bit ``value`` of the guest's fence ``number`` into effect. The number must be one of its own."""
+        low, high = FenceLow(value & 0xFFFFFFFF), FenceHigh(value >> 32)
+        if not low.valid:
+            value = 0
+        elif not self._is_owned(low, high):
+            start, end = self._range(low, high)
+            resources = self._vgpu.resources
+            self._vgpu.findings.fault(
+                "fence-outside-slice", f"fence {number} ({FENCE_BASE + 8 * number:#x})",
+                f"the fence covers {format_range(start, end) if start < end else f'{start:#x} to before {end:#x}'}, "
+                "which is not all in one of the vGPU's slices; it stays out of use",
+                value=value,
+                nearest=" or ".join(format_range(part.start, part.stop) for part in (resources.low, resources.high)),
+            )  # fmt: skip
+            value = 0
+        self._vgpu.gpu.write_fence(self._vgpu.resources.fences[number], value)
+
+    @staticmethod
+    def _range(low: FenceLow, high: FenceHigh) -> tuple[int, int]:
+        return low.start_page << PAGE_SHIFT, (high.last_page + 1) << PAGE_SHIFT
+
+    def _is_owned(self, low: FenceLow, high: FenceHigh) -> bool:
+        start, end = self._range(low, high)
+        return start < end and self._vgpu.ggtt.owns(start, end - start)
+
+    def clear(self) -> None:
+        """Take every fence of the vGPU out of use in the hardware."""
+        for hardware in self._vgpu.resources.fences:
+            self._vgpu.gpu.write_fence(hardware, 0)

@@ -1,0 +1,1 @@
+"""What a guest asks its engines to do."""
