@@ -1,0 +1,91 @@
+"""The guest's side: a faithful model of what the i915 driver of Linux does as a guest of Intel GVT-g.
+
+::
+
+    from guest_driver import GuestDriver
+
+    driver = GuestDriver(machine)       # any pvinfo.bus.Machine: in process, or behind a socket
+    driver.probe()                      # detect, negotiate, balloon, bind, register
+    print(driver.resources, driver.gt_state)
+    driver.unload()
+
+It sees the :mod:`pvinfo.bus` Protocols only. What it does to the device equals what the real driver does, access
+by access where the PVINFO page, the global table and the fences are concerned.
+"""
+
+from __future__ import annotations
+
+from .address_space import AddressSpace, Node, Placement
+from .balloon import Balloon, BalloonSlot
+from .client import Client
+from .detect import VgpuInterface
+from .device import Device, Part, Resources
+from .device_info import DeviceInfo, Topology
+from .driver import GuestDriver
+from .engine_setup import ContextObjects, EngineSetup
+from .fence import Fence, Fences, fence_value
+from .frequency import FrequencyRange
+from .ggtt import Binding, Ggtt
+from .gt import Gt
+from .interrupts import Interrupts
+from .log import DriverLog, LogLine, Severity
+from .memory import Buffer, GuestPages
+from .pci import Bar, PciFunction
+from .ppgtt import Ppgtt, ScratchTables
+from .probe import PROBE_STEPS, ProbeStep
+from .refusal import REFUSAL_DOC, Refusal
+from .state import TRANSITIONS, Act, DriverState, StateMachine, Transition, draw_svg, draw_text
+from .submission import GtState, NoSubmission, Submission
+from .uncore import Uncore
+from .wait import wait_for
+
+__all__ = (
+    "PROBE_STEPS",
+    "REFUSAL_DOC",
+    "TRANSITIONS",
+    "Act",
+    "AddressSpace",
+    "Balloon",
+    "BalloonSlot",
+    "Bar",
+    "Binding",
+    "Buffer",
+    "Client",
+    "ContextObjects",
+    "Device",
+    "DeviceInfo",
+    "DriverLog",
+    "DriverState",
+    "EngineSetup",
+    "Fence",
+    "Fences",
+    "FrequencyRange",
+    "Ggtt",
+    "Gt",
+    "GtState",
+    "GuestDriver",
+    "GuestPages",
+    "Interrupts",
+    "LogLine",
+    "NoSubmission",
+    "Node",
+    "Part",
+    "PciFunction",
+    "Placement",
+    "Ppgtt",
+    "ProbeStep",
+    "Refusal",
+    "Resources",
+    "ScratchTables",
+    "Severity",
+    "StateMachine",
+    "Submission",
+    "Topology",
+    "Transition",
+    "Uncore",
+    "VgpuInterface",
+    "draw_svg",
+    "draw_text",
+    "fence_value",
+    "wait_for",
+)

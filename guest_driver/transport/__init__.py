@@ -1,0 +1,1 @@
+"""Ways to a machine that is not in this process."""
