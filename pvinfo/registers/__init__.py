@@ -21,6 +21,7 @@ from . import (
     cursor,
     ddi,
     display,
+    dmc,
     engine,
     fence,
     forcewake,
@@ -40,6 +41,7 @@ from . import (
     sbi,
     scaler,
     south_display,
+    statistics,
     transcoder,
     watermark,
     workaround,
@@ -50,6 +52,7 @@ from .clock import *
 from .cursor import *
 from .ddi import *
 from .display import *
+from .dmc import *
 from .engine import *
 from .fence import *
 from .forcewake import *
@@ -69,6 +72,7 @@ from .reset import *
 from .sbi import *
 from .scaler import *
 from .south_display import *
+from .statistics import *
 from .transcoder import *
 from .watermark import *
 from .workaround import *
@@ -80,6 +84,7 @@ __all__ += clock.__all__
 __all__ += cursor.__all__
 __all__ += ddi.__all__
 __all__ += display.__all__
+__all__ += dmc.__all__
 __all__ += engine.__all__
 __all__ += fence.__all__
 __all__ += forcewake.__all__
@@ -99,6 +104,7 @@ __all__ += reset.__all__
 __all__ += sbi.__all__
 __all__ += scaler.__all__
 __all__ += south_display.__all__
+__all__ += statistics.__all__
 __all__ += transcoder.__all__
 __all__ += watermark.__all__
 __all__ += workaround.__all__

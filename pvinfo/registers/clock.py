@@ -278,6 +278,7 @@ class TranscoderClock(IntEnum):
     """Which port's clock drives a transcoder."""
 
     DISABLED = 0
+    PORT_A = 1
     PORT_B = 2
     PORT_C = 3
     PORT_D = 4

@@ -17,6 +17,7 @@ __all__ = (
     "FrameBufferCompression",
     "ParallelWorkaround",
     "PipeSlice",
+    "PixelStorageControl",
     "PowerWorkaround",
     "UnclaimedAccess",
     "VgaControl",
@@ -56,6 +57,13 @@ class ArbitrationControl2(Bits):
     data_partition_5_6 = flag(6, "five sixths of the buffer for sprites (before gen8)")
 
 
+class PixelStorageControl(Bits):
+    """Intermediate pixel storage: a buffer that lets memory sleep longer (Broadwell)."""
+
+    false_color = flag(4, "show it in a false colour")
+    enable = flag(31, "use it")
+
+
 class DisplayEngine(RegisterBlock, source=SOURCE):
     """VGA, error reports, arbitration."""
 
@@ -63,6 +71,7 @@ class DisplayEngine(RegisterBlock, source=SOURCE):
     fpga_dbg = Register(0x42300, UnclaimedAccess, "whether an access went nowhere", Access.WRITE_1_CLEARS, emulated=True, kernel_name="FPGA_DBG")
     err_int = Register(0x44040, int, "errors of pipes as gen7 reported them", Access.WRITE_1_CLEARS, kernel_name="GEN7_ERR_INT")
     derrmr = Register(0x44050, int, "display events that are not forwarded to the render engine; all ones: none is", reset=0xFFFFFFFF, kernel_name="DERRMR")
+    ips_ctl = Register(0x43408, PixelStorageControl, "intermediate pixel storage (gen8)", kernel_name="IPS_CTL")
     arb_ctl = Register(0x45000, ArbitrationControl, "how the planes' fetches share memory", kernel_name="DISP_ARB_CTL")
     arb_ctl2 = Register(0x45004, ArbitrationControl2, "more of how fetches share memory", kernel_name="DISP_ARB_CTL2")
 

@@ -12,7 +12,7 @@ from typing import Final
 from ..bits import Bits, flag
 from ..register import Access, Register, RegisterBlock
 
-__all__ = ("Forcewake", "ForcewakeBits")
+__all__ = ("FifoErrors", "Forcewake", "ForcewakeBits")
 
 SOURCE: Final = "linux:drivers/gpu/drm/i915/gt/intel_gt_regs.h"
 
@@ -23,6 +23,18 @@ class ForcewakeBits(Bits):
     kernel = flag(0, "the kernel driver")
     user = flag(1, "a diagnostic tool")
     kernel_fallback = flag(15, "the kernel driver, when an acknowledge of its first bit was lost")
+
+
+class FifoErrors(Bits):
+    """Accesses that were lost because the GT slept."""
+
+    ia_read_error = flag(0, "a read of the processor's")
+    ia_write_error = flag(1, "a write of the processor's")
+    overflow = flag(2, "too many writes were waiting")
+    dropped = flag(3, "a write was dropped")
+    side_band_read_abort = flag(4, "a side-band read was aborted")
+    blob_dropped = flag(5, "a long write was dropped")
+    side_band_dropped = flag(6, "a side-band write was dropped")
 
 
 class Forcewake(RegisterBlock, source=SOURCE):
@@ -39,4 +51,6 @@ class Forcewake(RegisterBlock, source=SOURCE):
     legacy = Register(0xA18C, ForcewakeBits, "the form of forcewake before gen7", kernel_name="FORCEWAKE")
     media = Register(0xA270, ForcewakeBits, "hold the media domain awake (gen9)", Access.MASKED, emulated=True, kernel_name="FORCEWAKE_MEDIA_GEN9")
     render = Register(0xA278, ForcewakeBits, "hold the render domain awake (gen9)", Access.MASKED, emulated=True, kernel_name="FORCEWAKE_RENDER_GEN9")
+    fifo_debug = Register(0x120000, FifoErrors, "lost accesses; the native driver clears it", Access.WRITE_1_CLEARS, kernel_name="GTFIFODBG")
+    fifo_ctl = Register(0x120008, int, "bits 6:0: room for writes while the GT sleeps", unit="writes", kernel_name="GTFIFOCTL")
     gt_ack = Register(0x130044, ForcewakeBits, "who holds the GT awake", Access.READ_ONLY, kernel_name="FORCEWAKE_ACK_HSW")

@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import Final
 
 from ..bits import Bits, choice, flag, uint
-from ..register import Access, Register, RegisterBlock
+from ..register import Access, Register, RegisterArray, RegisterBlock
 
 __all__ = (
     "AddressWidthControl",
@@ -20,6 +20,7 @@ __all__ = (
     "PatTarget",
     "PrivatePat",
     "RingFault",
+    "TileControl",
     "TiledResourceEnable",
     "TlbInvalidate",
     "TlbInvalidation",
@@ -126,6 +127,15 @@ class TiledResourceEnable(Bits):
     virtual_addressing = flag(1, "the table's address is a virtual one; the only mode a vGPU may enable", source="linux:drivers/gpu/drm/i915/gvt/handlers.c")
 
 
+class TileControl(Bits):
+    """How the aperture treats tiles."""
+
+    swizzle = flag(0, "swizzle tiles; never on gen8 and later", source="linux:drivers/gpu/drm/i915/i915_reg.h")
+    prefetch = flag(1, "translations are fetched ahead", source="linux:drivers/gpu/drm/i915/i915_reg.h")
+    prefetch_disable = flag(2, "translations are not fetched ahead", source="linux:drivers/gpu/drm/i915/i915_reg.h")
+    backsnoop_disable = flag(3, "the processor's caches are not looked into again", source="linux:drivers/gpu/drm/i915/i915_reg.h")
+
+
 class GttRegisters(RegisterBlock, source=SOURCE):
     """Translation tables as a whole."""
 
@@ -141,8 +151,11 @@ class GttRegisters(RegisterBlock, source=SOURCE):
     gamt_arb_mode = Register(0x4A08, int, "arbitration of texture accesses", kernel_name="GAMTARBMODE")
     fault_tlb_data0 = Register(0x4B10, FaultAddress, "faulting address, low part", Access.READ_ONLY, kernel_name="GEN8_FAULT_TLB_DATA0")
     fault_tlb_data1 = Register(0x4B14, FaultTlbData1, "faulting address, high part", Access.READ_ONLY, kernel_name="GEN8_FAULT_TLB_DATA1")
+    trva_l3_pointer = RegisterArray(0x4DE0, 4, int, "root of the sparse resource table and the values of its absent and zero entries (gen9)", kernel_name="TRVATTL3PTRDW", source="linux:drivers/gpu/drm/i915/gvt/reg.h")
+    trvadr = Register(0x4DF0, int, "which virtual addresses are sparse resources (gen9)", kernel_name="TRVADR", source="linux:drivers/gpu/drm/i915/gvt/reg.h")
     trtte = Register(0x4DF4, TiledResourceEnable, "translation for sparse resources (gen9); restored when the host resumes", emulated=True, kernel_name="TRTTE")
     trtt_chicken = Register(0x4DFC, int, "work-arounds of sparse resource translation (gen9); restored when the host resumes", emulated=True, source="linux:drivers/gpu/drm/i915/gvt/handlers.c")
+    tilectl = Register(0x101000, TileControl, "how the aperture treats tiles", kernel_name="TILECTL", source="linux:drivers/gpu/drm/i915/i915_reg.h")
     flush_control = Register(
         0x101008, FlushControl,
         "write 1 after changing GGTT entries, so that the change takes effect", Access.WRITE_ONLY, kernel_name="GFX_FLSH_CNTL_GEN6",

@@ -151,6 +151,6 @@ class AnaloguePort(RegisterBlock, source=SOURCE):
 class PchUnnamed(RegisterBlock, source=GVT_SOURCE):
     """Registers of the hub without a public name, which some guests wait on. The mediator answers with constants."""
 
-    ready = RegisterArray(0xE651C, 4, int, "four registers that read 0x20000", Access.READ_ONLY, stride=0x100, reset=0x20000, emulated=True)
-    lanes = Register(0xE6C04, int, "reads 3, always", Access.READ_ONLY, reset=0x3, emulated=True)
-    state = Register(0xE6E1C, int, "reads 0x2f0000, always", Access.READ_ONLY, reset=0x2F0000, emulated=True)
+    constant_e651c = RegisterArray(0xE651C, 4, int, "four registers that read 0x20000", Access.READ_ONLY, stride=0x100, reset=0x20000, emulated=True)
+    constant_e6c04 = Register(0xE6C04, int, "reads 3, always", Access.READ_ONLY, reset=0x3, emulated=True)
+    constant_e6e1c = Register(0xE6E1C, int, "reads 0x2f0000, always", Access.READ_ONLY, reset=0x2F0000, emulated=True)
