@@ -18,6 +18,7 @@ __all__ = (
     "WriteMultiEntry",
 )
 
+
 class RegionAccess(NamedTuple):
     """An access to a region. Data stands behind a read's reply and a write's request."""
 

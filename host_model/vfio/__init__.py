@@ -1,0 +1,1 @@
+"""The device interface that a user-space virtual machine monitor sees."""

@@ -1,0 +1,449 @@
+"""One vfio-user connection as the server sees it, without a socket.
+
+Bytes and file descriptors that came in go into :meth:`ServerConnection.receive`; whole requests come out of
+:meth:`~ServerConnection.next_request`, checked against every bound that the protocol sets; what is to be sent is taken
+from :meth:`~ServerConnection.data_to_send`. The opening (VERSION) is dealt with here.
+
+Rules of the stream:
+
+* A request that breaks a rule is answered with an error, its file descriptors are closed, and the next one is read. Only
+  where the end of a message is unknown, or the opening failed, nothing more is read: the answer is the last.
+* A request that forbids an answer gets none, not even an error.
+* File descriptors travel beside the first byte of their message. Whoever reads at most :attr:`~ServerConnection.wanted`
+  bytes at a time knows to which message they belong: to the last one that begins in those bytes, because no message
+  that may carry any is shorter than ``READ_AHEAD``, and thus none that may is followed by another in the same read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import deque
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, Final, NamedTuple, TypeAlias, final
+
+from pvinfo.errors import PeerError, WireError
+from pvinfo.vfio_user import (
+    DEVICE_FEATURE,
+    DEVICE_INFO,
+    DMA_ACCESS,
+    DMA_MAP,
+    DMA_UNMAP,
+    HEADER,
+    IRQ_INFO,
+    IRQ_SET,
+    MAX_DATA_SIZE,
+    MAX_DMA_MAPS,
+    MAX_MESSAGE_FDS,
+    MAX_MESSAGE_SIZE,
+    MIGRATION_DATA,
+    REGION_ACCESS,
+    REGION_INFO,
+    REGION_IO_FDS,
+    VERSION,
+    VERSION_MAJOR,
+    VERSION_MINOR,
+    WRITE_MULTI,
+    WRITE_MULTI_ENTRY,
+    Capabilities,
+    Command,
+    DeviceFeature,
+    DeviceInfo,
+    DmaAccess,
+    DmaMap,
+    DmaUnmap,
+    Header,
+    HeaderFlags,
+    IrqInfo,
+    IrqSet,
+    MessageType,
+    MigrationData,
+    RegionAccess,
+    RegionInfo,
+    RegionIoFds,
+    Version,
+    WriteMulti,
+    capability_text,
+    read_capabilities,
+)
+from pvinfo.units import PAGE_SIZE
+from pvinfo.wire import Codec
+
+__all__ = ("READ_AHEAD", "Body", "Frame", "MemoryReadReply", "Phase", "Request", "ServerConnection")
+
+READ_AHEAD: Final = HEADER.size + IRQ_SET.size
+"""Bytes to read where a message begins: the shortest message that may carry file descriptors."""
+_LARGEST_READ: Final = 1 << 18
+"""A socket holds less than this by default; a larger buffer would be set up for nothing."""
+
+_COMMANDS: Final = frozenset(int(command) for command in Command)
+_FROM_SERVER: Final = frozenset({Command.DMA_READ, Command.DMA_WRITE})
+
+Body: TypeAlias = (
+    DeviceFeature | DeviceInfo | DmaMap | DmaUnmap | IrqInfo | IrqSet | MigrationData | RegionAccess | RegionInfo | RegionIoFds | WriteMulti
+)
+
+
+class Phase(Enum):
+    """How far a connection is."""
+
+    OPENING = "opening"
+    OPEN = "open"
+    ENDED = "ended"
+
+
+class Frame(NamedTuple):
+    """One whole message, not yet looked into, and the file descriptors that came with it."""
+
+    data: bytes
+    fds: tuple[int, ...]
+
+
+class Request(NamedTuple):
+    """One request that is well-formed by itself. Its file descriptors belong to whoever takes it."""
+
+    header: Header
+    command: Command
+    body: Body | None
+    """None for DEVICE_RESET, which has none."""
+    data: bytes
+    """What stands behind the record."""
+    fds: tuple[int, ...]
+
+    @property
+    def wants_reply(self) -> bool:
+        """The client waits for an answer."""
+        return not self.header.flags.no_reply
+
+
+class MemoryReadReply(NamedTuple):
+    """The client's answer to :meth:`ServerConnection.read_memory`."""
+
+    id: int
+    data: bytes | None
+    """None where the client refused."""
+
+
+class _Shape(NamedTuple):
+    """What the body of a request looks like."""
+
+    codec: Codec[Any]
+    argsz: bool
+    """It says how long a reply may be; a longer body is one of a later version of VFIO, and its rest is passed over."""
+    data: bool
+    """Data stands behind the record."""
+    fds: int
+    """How many file descriptors may come along."""
+
+
+_SHAPES: Final[dict[Command, _Shape]] = {
+    Command.DMA_MAP: _Shape(DMA_MAP, argsz=True, data=False, fds=1),
+    Command.DMA_UNMAP: _Shape(DMA_UNMAP, argsz=True, data=False, fds=0),
+    Command.DEVICE_GET_INFO: _Shape(DEVICE_INFO, argsz=True, data=False, fds=0),
+    Command.DEVICE_GET_REGION_INFO: _Shape(REGION_INFO, argsz=True, data=False, fds=0),
+    Command.DEVICE_GET_REGION_IO_FDS: _Shape(REGION_IO_FDS, argsz=True, data=False, fds=0),
+    Command.DEVICE_GET_IRQ_INFO: _Shape(IRQ_INFO, argsz=True, data=False, fds=0),
+    Command.DEVICE_SET_IRQS: _Shape(IRQ_SET, argsz=True, data=True, fds=MAX_MESSAGE_FDS),
+    Command.REGION_READ: _Shape(REGION_ACCESS, argsz=False, data=False, fds=0),
+    Command.REGION_WRITE: _Shape(REGION_ACCESS, argsz=False, data=True, fds=0),
+    Command.REGION_WRITE_MULTI: _Shape(WRITE_MULTI, argsz=False, data=True, fds=0),
+    Command.DEVICE_FEATURE: _Shape(DEVICE_FEATURE, argsz=True, data=True, fds=0),
+    Command.MIG_DATA_READ: _Shape(MIGRATION_DATA, argsz=True, data=False, fds=0),
+    Command.MIG_DATA_WRITE: _Shape(MIGRATION_DATA, argsz=True, data=True, fds=0),
+}
+
+
+class _Arrival(NamedTuple):
+    """File descriptors, and the span of the stream they came beside."""
+
+    first: int
+    end: int
+    fds: tuple[int, ...]
+    surplus: bool
+    """There were more than a message may carry; the system has closed the rest."""
+
+
+def _close_all(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+def _invalid(rule: str) -> PeerError:
+    return PeerError(errno.EINVAL, rule)
+
+
+@final
+class ServerConnection:
+    """See the module. ``refuse_with``: the opening is answered with this errno, and nothing else is read."""
+
+    def __init__(self, *, refuse_with: int = 0) -> None:
+        self.phase = Phase.OPENING
+        self.client = Capabilities()
+        """What the client has announced."""
+        self._refuse_with = refuse_with
+        self._buffer = bytearray()
+        self._position = 0
+        """Where the buffer begins in the stream."""
+        self._arrivals: deque[_Arrival] = deque()
+        self._out = bytearray()
+        self._asked: dict[int, DmaAccess] = {}
+        self._next_id = 0
+
+    # ---- bytes in ----
+
+    @property
+    def wanted(self) -> int:
+        """How many bytes to read next: what is missing of the message that has begun, and the first bytes of the next."""
+        buffered = len(self._buffer)
+        if not buffered:
+            return READ_AHEAD
+        size = int.from_bytes(self._buffer[4:8], "little") if buffered >= HEADER.size else HEADER.size
+        if not HEADER.size <= size <= MAX_MESSAGE_SIZE:
+            return READ_AHEAD
+        return min(max(size - buffered, 0) + READ_AHEAD, _LARGEST_READ)
+
+    @property
+    def mid_message(self) -> bool:
+        """A message has begun and not ended."""
+        return bool(self._buffer)
+
+    def receive(self, data: bytes, fds: Sequence[int] = (), *, surplus: bool = False) -> None:
+        """Take what one read of the socket gave. The file descriptors are the connection's from now on.
+
+        ``surplus``: the system had to drop file descriptors, because there were more than a message may carry.
+        """
+        first = self._position + len(self._buffer)
+        self._buffer += data
+        if fds or surplus:
+            self._arrivals.append(_Arrival(first, first + len(data), tuple(fds), surplus))
+        if self.phase is Phase.ENDED:
+            self.close()
+
+    def next_frame(self) -> Frame | None:
+        """The next whole message, or None until more comes.
+
+        Raises: PeerError where the end of the message cannot be known; it is answered, and the connection has ended.
+        """
+        buffer = self._buffer
+        if len(buffer) < HEADER.size or self.phase is Phase.ENDED:
+            return None
+        size = int.from_bytes(buffer[4:8], "little")
+        if not HEADER.size <= size <= MAX_MESSAGE_SIZE:
+            header = HEADER.unpack_from(buffer)
+            raise self._end(header, _invalid(f"message size {size}: a message has {HEADER.size} to {MAX_MESSAGE_SIZE} bytes"))
+        if len(buffer) < size:
+            return None
+        data = bytes(memoryview(buffer)[:size])
+        del buffer[:size]
+        start = self._position
+        self._position += size
+        if not self._arrivals:
+            return Frame(data, ())
+        fds, stray = self._claim(start, self._position)
+        if stray is not None:
+            _close_all(fds)
+            self.refuse(HEADER.unpack_from(data), stray.errno)
+            raise stray
+        return Frame(data, fds)
+
+    def _claim(self, start: int, end: int) -> tuple[tuple[int, ...], PeerError | None]:
+        """The file descriptors of the message from ``start`` to ``end`` of the stream, and what is wrong with them."""
+        claimed: tuple[int, ...] = ()
+        wrong: PeerError | None = None
+        # They belong to the last message that begins in the bytes they came beside.
+        while self._arrivals and self._arrivals[0].end <= end:
+            arrival = self._arrivals.popleft()
+            claimed += arrival.fds
+            if start < arrival.first:
+                wrong = _invalid("file descriptors came in the middle of a message, not beside its first byte")
+            elif arrival.surplus or len(claimed) > MAX_MESSAGE_FDS:
+                wrong = _invalid(f"more than {MAX_MESSAGE_FDS} file descriptors with one message")
+        return claimed, wrong
+
+    # ---- requests ----
+
+    def next_request(self) -> Request | MemoryReadReply | None:
+        """The next request, or None until more comes.
+
+        Raises: PeerError for one that breaks a rule; it is answered already.
+        """
+        while (frame := self.next_frame()) is not None:
+            message = self.read(frame)
+            if message is not None:
+                return message
+        return None
+
+    def read(self, frame: Frame) -> Request | MemoryReadReply | None:
+        """What ``frame`` asks for; None for the opening, which is answered here.
+
+        Raises: PeerError for a message that breaks a rule; it is answered already, its file descriptors closed.
+        """
+        header = HEADER.unpack_from(frame.data)
+        try:
+            if self._refuse_with:
+                raise PeerError(self._refuse_with, "the device has a client")
+            return self._read(header, frame)
+        except PeerError as error:
+            _close_all(frame.fds)
+            if self.phase is Phase.OPENING:
+                raise self._end(header, error) from None
+            self.refuse(header, error.errno)
+            raise
+
+    def _read(self, header: Header, frame: Frame) -> Request | MemoryReadReply | None:
+        if header.flags.type is MessageType.REPLY:
+            return self._read_reply(header, frame)
+        if header.flags.type is not MessageType.COMMAND or header.flags.error:
+            raise _invalid(f"message flags {int(header.flags):#x}: neither a command nor a reply")
+        if header.command not in _COMMANDS or header.command in _FROM_SERVER:
+            raise _invalid(f"command {header.command}: no such command goes from client to server")
+        command = Command(header.command)
+        if (command is Command.VERSION) != (self.phase is Phase.OPENING):
+            raise _invalid(f"{command.name} in the phase {self.phase.value}: VERSION is the first message, and only that")
+        if command is Command.VERSION:
+            if frame.fds:
+                raise _invalid("VERSION with file descriptors")
+            self._open(header, frame.data[HEADER.size :])
+            return None
+        return self._read_request(header, command, frame)
+
+    def _read_request(self, header: Header, command: Command, frame: Frame) -> Request:
+        data, fds = frame
+        if command is Command.DEVICE_RESET:
+            if len(data) > HEADER.size or fds:
+                raise _invalid("DEVICE_RESET is a header and nothing else")
+            return Request(header, command, None, b"", ())
+        shape = _SHAPES[command]
+        try:
+            body = shape.codec.unpack_from(data, HEADER.size)
+        except WireError as error:
+            raise _invalid(f"{command.name}: {error}") from None
+        rest = data[HEADER.size + shape.codec.size :]
+        if shape.argsz and body.argsz < shape.codec.size:
+            raise _invalid(f"{command.name}.argsz {body.argsz}: the record alone has {shape.codec.size} bytes")
+        if rest and not shape.data and not shape.argsz:
+            raise _invalid(f"{command.name}: {len(rest)} bytes behind a record of {shape.codec.size}")
+        if len(fds) > shape.fds:
+            raise _invalid(f"{command.name} with {len(fds)} file descriptors: it carries {shape.fds} at most")
+        _check_data(command, body, rest)
+        return Request(header, command, body, rest if shape.data else b"", fds)
+
+    def _open(self, header: Header, body: bytes) -> None:
+        try:
+            proposed = VERSION.unpack_from(body)
+            self.client = read_capabilities(body[VERSION.size :])
+        except WireError as error:
+            raise _invalid(f"VERSION: {error}") from None
+        if proposed.major != VERSION_MAJOR:
+            raise _invalid(f"VERSION {proposed.major}.{proposed.minor}: this is {VERSION_MAJOR}.{VERSION_MINOR}")
+        reply = VERSION.pack(Version(VERSION_MAJOR, min(proposed.minor, VERSION_MINOR)))
+        self.phase = Phase.OPEN
+        self._reply(header, reply + _shortened(self._offer(), len(body) - VERSION.size))
+
+    def _offer(self) -> Capabilities:
+        """Of what the client proposed, what we can do as well: the reply is a subset."""
+        client = self.client
+        return Capabilities(
+            max_msg_fds=None if client.max_msg_fds is None else MAX_MESSAGE_FDS,
+            max_data_xfer_size=None if client.max_data_xfer_size is None else MAX_DATA_SIZE,
+            max_dma_maps=None if client.max_dma_maps is None else min(client.max_dma_maps, MAX_DMA_MAPS),
+            pgsizes=None if client.pgsizes is None or not client.pgsizes & PAGE_SIZE else PAGE_SIZE,
+            write_multiple=client.write_multiple or None,
+        )
+
+    # ---- messages out ----
+
+    def reply(self, request: Request, body: bytes = b"") -> None:
+        """Answer ``request``, unless it forbids that."""
+        if request.wants_reply:
+            self._reply(request.header, body)
+
+    def reject(self, request: Request, number: int) -> None:
+        """Answer ``request`` with error ``number``, unless it forbids that, and close its file descriptors."""
+        _close_all(request.fds)
+        self.refuse(request.header, number)
+
+    def send(self, message: bytes) -> None:
+        """Send a whole message that somebody else has built."""
+        self._out += message
+
+    def _reply(self, header: Header, body: bytes) -> None:
+        flags = HeaderFlags(MessageType.REPLY)
+        self._out += HEADER.pack(Header(header.id, header.command, HEADER.size + len(body), flags, 0)) + body
+
+    def refuse(self, header: Header, number: int) -> None:
+        """Answer with error ``number``: a header and nothing else. A request that forbids an answer gets none."""
+        if header.flags.no_reply:
+            return
+        flags = HeaderFlags.of(MessageType.REPLY, error=True)
+        self._out += HEADER.pack(Header(header.id, header.command, HEADER.size, flags, number))
+
+    def data_to_send(self) -> bytes:
+        """Everything that is to be sent now, handed out once."""
+        data = bytes(self._out)
+        self._out.clear()
+        return data
+
+    # ---- our own requests ----
+
+    def read_memory(self, address: int, length: int) -> int:
+        """Ask the client for guest memory by message; the answer is a :class:`MemoryReadReply` with the id returned."""
+        number = self._next_id
+        self._next_id = (number + 1) & 0xFFFF
+        wanted = DmaAccess(address, length)
+        self._asked[number] = wanted
+        body = DMA_ACCESS.pack(wanted)
+        self._out += HEADER.pack(Header(number, Command.DMA_READ, HEADER.size + len(body), HeaderFlags(MessageType.COMMAND), 0)) + body
+        return number
+
+    def _read_reply(self, header: Header, frame: Frame) -> MemoryReadReply:
+        asked = self._asked.pop(header.id, None) if header.command == Command.DMA_READ else None
+        if asked is None or frame.fds:
+            raise _invalid(f"reply to command {header.command} with id {header.id}: nothing like that was asked")
+        if header.flags.error:
+            return MemoryReadReply(header.id, None)
+        data = frame.data[HEADER.size + DMA_ACCESS.size :]
+        if frame.data[HEADER.size : HEADER.size + DMA_ACCESS.size] != DMA_ACCESS.pack(asked) or len(data) != asked.length:
+            raise _invalid(f"reply to DMA_READ of {asked.length} bytes at {asked.address:#x}: it answers something else")
+        return MemoryReadReply(header.id, data)
+
+    # ---- the end ----
+
+    def _end(self, header: Header, error: PeerError) -> PeerError:
+        self.refuse(header, error.errno)
+        self.close()
+        return error
+
+    def close(self) -> None:
+        """Read nothing more; file descriptors that nobody has taken are closed. What is to be sent stays."""
+        self.phase = Phase.ENDED
+        self._position += len(self._buffer)
+        self._buffer.clear()
+        while self._arrivals:
+            _close_all(self._arrivals.popleft().fds)
+
+
+def _check_data(command: Command, body: Body, data: bytes) -> None:
+    """Whether as much stands behind the record as it says. Raises: PeerError."""
+    match body:
+        case RegionAccess() if body.length > MAX_DATA_SIZE:
+            raise _invalid(f"{command.name} of {body.length} bytes: {MAX_DATA_SIZE} at most")
+        case RegionAccess() if command is Command.REGION_WRITE and len(data) != body.length:
+            raise _invalid(f"REGION_WRITE of {body.length} bytes with {len(data)} bytes of data")
+        case WriteMulti() if len(data) != body.wr_cnt * WRITE_MULTI_ENTRY.size:
+            raise _invalid(f"REGION_WRITE_MULTI of {body.wr_cnt} writes with {len(data)} bytes of data")
+        case IrqSet() if len(data) != (body.number if body.flags.data_bool else 0):
+            raise _invalid(f"DEVICE_SET_IRQS of {body.number} interrupts with {len(data)} bytes of data")
+        case _:
+            pass
+
+
+def _shortened(offer: Capabilities, space: int) -> bytes:
+    """``offer`` as text of at most ``space`` bytes: a client reads the reply into the buffer of its request."""
+    order = ("pgsizes", "max_dma_maps", "max_data_xfer_size", "max_msg_fds", "write_multiple")
+    for dropped in range(len(order) + 1):
+        text = capability_text(offer._replace(**dict.fromkeys(order[:dropped])))
+        if len(text) <= space:
+            return text
+    return b""

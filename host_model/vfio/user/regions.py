@@ -1,0 +1,204 @@
+"""The regions of a served device, and the accesses that make up nearly all of a connection.
+
+An aligned dword is most of what a guest ever reads or writes, so a message that asks for one is answered from its
+bytes alone (:meth:`DeviceRegions.answer`), with two flat structures and no object in between. Everything else takes the
+long way, to the same effect.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Callable
+from typing import Final, NamedTuple, final
+
+from pvinfo.bus import ConfigSpace, PciDevice, Region
+from pvinfo.errors import PeerError
+from pvinfo.pci import CONFIG_SIZE, EXPANSION_ROM
+from pvinfo.units import format_range
+from pvinfo.vfio_user import HEADER, REGION_ACCESS, WRITE_MULTI_ENTRY, Command, MessageType, RegionFlags, RegionIndex
+
+__all__ = ("READ_SIZE", "DeviceRegions")
+
+_HEADER_FORMAT: Final = "<HHIII"
+_READ: Final = struct.Struct(_HEADER_FORMAT + "QII")
+_DWORD_REPLY: Final = struct.Struct(_HEADER_FORMAT + "QIII")
+_WRITE_DWORD: Final = struct.Struct(_HEADER_FORMAT + "QIII")
+_WRITE_QWORD: Final = struct.Struct(_HEADER_FORMAT + "QIIQ")
+_WRITE_REPLY: Final = struct.Struct(_HEADER_FORMAT + "QII")
+_ENTRY: Final = struct.Struct("<QIIQ")
+READ_SIZE: Final = HEADER.size + REGION_ACCESS.size
+"""Length of a REGION_READ."""
+_NO_REPLY: Final = 0x10
+_REGION_READ: Final = int(Command.REGION_READ)
+_REGION_WRITE: Final = int(Command.REGION_WRITE)
+_REPLY: Final = int(MessageType.REPLY)
+
+_ROM_END: Final = EXPANSION_ROM + 4
+
+
+@final
+class _RomlessConfig:
+    """Configuration space of a device without a ROM: its base address reads 0, whatever was written to size it."""
+
+    def __init__(self, config: ConfigSpace) -> None:
+        self._config = config
+        self.size = CONFIG_SIZE
+
+    def read(self, offset: int, size: int) -> int:
+        value = self._config.read(offset, size)
+        if offset < _ROM_END and offset + size > EXPANSION_ROM:
+            for byte in range(max(offset, EXPANSION_ROM), min(offset + size, _ROM_END)):
+                value &= ~(0xFF << (byte - offset) * 8)
+        return value
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self._config.write(offset, size, value)
+
+    def read32(self, offset: int, /) -> int:
+        return self.read(offset, 4)
+
+    def write32(self, offset: int, value: int, /) -> None:
+        self._config.write(offset, 4, value)
+
+
+class _Window(NamedTuple):
+    """A region with its methods at hand."""
+
+    size: int
+    widest: int
+    """Bytes that one access may have."""
+    read: Callable[[int, int], int]
+    write: Callable[[int, int, int], None]
+    read32: Callable[[int], int]
+    write32: Callable[[int, int], None]
+
+
+def _window(region: Region | _RomlessConfig, widest: int) -> _Window:
+    return _Window(region.size, widest, region.read, region.write, region.read32, region.write32)
+
+
+def _pieces(offset: int, length: int, widest: int) -> list[tuple[int, int]]:
+    """The accesses that an access is made of: itself where a machine has one of that width, else aligned ones."""
+    if length in (1, 2, 4, 8) and length <= widest:
+        return [(offset, length)]
+    pieces = []
+    end = offset + length
+    while offset < end:
+        width = widest
+        while offset % width or offset + width > end:
+            width //= 2
+        pieces.append((offset, width))
+        offset += width
+    return pieces
+
+
+@final
+class DeviceRegions:
+    """Base address registers 0 to 5 and configuration space, by VFIO's numbers."""
+
+    def __init__(self, device: PciDevice) -> None:
+        self._windows: dict[int, _Window] = {}
+        for index in range(RegionIndex.BAR0, RegionIndex.BAR5 + 1):
+            region = device.bar(index)
+            if region is not None:
+                self._windows[index] = _window(region, 8)
+        self._windows[RegionIndex.CONFIG] = _window(_RomlessConfig(device.config), 4)
+        self.answer = self._make_answer()
+        """The reply to a whole REGION_READ of an aligned dword, or REGION_WRITE of an aligned dword or qword, from its
+        bytes. Empty when it must not be answered; None when the message is anything else, or wrong, and nothing has
+        happened."""
+
+    def describe(self, index: int) -> tuple[RegionFlags, int]:
+        """What region ``index`` allows, and its size. Raises: PeerError for a number that is no region."""
+        if index > max(RegionIndex):
+            raise PeerError(errno.EINVAL, f"region {index}: regions are 0 to {max(RegionIndex)}")
+        window = self._windows.get(index)
+        if window is None:
+            return RegionFlags(0), 0
+        return RegionFlags.of(read=True, write=True), window.size
+
+    def _find(self, index: int, offset: int, length: int) -> _Window:
+        _, size = self.describe(index)
+        if not size or offset + length > size:
+            accessed = format_range(offset, offset + length)
+            raise PeerError(errno.EINVAL, f"access to {accessed} of region {index}, which has {size:#x} bytes")
+        return self._windows[index]
+
+    def read(self, index: int, offset: int, length: int) -> bytes:
+        """``length`` bytes of region ``index``. Raises: PeerError when they are not all inside."""
+        if not length:
+            self._find(index, offset, 0)
+            return b""
+        window = self._find(index, offset, length)
+        return b"".join(window.read(at, width).to_bytes(width, "little") for at, width in _pieces(offset, length, window.widest))
+
+    def write(self, index: int, offset: int, data: bytes) -> None:
+        """Store ``data`` in region ``index``. Raises: PeerError, with nothing written, when it is not all inside."""
+        if not data:
+            self._find(index, offset, 0)
+            return
+        window = self._find(index, offset, len(data))
+        for at, width in _pieces(offset, len(data), window.widest):
+            start = at - offset
+            window.write(at, width, int.from_bytes(data[start : start + width], "little"))
+
+    def write_multi(self, entries: bytes) -> tuple[int, PeerError | None]:
+        """Do the writes of a REGION_WRITE_MULTI in order, up to the first wrong one: how many were done, what was wrong."""
+        windows = self._windows
+        done = 0
+        for offset, index, length, value in _ENTRY.iter_unpack(entries):
+            window = windows.get(index)
+            if window is not None and length == 4 and not offset & 3 and offset + 4 <= window.size:
+                window.write32(offset, value & 0xFFFF_FFFF)
+            elif window is not None and length == 8 == window.widest and not offset & 7 and offset + 8 <= window.size:
+                window.write(offset, 8, value)
+            else:
+                try:
+                    if length > 8:
+                        raise PeerError(errno.EINVAL, f"REGION_WRITE_MULTI: write {done} has {length} bytes, 8 at most")
+                    self.write(index, offset, value.to_bytes(8, "little")[:length])
+                except PeerError as error:
+                    return done, error
+            done += 1
+        return done, None
+
+    def _make_answer(self) -> Callable[[bytes], bytes | None]:
+        """:attr:`answer`, with everything it needs at hand: what a guest waits for is worth that."""
+        ends = {index: window.size - 4 for index, window in self._windows.items()}
+        reads = {index: window.read32 for index, window in self._windows.items()}
+        writes = {index: window.write32 for index, window in self._windows.items()}
+        wide = {index: window.write for index, window in self._windows.items() if window.widest == 8}
+        unpack_read, pack_value = _READ.unpack, _DWORD_REPLY.pack
+
+        def answer(message: bytes) -> bytes | None:
+            size = len(message)
+            if size == READ_SIZE:
+                number, command, length, flags, _, offset, index, count = unpack_read(message)
+                if command != _REGION_READ or count != 4 or flags or length != READ_SIZE or offset & 3:
+                    return None
+                if index not in ends or offset > ends[index]:
+                    return None
+                return pack_value(number, _REGION_READ, _DWORD_REPLY.size, _REPLY, 0, offset, index, 4, reads[index](offset))
+            if size == READ_SIZE + 4:
+                number, command, length, flags, _, offset, index, count, value = _WRITE_DWORD.unpack(message)
+                if command != _REGION_WRITE or count != 4 or flags & ~_NO_REPLY or length != size or offset & 3:
+                    return None
+                if index not in ends or offset > ends[index]:
+                    return None
+                writes[index](offset, value)
+            elif size == READ_SIZE + 8:
+                number, command, length, flags, _, offset, index, count, value = _WRITE_QWORD.unpack(message)
+                if command != _REGION_WRITE or count != 8 or flags & ~_NO_REPLY or length != size or offset & 7:
+                    return None
+                if index not in wide or offset > ends[index] - 4:
+                    return None
+                wide[index](offset, 8, value)
+            else:
+                return None
+            return b"" if flags else _WRITE_REPLY.pack(number, _REGION_WRITE, READ_SIZE, _REPLY, 0, offset, index, count)
+
+        return answer
+
+
+assert _ENTRY.size == WRITE_MULTI_ENTRY.size

@@ -1,0 +1,227 @@
+"""The vfio-user server: devices on their sockets, timers, and whatever else shares the loop.
+
+One selector, no threads. A key's data is called with the ready events; whoever shares the selector keeps to that.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, final
+
+from pvinfo.bus import PciDevice
+from pvinfo.errors import SetupError
+from pvinfo.finding import FindingLog
+
+from ...clock import HostClock
+from .connection import ServerConnection
+from .device_server import DeviceServer, MemoryWindow
+from .session import Session
+
+__all__ = ("LONGEST_SOCKET_PATH", "ServedDevice", "VfioUserServer")
+
+LONGEST_SOCKET_PATH: Final = 107
+"""Bytes of a Unix socket's path, its closing NUL apart. Source: linux:include/uapi/linux/un.h"""
+_MOST_REFUSED: Final = 8
+"""Clients that are told, at one time, that the device has a client."""
+_ACCEPT_PAUSE_NS: Final = 100_000_000
+
+
+@final
+class ServedDevice:
+    """A device on its socket: at most one client at a time, any number one after another."""
+
+    def __init__(self, path: Path, listener: socket.socket, server: DeviceServer, loop: VfioUserServer) -> None:
+        self.path = path
+        self.server = server
+        self.clients_seen = 0
+        """Clients so far, those apart that were refused because there was one."""
+        self._listener = listener
+        self._loop = loop
+        status = path.stat()
+        self._identity = (status.st_dev, status.st_ino)
+        self._session: Session | None = None
+        self._refused: list[Session] = []
+        self._paused = False
+        loop.selector.register(listener, selectors.EVENT_READ, self._accept)
+
+    @property
+    def connected(self) -> bool:
+        """A client is there."""
+        return self._session is not None
+
+    def _accept(self, events: int) -> None:
+        try:
+            client, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            self.server.findings.note("vfio-user-accept", str(self.path), f"no client can be accepted now: {error.strerror}")
+            self._pause()
+            return
+        if self._session is None:
+            self.clients_seen += 1
+            self._session = self._start(client, ServerConnection(), self.server)
+            self._loop.crowd_changed()
+        elif len(self._refused) < _MOST_REFUSED:
+            self._refused.append(self._start(client, ServerConnection(refuse_with=errno.EBUSY), None))
+        else:
+            client.close()
+
+    def _start(self, client: socket.socket, connection: ServerConnection, server: DeviceServer | None) -> Session:
+        return Session(client, connection, server, self._loop, self._session_ended)
+
+    def _pause(self) -> None:
+        """The system is out of something: look again later, instead of at once and for ever."""
+        self._loop.selector.unregister(self._listener)
+        self._paused = True
+        self._loop.clock.call_after(_ACCEPT_PAUSE_NS, self._resume)
+
+    def _resume(self) -> None:
+        if self._paused and self._listener.fileno() >= 0:
+            self._paused = False
+            self._loop.selector.register(self._listener, selectors.EVENT_READ, self._accept)
+
+    def _session_ended(self, session: Session, why: str | None) -> None:
+        if session is not self._session:
+            self._refused.remove(session)
+            return
+        self._session = None
+        self._loop.crowd_changed()
+        self.server.client_gone()
+        if why is not None:
+            self.server.findings.note("vfio-user-client", str(self.path), why)
+
+    def close(self) -> None:
+        """Hang up, remove the socket, and serve the device no more."""
+        for session in (*self._refused, self._session):
+            if session is not None:
+                session.close()
+        if not self._paused:
+            self._loop.selector.unregister(self._listener)
+        self._listener.close()
+        self.server.close()
+        try:
+            status = self.path.lstat()
+            if (status.st_dev, status.st_ino) == self._identity:
+                self.path.unlink()
+        except FileNotFoundError:
+            pass
+
+
+def _listen(path: Path) -> socket.socket:
+    """A socket that listens at ``path``. Raises: SetupError saying what stands against it."""
+    length = len(os.fsencode(path))
+    if length > LONGEST_SOCKET_PATH:
+        raise SetupError(f"socket path {path} has {length} bytes: the system takes {LONGEST_SOCKET_PATH} at most; use a shorter folder")
+    _remove_stale(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(os.fspath(path))
+        listener.listen()
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise SetupError(f"no socket can be made at {path}: {error.strerror}") from None
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that nobody listens to any more. Raises: SetupError when the path is in use."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SetupError(f"no socket can be made at {path}: {error.strerror}") from None
+    if not stat.S_ISSOCK(mode):
+        raise SetupError(f"no socket can be made at {path}: there is something that is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            pass
+        except OSError as error:
+            raise SetupError(f"the socket at {path} is there already, and cannot be tried: {error.strerror}") from None
+        else:
+            raise SetupError(f"the socket at {path} is in use: another server listens there")
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise SetupError(f"the stale socket at {path} cannot be removed: {error.strerror}") from None
+
+
+@final
+class VfioUserServer:
+    """Serves devices over vfio-user, and runs the timers of ``clock`` while it does. A context manager.
+
+    ``selector`` may be shared, and stays its maker's.
+    """
+
+    def __init__(self, selector: selectors.BaseSelector, clock: HostClock) -> None:
+        self.selector = selector
+        self.clock = clock
+        self._devices: list[ServedDevice] = []
+        self._watched = 0
+        self.crowded = False
+        """More than one client, or descriptors that must not wait."""
+
+    def __enter__(self) -> VfioUserServer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def listen(self, path: Path, device: PciDevice, memory: MemoryWindow, findings: FindingLog) -> ServedDevice:
+        """Serve ``device`` at ``path`` from now on; its guest's RAM goes to ``memory``, what is noticed to ``findings``.
+
+        A socket that an ended server left behind is replaced. Raises: SetupError when there can be no socket.
+        """
+        listener = _listen(path)
+        served = ServedDevice(path, listener, DeviceServer(device, memory, self, findings), self)
+        self._devices.append(served)
+        return served
+
+    @property
+    def devices(self) -> tuple[ServedDevice, ...]:
+        """Everything that is served."""
+        return tuple(self._devices)
+
+    def step(self, timeout_s: float) -> None:
+        """Serve whatever is ready, or becomes ready within ``timeout_s``, then call the timers that are due."""
+        deadline_ns = self.clock.next_deadline_ns()
+        if deadline_ns is not None:
+            timeout_s = max(min(timeout_s, (deadline_ns - self.clock.now_ns()) / 1e9), 0.0)
+        for key, events in self.selector.select(timeout_s):
+            key.data(events)
+        self.clock.run_due()
+
+    def close(self) -> None:
+        """Hang up on every client, and remove every socket."""
+        while self._devices:
+            self._devices.pop().close()
+
+    # ---- for sessions and interrupts ----
+
+    def watch(self, fd: int, ready: Callable[[], None]) -> None:
+        self.selector.register(fd, selectors.EVENT_READ, lambda events: ready())
+        self._watched += 1
+        self.crowd_changed()
+
+    def unwatch(self, fd: int) -> None:
+        self.selector.unregister(fd)
+        self._watched -= 1
+        self.crowd_changed()
+
+    def crowd_changed(self) -> None:
+        """A client or a descriptor has come or gone."""
+        self.crowded = self._watched > 0 or sum(device.connected for device in self._devices) > 1
