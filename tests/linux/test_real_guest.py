@@ -125,7 +125,7 @@ def test_nothing_broke_on_the_host(boot: Boot) -> None:
 
 def test_two_guests_share_the_gpu_and_the_post_script_is_heard(tmp_path: Path) -> None:
     script = tmp_path / "post.sh"
-    script.write_text("#!/bin/sh\ncat /added\nls /dev/dri\n")
+    script.write_text("#!/bin/sh\ncat /added\nls -1 /dev/dri\n")
     (tmp_path / "greeting").write_text("hello from the host\n")
     status, errors, report = boot_guest(
         tmp_path, "--guests", "2", "--type", "GVTg_V5_8", "--post", str(script),
