@@ -23,7 +23,6 @@ __all__ = (
     "Interlace",
     "LinkRatio",
     "SpanTiming",
-    "SyncPolarity",
     "TotalTiming",
     "Transcoder",
     "TranscoderConfig",
@@ -100,13 +99,6 @@ class BitsPerColor(IntEnum):
     TWELVE = 3
 
 
-class SyncPolarity(IntEnum):
-    """Level of a synchronisation pulse."""
-
-    LOW = 0
-    HIGH = 1
-
-
 class EdpInput(IntEnum):
     """Which pipe feeds the embedded transcoder."""
 
@@ -127,8 +119,8 @@ class DdiFunctionControl(Bits):
     vc_payload_allocate = flag(8, "give the stream its share of a multi-stream link")
     hdcp_signalling = flag(9, "tell the monitor of content protection")
     edp_input = choice(12, 3, EdpInput, "embedded transcoder only: the pipe that feeds it")
-    horizontal_sync = choice(16, 1, SyncPolarity, "level of the horizontal pulse")
-    vertical_sync = choice(17, 1, SyncPolarity, "level of the vertical pulse")
+    horizontal_sync_high = flag(16, "the horizontal pulse is high, not low")
+    vertical_sync_high = flag(17, "the vertical pulse is high, not low")
     bits_per_color = choice(20, 3, BitsPerColor, "depth of a colour component")
     mode = choice(24, 3, DdiMode, "kind of signal")
     port = choice(28, 3, DdiPort, "the port; the embedded transcoder has port A whatever stands here")
