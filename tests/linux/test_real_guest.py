@@ -11,10 +11,14 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from host_model.mediator.mmio.policy import Attribute, policy_for
+from pvinfo.trace import Op, TraceRow, read_trace
 
 VARIABLES = ("GVT_QEMU", "GVT_KERNEL", "GVT_MODULES", "GVT_BUSYBOX")
 MISSING = [name for name in VARIABLES if not os.environ.get(name)]
@@ -48,6 +52,7 @@ class Boot(NamedTuple):
     errors: str
     report: dict[str, Any]
     console: str
+    trace: list[TraceRow]
 
     @property
     def guest(self) -> dict[str, Any]:
@@ -72,9 +77,13 @@ def boot_guest(folder: Path, *words: str) -> tuple[int, str, dict[str, Any]]:
 def boot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Boot:
     platform, vgpu_type = request.param
     folder = tmp_path_factory.mktemp(f"{platform}-{vgpu_type}")
-    status, errors, report = boot_guest(folder, "--platform", platform, "--type", vgpu_type)
+    trace = folder / "trace.tsv"
+    status, errors, report = boot_guest(
+        folder, "--platform", platform, "--type", vgpu_type, "--trace", str(trace)
+    )  # fmt: skip
     assert report, f"no report; status {status}: {errors}"
-    return Boot(platform, vgpu_type, status, errors, report, (folder / "guest0-console.log").read_text())
+    console = (folder / "guest0-console.log").read_text()
+    return Boot(platform, vgpu_type, status, errors, report, console, list(read_trace(trace)))
 
 
 def test_the_driver_initialises_and_registers_its_device(boot: Boot) -> None:
@@ -107,13 +116,28 @@ def test_the_guest_warns_of_nothing_but_engines_that_stand_still(boot: Boot) -> 
     assert [line for line in boot.guest["warnings"] if not WEDGE.search(line)] == []
 
 
-def test_untracked_registers_are_counted_and_memory_stays_apart(boot: Boot) -> None:
+def test_every_untracked_register_that_was_touched_is_listed(boot: Boot) -> None:
+    attributes = policy_for(boot.platform).attributes
+    touched = {
+        hex(dword)
+        for row in boot.trace
+        if row.op in (Op.READ, Op.WRITE)
+        for dword in range(row.offset & ~3, row.offset + row.size, 4)
+        if attributes[dword >> 2] & Attribute.UNTRACKED
+    }
+    unmodelled = boot.vgpu["mmio"]["unmodelled"]
+    assert set(unmodelled) == touched
+    assert all(count > 0 for count in unmodelled.values())
+
+
+def test_the_counts_are_those_of_the_trace_and_memory_stays_apart(boot: Boot) -> None:
+    times = Counter[Op]()
+    for row in boot.trace:
+        times[row.op] += row.repeat
+    assert boot.vgpu["mmio"]["reads"] == times[Op.READ] + times[Op.GGTT_READ] > 100
+    assert boot.vgpu["mmio"]["writes"] == times[Op.WRITE] + times[Op.GGTT_WRITE] > 100
+    assert boot.vgpu["ggtt_writes"] == times[Op.GGTT_WRITE] > 0
     assert boot.report["gpu"]["isolation_violations"] == 0
-    mmio = boot.vgpu["mmio"]
-    assert mmio["reads"] > 500 and mmio["writes"] > 500
-    for offset, count in mmio["unmodelled"].items():
-        assert int(offset, 16) % 4 == 0 and count > 0
-    assert boot.vgpu["ggtt_writes"] > 100
     assert boot.vgpu["failsafe"] is None
 
 
