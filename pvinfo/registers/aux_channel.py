@@ -16,14 +16,13 @@ from ..register import Register, RegisterArray, RegisterBlock
 __all__ = ("AUX_CHANNELS", "AuxChannel", "AuxControl", "AuxRequest", "AuxTimeout", "PchAuxChannel")
 
 SOURCE: Final = "linux:drivers/gpu/drm/i915/display/intel_dp_aux_regs.h"
-DP_SOURCE: Final = "linux:include/drm/display/drm_dp.h"
 
 AUX_CHANNELS: Final[dict[str, int]] = {"AUX_A": 0x64010, "AUX_B": 0x64110, "AUX_C": 0x64210, "AUX_D": 0x64310}
 """Control register of each channel of the processor's display; gen8 has channel A only."""
 
 
 class AuxRequest(IntEnum):
-    """First four bits of a message."""
+    """First four bits of a message. Source: linux:include/drm/display/drm_dp.h."""
 
     I2C_WRITE = 0x0
     I2C_READ = 0x1
@@ -63,11 +62,19 @@ class AuxChannel(RegisterBlock, bases=AUX_CHANNELS, source=SOURCE):
     """One channel of the processor's display."""
 
     control = Register(0x0, AuxControl, "a message or its outcome", emulated=True, kernel_name="DP_AUX_CH_CTL")
-    data = RegisterArray(0x4, 5, int, "the message, then the reply; first byte in bits 31:24 of the first", emulated=True, kernel_name="DP_AUX_CH_DATA")
+    data = RegisterArray(
+        0x4, 5, int,
+        "the message, then the reply; first byte in bits 31:24 of the first",
+        emulated=True, kernel_name="DP_AUX_CH_DATA",
+    )  # fmt: skip
 
 
 class PchAuxChannel(RegisterBlock, bases={"AUX_B": 0xE4110, "AUX_C": 0xE4210, "AUX_D": 0xE4310}, source=SOURCE):
     """One channel of the platform controller hub (gen8)."""
 
     control = Register(0x0, AuxControl, "a message or its outcome", emulated=True, kernel_name="PCH_DP_AUX_CH_CTL")
-    data = RegisterArray(0x4, 5, int, "the message, then the reply; first byte in bits 31:24 of the first", emulated=True, kernel_name="PCH_DP_AUX_CH_DATA")
+    data = RegisterArray(
+        0x4, 5, int,
+        "the message, then the reply; first byte in bits 31:24 of the first",
+        emulated=True, kernel_name="PCH_DP_AUX_CH_DATA",
+    )  # fmt: skip

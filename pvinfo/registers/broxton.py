@@ -50,9 +50,17 @@ class BroxtonPortPll(Bits):
 class BroxtonPllEnable(RegisterBlock, source=SOURCE):
     """On and off of the loops."""
 
-    de_pll = Register(0x46070, BroxtonDisplayPll, "the loop behind the core display clock", emulated=True, kernel_name="BXT_DE_PLL_ENABLE", source=I915_SOURCE)
+    de_pll = Register(
+        0x46070, BroxtonDisplayPll,
+        "the loop behind the core display clock",
+        emulated=True, kernel_name="BXT_DE_PLL_ENABLE", source=I915_SOURCE,
+    )  # fmt: skip
     port_pll = RegisterArray(0x46074, 3, BroxtonPortPll, "the loops of ports A to C", emulated=True, kernel_name="BXT_PORT_PLL_ENABLE")
-    de_pll_ctl = Register(0x6D000, int, "multiplier of the loop behind the core display clock, in bits 7:0", kernel_name="BXT_DE_PLL_CTL", source=I915_SOURCE)
+    de_pll_ctl = Register(
+        0x6D000, int,
+        "multiplier of the loop behind the core display clock, in bits 7:0",
+        kernel_name="BXT_DE_PLL_CTL", source=I915_SOURCE,
+    )  # fmt: skip
 
 
 class BroxtonPhyControl(Bits):
@@ -106,7 +114,11 @@ class BroxtonPhy(RegisterBlock, bases=PHYS, source=SOURCE):
 class BroxtonPll(RegisterBlock, bases={"PHY0_CH0": 0x6C100, "PHY0_CH1": 0x6C380, "PHY1_CH0": 0x162100}, source=SOURCE):
     """Frequency of a port's loop."""
 
-    word = RegisterArray(0x0, 11, int, "0 multiplier, 1 divider, 2 fraction of the multiplier, 3 its enable, 6 gain, 8 lock count, 9 lock threshold, 10 amplitude", kernel_name="BXT_PORT_PLL")
+    word = RegisterArray(
+        0x0, 11, int,
+        "0 multiplier, 1 divider, 2 fraction of the multiplier, 3 its enable, 6 gain, 8 lock count, 9 lock threshold, 10 amplitude",
+        kernel_name="BXT_PORT_PLL",
+    )  # fmt: skip
 
 
 class BroxtonPhyLane(Bits):
@@ -151,5 +163,9 @@ class BroxtonPowerOn(Bits):
 class BroxtonPower(RegisterBlock, source=I915_SOURCE):
     """Power that other platforms need not be asked for."""
 
-    gt_disp_pwron = Register(0x138090, BroxtonPowerOn, "power of the physical layers; the mediator shows it good at once", emulated=True, kernel_name="BXT_P_CR_GT_DISP_PWRON")
+    gt_disp_pwron = Register(
+        0x138090, BroxtonPowerOn,
+        "power of the physical layers; the mediator shows it good at once",
+        emulated=True, kernel_name="BXT_P_CR_GT_DISP_PWRON",
+    )  # fmt: skip
     rp_state_cap = Register(0x138170, int, "range of frequencies, as FrequencyCapability", kernel_name="BXT_RP_STATE_CAP")

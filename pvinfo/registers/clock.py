@@ -212,7 +212,11 @@ class SkylakeClocks(RegisterBlock, source=SOURCE):
     """Clocks of the display engine, gen9."""
 
     cdclk_ctl = Register(0x46000, CdclkControl, "the core display clock", kernel_name="CDCLK_CTL")
-    lcpll1_ctl = Register(0x46010, DpllEnable, "DPLL0, which feeds the core display clock and embedded panels", emulated=True, kernel_name="LCPLL1_CTL")
+    lcpll1_ctl = Register(
+        0x46010, DpllEnable,
+        "DPLL0, which feeds the core display clock and embedded panels",
+        emulated=True, kernel_name="LCPLL1_CTL",
+    )  # fmt: skip
     lcpll2_ctl = Register(0x46014, DpllEnable, "DPLL1", emulated=True, kernel_name="LCPLL2_CTL")
     cdclk_freq = Register(0x46200, int, "core display clock in MHz, minus one, for audio", unit="MHz", kernel_name="CDCLK_FREQ")
     software_flags = RegisterArray(
@@ -224,7 +228,11 @@ class SkylakeClocks(RegisterBlock, source=SOURCE):
     dpll_cfgcr2 = RegisterArray(0x6C044, 3, DpllConfig2, "dividers of DPLL1, 2, 3 in HDMI mode", stride=8, kernel_name="DPLL_CFGCR2")
     dpll_ctrl1 = Register(0x6C058, DpllControl1, "how the loops are set", kernel_name="DPLL_CTRL1")
     dpll_ctrl2 = Register(0x6C05C, DpllControl2, "which loop feeds which port", kernel_name="DPLL_CTRL2")
-    dpll_status = Register(0x6C060, DpllStatus, "which loops are stable; the mediator shows the enabled ones", Access.READ_ONLY, emulated=True, kernel_name="DPLL_STATUS")
+    dpll_status = Register(
+        0x6C060, DpllStatus,
+        "which loops are stable; the mediator shows the enabled ones",
+        Access.READ_ONLY, emulated=True, kernel_name="DPLL_STATUS",
+    )  # fmt: skip
 
 
 # ---- gen8, and what gen9 kept of it ----

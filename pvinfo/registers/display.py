@@ -70,7 +70,11 @@ class DisplayEngine(RegisterBlock, source=SOURCE):
     vga_control = Register(0x41000, VgaControl, "the VGA plane", emulated=True, kernel_name="CPU_VGACNTRL")
     fpga_dbg = Register(0x42300, UnclaimedAccess, "whether an access went nowhere", Access.WRITE_1_CLEARS, emulated=True, kernel_name="FPGA_DBG")
     err_int = Register(0x44040, int, "errors of pipes as gen7 reported them", Access.WRITE_1_CLEARS, kernel_name="GEN7_ERR_INT")
-    derrmr = Register(0x44050, int, "display events that are not forwarded to the render engine; all ones: none is", reset=0xFFFFFFFF, kernel_name="DERRMR")
+    derrmr = Register(
+        0x44050, int,
+        "display events that are not forwarded to the render engine; all ones: none is",
+        reset=0xFFFFFFFF, kernel_name="DERRMR",
+    )  # fmt: skip
     ips_ctl = Register(0x43408, PixelStorageControl, "intermediate pixel storage (gen8)", kernel_name="IPS_CTL")
     arb_ctl = Register(0x45000, ArbitrationControl, "how the planes' fetches share memory", kernel_name="DISP_ARB_CTL")
     arb_ctl2 = Register(0x45004, ArbitrationControl2, "more of how fetches share memory", kernel_name="DISP_ARB_CTL2")
@@ -125,7 +129,11 @@ class DisplayWorkarounds(RegisterBlock, source=SOURCE):
     """Work-arounds of the display engine. Kept as written."""
 
     chicken2 = Register(0x42004, int, "work-arounds of gen5 and gen6", kernel_name="ILK_DISPLAY_CHICKEN2")
-    dspclk_gate = Register(0x42020, int, "clock gates of the display engine; bit 1 as a fuse: which reference clock (gen8)", kernel_name="ILK_DSPCLK_GATE_D")
+    dspclk_gate = Register(
+        0x42020, int,
+        "clock gates of the display engine; bit 1 as a fuse: which reference clock (gen8)",
+        kernel_name="ILK_DSPCLK_GATE_D",
+    )  # fmt: skip
     chicken_par1_1 = Register(0x42080, ParallelWorkaround, "work-arounds of what pipes share", kernel_name="CHICKEN_PAR1_1")
     chicken_misc_2 = Register(0x42084, int, "bits 14 and 13: spare bits of the arbiter (Kaby Lake)", kernel_name="CHICKEN_MISC_2")
     chicken_par2_1 = Register(0x42090, int, "bit 14: remote management hears of changes of configuration (gen8)", kernel_name="CHICKEN_PAR2_1")
@@ -141,5 +149,9 @@ class DisplayAudio(RegisterBlock, source=AUDIO_SOURCE):
 
     config = RegisterArray(0x65000, 3, int, "clock ratios of pipes A to C", stride=0x100, kernel_name="HSW_AUD_CFG")
     misc_ctrl = RegisterArray(0x65010, 3, int, "sample delivery of pipes A to C", stride=0x100, kernel_name="HSW_AUD_MISC_CTRL")
-    pin_eld_cp_vld = Register(0x650C0, int, "per pipe, four bits: audio on, description of the monitor valid, content protection", kernel_name="HSW_AUD_PIN_ELD_CP_VLD")
+    pin_eld_cp_vld = Register(
+        0x650C0, int,
+        "per pipe, four bits: audio on, description of the monitor valid, content protection",
+        kernel_name="HSW_AUD_PIN_ELD_CP_VLD",
+    )  # fmt: skip
     freq_cntrl = Register(0x65900, int, "clock of the link to the audio controller; kept over sleep (gen9)", kernel_name="AUD_FREQ_CNTRL")

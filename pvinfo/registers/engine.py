@@ -267,45 +267,105 @@ class ForceToNonpriv(Bits):
 class EngineRegisters(RegisterBlock, bases=ENGINE_BASES, source=SOURCE):
     """A command streamer."""
 
-    excc = Register(0x28, int, "conditions that a wait event may test; upper half enables the write of the lower", Access.MASKED, kernel_name="RING_EXCC")
-    tail = Register(0x30, RingTail, "end of the commands in the ring; with execlists the image holds it, and this is what the running context was given", kernel_name="RING_TAIL")
-    head = Register(0x34, RingHead, "next command to fetch; equal to tail when the ring is empty, which also lets a failed stop pass", kernel_name="RING_HEAD")
+    excc = Register(
+        0x28, int,
+        "conditions that a wait event may test; upper half enables the write of the lower",
+        Access.MASKED, kernel_name="RING_EXCC",
+    )  # fmt: skip
+    tail = Register(
+        0x30, RingTail,
+        "end of the commands in the ring; with execlists the image holds it, and this is what the running context was given",
+        kernel_name="RING_TAIL",
+    )  # fmt: skip
+    head = Register(
+        0x34, RingHead,
+        "next command to fetch; equal to tail when the ring is empty, which also lets a failed stop pass",
+        kernel_name="RING_HEAD",
+    )  # fmt: skip
     start = Register(0x38, int, "graphics address of the ring, page aligned", unit="bytes", kernel_name="RING_START")
     control = Register(0x3C, RingControl, "ring enable and size", kernel_name="RING_CTL")
     sync = RegisterArray(0x40, 3, int, "semaphore mailboxes of the other engines, as engines before gen8 used them", kernel_name="RING_SYNC_0")
     psmi_ctl = Register(0x50, PsmiControl, "how the engine takes part in power management", Access.MASKED, kernel_name="RING_PSMI_CTL")
-    max_idle = Register(0x54, int, "idle time after which the engine may sleep, in bits 19:0; written when RC6 is set up", kernel_name="RING_MAX_IDLE")
+    max_idle = Register(
+        0x54, int,
+        "idle time after which the engine may sleep, in bits 19:0; written when RC6 is set up",
+        kernel_name="RING_MAX_IDLE",
+    )  # fmt: skip
     acthd_udw = Register(0x5C, int, "address of the command in execution, bits 47:32", Access.READ_ONLY, emulated=True, kernel_name="RING_ACTHD_UDW")
     dma_fadd_udw = Register(0x60, int, "address of the last fetch, bits 47:32", Access.READ_ONLY, kernel_name="RING_DMA_FADD_UDW")
     ipeir = Register(0x64, int, "instruction parser error; written 0 to forget an old error", kernel_name="RING_IPEIR")
     ipehr = Register(0x68, int, "header of the command that the parser holds", Access.READ_ONLY, kernel_name="RING_IPEHR")
-    instdone = Register(0x6C, int, "which units of the engine are done; a unit that stays 0 is hung", Access.READ_ONLY, emulated=True, kernel_name="RING_INSTDONE")
+    instdone = Register(
+        0x6C, int,
+        "which units of the engine are done; a unit that stays 0 is hung",
+        Access.READ_ONLY, emulated=True, kernel_name="RING_INSTDONE",
+    )  # fmt: skip
     instps = Register(0x70, int, "state of the instruction parser", Access.READ_ONLY, kernel_name="RING_INSTPS")
-    acthd = Register(0x74, int, "address of the command in execution, bits 31:0; a hang report shows it", Access.READ_ONLY, unit="bytes", emulated=True, kernel_name="RING_ACTHD")
+    acthd = Register(
+        0x74, int,
+        "address of the command in execution, bits 31:0; a hang report shows it",
+        Access.READ_ONLY, unit="bytes", emulated=True, kernel_name="RING_ACTHD",
+    )  # fmt: skip
     dma_fadd = Register(0x78, int, "address of the last fetch, bits 31:0", Access.READ_ONLY, unit="bytes", kernel_name="RING_DMA_FADD")
-    hws_pga = Register(0x80, int, "graphics address of the hardware status page, where events and sequence numbers are written; must be a page of the guest's own", unit="bytes", emulated=True, kernel_name="RING_HWS_PGA")
-    nopid = Register(0x94, int, "the operand of the last MI_NOOP that carried one; harmless, and so the filler of unused white-list slots", kernel_name="RING_NOPID")
-    hwstam = Register(0x98, int, "mask of interrupts reported to the status page; all ones: none, which is what execlists want", reset=0xFFFFFFFF, kernel_name="RING_HWSTAM")
+    hws_pga = Register(
+        0x80, int,
+        "graphics address of the hardware status page, where events and sequence numbers are written; must be a page of the guest's own",
+        unit="bytes", emulated=True, kernel_name="RING_HWS_PGA",
+    )  # fmt: skip
+    nopid = Register(
+        0x94, int,
+        "the operand of the last MI_NOOP that carried one; harmless, and so the filler of unused white-list slots",
+        kernel_name="RING_NOPID",
+    )  # fmt: skip
+    hwstam = Register(
+        0x98, int,
+        "mask of interrupts reported to the status page; all ones: none, which is what execlists want",
+        reset=0xFFFFFFFF, kernel_name="RING_HWSTAM",
+    )  # fmt: skip
     mi_mode = Register(0x9C, MiMode, "stop and idle state", Access.MASKED, kernel_name="RING_MI_MODE")
-    imr = Register(0xA8, int, "which of the engine's events are kept from the GT interrupt group, in the positions the events have there", reset=0xFFFFFFFF, emulated=True, kernel_name="RING_IMR")
+    imr = Register(
+        0xA8, int,
+        "which of the engine's events are kept from the GT interrupt group, in the positions the events have there",
+        reset=0xFFFFFFFF, emulated=True, kernel_name="RING_IMR",
+    )  # fmt: skip
     eir = Register(0xB0, EngineError, "errors found and not yet cleared", Access.WRITE_1_CLEARS, kernel_name="RING_EIR")
     emr = Register(0xB4, EngineError, "errors that are kept from eir", reset=0xFFFFFFFF, kernel_name="RING_EMR")
-    esr = Register(0xB8, EngineError, "errors that are present; the driver resets an engine that resumes with one", Access.READ_ONLY, kernel_name="RING_ESR")
+    esr = Register(
+        0xB8, EngineError,
+        "errors that are present; the driver resets an engine that resumes with one",
+        Access.READ_ONLY, kernel_name="RING_ESR",
+    )  # fmt: skip
     instpm = Register(0xC0, int, "parser modes: which state commands are flushed and invalidated by", Access.MASKED, kernel_name="RING_INSTPM")
-    r_pwr_clk_state = Register(0xC8, PowerClockState, "slices and execution units the context wants powered; reaches hardware through the image (RCS)", kernel_name="GEN8_R_PWR_CLK_STATE")
+    r_pwr_clk_state = Register(
+        0xC8, PowerClockState,
+        "slices and execution units the context wants powered; reaches hardware through the image (RCS)",
+        kernel_name="GEN8_R_PWR_CLK_STATE",
+    )  # fmt: skip
     reset_ctl = Register(0xD0, ResetControl, "the handshake before a reset", Access.MASKED, emulated=True, kernel_name="RING_RESET_CTL")
-    csfe_chicken1 = Register(0xD4, FrontEndChicken, "front end work-arounds; bits 3 and 4 are the mediator's, a guest that sets them is refused", Access.MASKED, emulated=True, kernel_name="GEN9_CSFE_CHICKEN1_RCS", source="linux:drivers/gpu/drm/i915/gt/intel_gt_regs.h")
+    csfe_chicken1 = Register(
+        0xD4, FrontEndChicken,
+        "front end work-arounds; bits 3 and 4 are the mediator's, a guest that sets them is refused",
+        Access.MASKED, emulated=True, kernel_name="GEN9_CSFE_CHICKEN1_RCS", source="linux:drivers/gpu/drm/i915/gt/intel_gt_regs.h",
+    )  # fmt: skip
     bbstate = Register(0x110, BatchState, "state of the running batch buffer", Access.READ_ONLY, kernel_name="RING_BBSTATE")
     sbbaddr = Register(0x114, int, "address of the second-level batch, bits 31:0", Access.READ_ONLY, unit="bytes", kernel_name="RING_SBBADDR")
     sbbstate = Register(0x118, BatchState, "state of the second-level batch", Access.READ_ONLY, kernel_name="RING_SBBSTATE")
     sbbaddr_udw = Register(0x11C, int, "address of the second-level batch, bits 47:32", Access.READ_ONLY, kernel_name="RING_SBBADDR_UDW")
     bbaddr = Register(0x140, int, "address inside the running batch, bits 31:0", Access.READ_ONLY, unit="bytes", kernel_name="RING_BBADDR")
-    bb_offset = Register(0x158, int, "offset of the batch that MI_BATCH_BUFFER_START with an offset goes to", unit="bytes", kernel_name="RING_BB_OFFSET")
+    bb_offset = Register(
+        0x158, int,
+        "offset of the batch that MI_BATCH_BUFFER_START with an offset goes to",
+        unit="bytes", kernel_name="RING_BB_OFFSET",
+    )  # fmt: skip
     bbaddr_udw = Register(0x168, int, "address inside the running batch, bits 47:32", Access.READ_ONLY, kernel_name="RING_BBADDR_UDW")
     ccid = Register(0x180, int, "address and flags of the context of ring-buffer submission, which gen8 and later do not use", kernel_name="CCID")
     bb_per_ctx_ptr = Register(0x1C0, PerContextBatch, "batch that runs at the end of every restore of the context", kernel_name="RING_BB_PER_CTX_PTR")
     indirect_ctx = Register(0x1C4, IndirectContext, "batch that runs during the restore of the context", kernel_name="RING_INDIRECT_CTX")
-    indirect_ctx_offset = Register(0x1C8, IndirectContextOffset, "where in the restore of the context the indirect batch runs", kernel_name="RING_INDIRECT_CTX_OFFSET")
+    indirect_ctx_offset = Register(
+        0x1C8, IndirectContextOffset,
+        "where in the restore of the context the indirect batch runs",
+        kernel_name="RING_INDIRECT_CTX_OFFSET",
+    )  # fmt: skip
     ecoskpd = Register(0x1D0, int, "late work-arounds of the streamer", kernel_name="ECOSKPD")
     cscmdop = Register(0x20C, int, "op code of the command in execution", Access.READ_ONLY, kernel_name="RING_CSCMDOP")
     elsp = Register(
@@ -314,20 +374,40 @@ class EngineRegisters(RegisterBlock, bases=ENGINE_BASES, source=SOURCE):
         Access.WRITE_ONLY, emulated=True, kernel_name="RING_ELSP",
     )  # fmt: skip
     execlist_status_lo = Register(0x234, ExeclistStatus, "state of the two execlist slots", Access.READ_ONLY, kernel_name="RING_EXECLIST_STATUS_LO")
-    execlist_status_hi = Register(0x238, int, "id of the running context, the high half of its descriptor", Access.READ_ONLY, kernel_name="RING_EXECLIST_STATUS_HI")
-    context_control = Register(0x244, ContextControl, "what restore and save leave out; reaches hardware through the image", kernel_name="RING_CONTEXT_CONTROL")
+    execlist_status_hi = Register(
+        0x238, int,
+        "id of the running context, the high half of its descriptor",
+        Access.READ_ONLY, kernel_name="RING_EXECLIST_STATUS_HI",
+    )  # fmt: skip
+    context_control = Register(
+        0x244, ContextControl,
+        "what restore and save leave out; reaches hardware through the image",
+        kernel_name="RING_CONTEXT_CONTROL",
+    )  # fmt: skip
     sema_wait_poll = Register(0x24C, int, "time between two looks at a semaphore that did not pass", kernel_name="RING_SEMA_WAIT_POLL")
-    pdp_lo = RegisterArray(0x270, 4, int, "page-table roots, bits 31:0; with 4 levels the first alone is the root; reach hardware through the image", stride=8, unit="bytes", kernel_name="GEN8_RING_PDP_LDW")
+    pdp_lo = RegisterArray(
+        0x270, 4, int,
+        "page-table roots, bits 31:0; with 4 levels the first alone is the root; reach hardware through the image",
+        stride=8, unit="bytes", kernel_name="GEN8_RING_PDP_LDW",
+    )  # fmt: skip
     pdp_hi = RegisterArray(0x274, 4, int, "page-table roots, bits 63:32", stride=8, kernel_name="GEN8_RING_PDP_UDW")
     mode = Register(0x29C, EngineMode, "how the streamer is driven", Access.MASKED, emulated=True, kernel_name="RING_MODE_GEN7")
-    timestamp = Register(0x358, int, "free-running time stamp, bits 31:0", Access.READ_ONLY, unit="time stamp ticks", emulated=True, kernel_name="RING_TIMESTAMP")
+    timestamp = Register(
+        0x358, int,
+        "free-running time stamp, bits 31:0",
+        Access.READ_ONLY, unit="time stamp ticks", emulated=True, kernel_name="RING_TIMESTAMP",
+    )  # fmt: skip
     timestamp_udw = Register(0x35C, int, "free-running time stamp, bits 35:32", Access.READ_ONLY, emulated=True, kernel_name="RING_TIMESTAMP_UDW")
     context_status_buffer = RegisterArray(
         0x370, 2 * CONTEXT_STATUS_ENTRIES, int,
         "the six newest context events as pairs of ContextStatus and context id; a copy stands in the status page, and the driver reads that",
         Access.READ_ONLY, kernel_name="GEN8_EXECLISTS_STATUS_BUF", source=LRC_SOURCE,
     )  # fmt: skip
-    context_status_ptr = Register(0x3A0, ContextStatusPointer, "read and write pointer of the context status buffer", Access.MASKED, kernel_name="RING_CONTEXT_STATUS_PTR")
+    context_status_ptr = Register(
+        0x3A0, ContextStatusPointer,
+        "read and write pointer of the context status buffer",
+        Access.MASKED, kernel_name="RING_CONTEXT_STATUS_PTR",
+    )  # fmt: skip
     ctx_timestamp = Register(0x3A8, int, "time the running context has had", unit="time stamp ticks", kernel_name="RING_CTX_TIMESTAMP")
     force_to_nonpriv = RegisterArray(
         0x4D0, NONPRIV_SLOTS, ForceToNonpriv,

@@ -122,8 +122,16 @@ class GtClock(RegisterBlock, source=SOURCE):
     rpm_config0 = Register(0xD00, RpmConfig0, "clock source of the GT", Access.READ_ONLY, kernel_name="RPM_CONFIG0")
     rcp_config = Register(0xD08, int, "configuration of the clock unit", kernel_name="RCP_CONFIG")
     ctc_mode = Register(0xA26C, CtcMode, "how the time stamp counter is fed (gen9)", Access.READ_ONLY, kernel_name="CTC_MODE")
-    timestamp_ctr = Register(0x44070, int, "time stamp of the display engine", Access.READ_ONLY, unit="us", kernel_name="IVB_TIMESTAMP_CTR", source=I915_SOURCE)
-    timestamp_override = Register(0x44074, TimestampOverride, "the divider that makes microseconds of the clock (gen9)", kernel_name="GEN9_TIMESTAMP_OVERRIDE", source=I915_SOURCE)
+    timestamp_ctr = Register(
+        0x44070, int,
+        "time stamp of the display engine",
+        Access.READ_ONLY, unit="us", kernel_name="IVB_TIMESTAMP_CTR", source=I915_SOURCE,
+    )  # fmt: skip
+    timestamp_override = Register(
+        0x44074, TimestampOverride,
+        "the divider that makes microseconds of the clock (gen9)",
+        kernel_name="GEN9_TIMESTAMP_OVERRIDE", source=I915_SOURCE,
+    )  # fmt: skip
 
 
 # ---- sleep ----
@@ -173,24 +181,48 @@ class GtStandby(RegisterBlock, source=SOURCE):
 
     rc6_location = Register(0xD40, Rc6Context, "where state is kept during sleep", kernel_name="RC6_LOCATION")
     rc6_ctx_base = Register(0xD48, int, "address of the state kept during sleep, bits 31:4 (Broxton)", unit="bytes", kernel_name="RC6_CTX_BASE")
-    rc6_ctx_info = Register(0x8504, int, "reads 0 when the state kept during sleep was corrupted; the native driver then gives up runtime sleep", Access.READ_ONLY, kernel_name="GEN8_RC6_CTX_INFO")
+    rc6_ctx_info = Register(
+        0x8504, int,
+        "reads 0 when the state kept during sleep was corrupted; the native driver then gives up runtime sleep",
+        Access.READ_ONLY, kernel_name="GEN8_RC6_CTX_INFO",
+    )  # fmt: skip
     rc_control = Register(0xA090, RcControl, "which sleep states hardware may enter", kernel_name="GEN6_RC_CONTROL")
     rc_state = Register(0xA094, RcState, "sleep state that software asks for", kernel_name="GEN6_RC_STATE")
     rc1_wake_rate_limit = Register(0xA098, int, "fewest time between two wakes from RC1", kernel_name="GEN6_RC1_WAKE_RATE_LIMIT")
     rc6_wake_rate_limit = Register(0xA09C, int, "fewest time between two wakes from RC6", kernel_name="GEN6_RC6_WAKE_RATE_LIMIT")
     rc6pp_wake_rate_limit = Register(0xA0A0, int, "fewest time between two wakes from RC6pp", kernel_name="GEN6_RC6pp_WAKE_RATE_LIMIT")
-    rc_evaluation_interval = Register(0xA0A8, int, "interval over which idleness is judged", unit="1.28 us", kernel_name="GEN6_RC_EVALUATION_INTERVAL")
+    rc_evaluation_interval = Register(
+        0xA0A8, int,
+        "interval over which idleness is judged",
+        unit="1.28 us", kernel_name="GEN6_RC_EVALUATION_INTERVAL",
+    )  # fmt: skip
     rc_idle_hysteresis = Register(0xA0AC, int, "how long the GT must be idle at all", unit="1.28 us", kernel_name="GEN6_RC_IDLE_HYSTERSIS")
     rc_sleep = Register(0xA0B0, int, "delay before sleep", kernel_name="GEN6_RC_SLEEP")
     rc1e_threshold = Register(0xA0B4, int, "idleness that leads to RC1e", unit="1.28 us", kernel_name="GEN6_RC1e_THRESHOLD")
     rc6_threshold = Register(0xA0B8, int, "idleness that leads to RC6", unit="1.28 us", kernel_name="GEN6_RC6_THRESHOLD")
     rc6p_threshold = Register(0xA0BC, int, "idleness that leads to RC6p", unit="1.28 us", kernel_name="GEN6_RC6p_THRESHOLD")
     rc6pp_threshold = Register(0xA0C0, int, "idleness that leads to RC6pp", unit="1.28 us", kernel_name="GEN6_RC6pp_THRESHOLD")
-    media_pg_idle_hysteresis = Register(0xA0C4, int, "how long the media engines must be idle to be switched off (gen9)", kernel_name="GEN9_MEDIA_PG_IDLE_HYSTERESIS")
-    render_pg_idle_hysteresis = Register(0xA0C8, int, "how long the render engine must be idle to be switched off (gen9)", kernel_name="GEN9_RENDER_PG_IDLE_HYSTERESIS")
+    media_pg_idle_hysteresis = Register(
+        0xA0C4, int,
+        "how long the media engines must be idle to be switched off (gen9)",
+        kernel_name="GEN9_MEDIA_PG_IDLE_HYSTERESIS",
+    )  # fmt: skip
+    render_pg_idle_hysteresis = Register(
+        0xA0C8, int,
+        "how long the render engine must be idle to be switched off (gen9)",
+        kernel_name="GEN9_RENDER_PG_IDLE_HYSTERESIS",
+    )  # fmt: skip
     pg_enable = Register(0xA210, PowerGateEnable, "which parts may be switched off separately (gen9)", kernel_name="GEN9_PG_ENABLE")
-    thread_status = Register(0x13805C, int, "cores that run, in bits 2:0; the mediator shows 0 after a reset", Access.READ_ONLY, kernel_name="GEN6_GT_THREAD_STATUS_REG")
-    core_status = Register(0x138060, CoreStatus, "how deep the GT sleeps; the mediator shows 0, awake, after a reset", Access.READ_ONLY, kernel_name="GEN6_GT_CORE_STATUS")
+    thread_status = Register(
+        0x13805C, int,
+        "cores that run, in bits 2:0; the mediator shows 0 after a reset",
+        Access.READ_ONLY, kernel_name="GEN6_GT_THREAD_STATUS_REG",
+    )  # fmt: skip
+    core_status = Register(
+        0x138060, CoreStatus,
+        "how deep the GT sleeps; the mediator shows 0, awake, after a reset",
+        Access.READ_ONLY, kernel_name="GEN6_GT_CORE_STATUS",
+    )  # fmt: skip
     rc6_locked = Register(0x138104, int, "time asleep with the state locked", Access.READ_ONLY, unit="1.28 us", kernel_name="GEN6_GT_GFX_RC6_LOCKED")
     rc6_residency = Register(0x138108, int, "time asleep in RC6", Access.READ_ONLY, unit="1.28 us", kernel_name="GEN6_GT_GFX_RC6")
     rc6p_residency = Register(0x13810C, int, "time asleep in RC6p", Access.READ_ONLY, unit="1.28 us", kernel_name="GEN6_GT_GFX_RC6p")
@@ -246,7 +278,11 @@ class GtFrequency(RegisterBlock, source=SOURCE):
     request = Register(0xA008, FrequencyRequest, "frequency that software asks for", kernel_name="GEN6_RPNSWREQ")
     video_frequency = Register(0xA00C, int, "frequency while video is decoded", kernel_name="GEN6_RC_VIDEO_FREQ")
     down_timeout = Register(0xA010, int, "idle time after which the frequency falls", unit="1.28 us", kernel_name="GEN6_RP_DOWN_TIMEOUT")
-    interrupt_limits = Register(0xA014, int, "frequencies beyond which hardware stops asking for more or less", kernel_name="GEN6_RP_INTERRUPT_LIMITS")
+    interrupt_limits = Register(
+        0xA014, int,
+        "frequencies beyond which hardware stops asking for more or less",
+        kernel_name="GEN6_RP_INTERRUPT_LIMITS",
+    )  # fmt: skip
     status = Register(0xA01C, FrequencyStatus, "frequency in effect", Access.READ_ONLY, kernel_name="GEN6_RPSTAT1")
     control = Register(0xA024, FrequencyControl, "how hardware judges", kernel_name="GEN6_RP_CONTROL")
     up_threshold = Register(0xA02C, int, "busy time per interval that asks for more", unit="1.28 us", kernel_name="GEN6_RP_UP_THRESHOLD")
@@ -261,4 +297,8 @@ class GtFrequency(RegisterBlock, source=SOURCE):
     down_interval = Register(0xA06C, int, "length of the interval that asks for less", unit="1.28 us", kernel_name="GEN6_RP_DOWN_EI")
     idle_hysteresis = Register(0xA070, int, "evaluations that must agree before the frequency changes", kernel_name="GEN6_RP_IDLE_HYSTERSIS")
     interrupt_mask = Register(0xA168, PowerInterruptMask, "frequency events that are not reported", kernel_name="GEN6_PMINTRMSK")
-    state_cap = Register(0x145998, FrequencyCapability, "range of frequencies; in gen9 parts the driver converts the 50 MHz steps to its own of 50/3 MHz", Access.READ_ONLY, kernel_name="GEN6_RP_STATE_CAP", source=MCHBAR_SOURCE)
+    state_cap = Register(
+        0x145998, FrequencyCapability,
+        "range of frequencies; in gen9 parts the driver converts the 50 MHz steps to its own of 50/3 MHz",
+        Access.READ_ONLY, kernel_name="GEN6_RP_STATE_CAP", source=MCHBAR_SOURCE,
+    )  # fmt: skip

@@ -139,9 +139,21 @@ class TileControl(Bits):
 class GttRegisters(RegisterBlock, source=SOURCE):
     """Translation tables as a whole."""
 
-    gtt_cache_en = Register(0x4024, int, "which large-page translations are cached; all ones on gen8", kernel_name="HSW_GTT_CACHE_EN", source="linux:drivers/gpu/drm/i915/i915_reg.h")
-    arb_mode = Register(0x4030, int, "arbitration of memory accesses", Access.MASKED, kernel_name="ARB_MODE", source="linux:drivers/gpu/drm/i915/i915_reg.h")
-    gamw_eco_dev_rw_ia = Register(0x4080, AddressWidthControl, "64 KiB pages inside directories", emulated=True, kernel_name="GEN8_GAMW_ECO_DEV_RW_IA")
+    gtt_cache_en = Register(
+        0x4024, int,
+        "which large-page translations are cached; all ones on gen8",
+        kernel_name="HSW_GTT_CACHE_EN", source="linux:drivers/gpu/drm/i915/i915_reg.h",
+    )  # fmt: skip
+    arb_mode = Register(
+        0x4030, int,
+        "arbitration of memory accesses",
+        Access.MASKED, kernel_name="ARB_MODE", source="linux:drivers/gpu/drm/i915/i915_reg.h",
+    )  # fmt: skip
+    gamw_eco_dev_rw_ia = Register(
+        0x4080, AddressWidthControl,
+        "64 KiB pages inside directories",
+        emulated=True, kernel_name="GEN8_GAMW_ECO_DEV_RW_IA",
+    )  # fmt: skip
     gam_ecochk = Register(0x4090, EccCheck, "arbitration and caching of table walks", kernel_name="GAM_ECOCHK")
     ring_fault = Register(0x4094, RingFault, "the oldest access that had no translation", kernel_name="GEN8_RING_FAULT_REG")
     error = Register(0x40A0, int, "errors of the memory interface, for hang reports", kernel_name="ERROR_GEN6")
@@ -151,10 +163,26 @@ class GttRegisters(RegisterBlock, source=SOURCE):
     gamt_arb_mode = Register(0x4A08, int, "arbitration of texture accesses", kernel_name="GAMTARBMODE")
     fault_tlb_data0 = Register(0x4B10, FaultAddress, "faulting address, low part", Access.READ_ONLY, kernel_name="GEN8_FAULT_TLB_DATA0")
     fault_tlb_data1 = Register(0x4B14, FaultTlbData1, "faulting address, high part", Access.READ_ONLY, kernel_name="GEN8_FAULT_TLB_DATA1")
-    trva_l3_pointer = RegisterArray(0x4DE0, 4, int, "root of the sparse resource table and the values of its absent and zero entries (gen9)", kernel_name="TRVATTL3PTRDW", source="linux:drivers/gpu/drm/i915/gvt/reg.h")
-    trvadr = Register(0x4DF0, int, "which virtual addresses are sparse resources (gen9)", kernel_name="TRVADR", source="linux:drivers/gpu/drm/i915/gvt/reg.h")
-    trtte = Register(0x4DF4, TiledResourceEnable, "translation for sparse resources (gen9); restored when the host resumes", emulated=True, kernel_name="TRTTE")
-    trtt_chicken = Register(0x4DFC, int, "work-arounds of sparse resource translation (gen9); restored when the host resumes", emulated=True, source="linux:drivers/gpu/drm/i915/gvt/handlers.c")
+    trva_l3_pointer = RegisterArray(
+        0x4DE0, 4, int,
+        "root of the sparse resource table and the values of its absent and zero entries (gen9)",
+        kernel_name="TRVATTL3PTRDW", source="linux:drivers/gpu/drm/i915/gvt/reg.h",
+    )  # fmt: skip
+    trvadr = Register(
+        0x4DF0, int,
+        "which virtual addresses are sparse resources (gen9)",
+        kernel_name="TRVADR", source="linux:drivers/gpu/drm/i915/gvt/reg.h",
+    )  # fmt: skip
+    trtte = Register(
+        0x4DF4, TiledResourceEnable,
+        "translation for sparse resources (gen9); restored when the host resumes",
+        emulated=True, kernel_name="TRTTE",
+    )  # fmt: skip
+    trtt_chicken = Register(
+        0x4DFC, int,
+        "work-arounds of sparse resource translation (gen9); restored when the host resumes",
+        emulated=True, source="linux:drivers/gpu/drm/i915/gvt/handlers.c",
+    )  # fmt: skip
     tilectl = Register(0x101000, TileControl, "how the aperture treats tiles", kernel_name="TILECTL", source="linux:drivers/gpu/drm/i915/i915_reg.h")
     flush_control = Register(
         0x101008, FlushControl,

@@ -227,7 +227,11 @@ class InterruptGroup(RegisterBlock, bases=INTERRUPT_GROUPS, source=SOURCE):
 
     isr = Register(0x0, int, "state of each source now; a latch in the other registers remembers it", Access.READ_ONLY, kernel_name="GEN8_GT_ISR")
     imr = Register(0x4, int, "sources whose events are not remembered (1 masks)", reset=0xFFFFFFFF, emulated=True, kernel_name="GEN8_GT_IMR")
-    iir = Register(0x8, int, "events that have happened and are not yet acknowledged; must be 0 after it was cleared at reset", Access.WRITE_1_CLEARS, emulated=True, kernel_name="GEN8_GT_IIR")
+    iir = Register(
+        0x8, int,
+        "events that have happened and are not yet acknowledged; must be 0 after it was cleared at reset",
+        Access.WRITE_1_CLEARS, emulated=True, kernel_name="GEN8_GT_IIR",
+    )  # fmt: skip
     ier = Register(0xC, int, "events that raise the group's bit in the master register (1 enables)", emulated=True, kernel_name="GEN8_GT_IER")
 
 
@@ -243,4 +247,8 @@ class PsrInterruptRegisters(RegisterBlock, source="linux:drivers/gpu/drm/i915/di
     """Mask and identity of the panel self refresh events. A vGPU has no such panel: both read 0."""
 
     imr = Register(0x64834, PsrInterrupt, "events that are not remembered; the mediator keeps it 0", emulated=True, kernel_name="EDP_PSR_IMR")
-    iir = Register(0x64838, PsrInterrupt, "events not yet acknowledged; a driver that reads anything but 0 after clearing it warns", Access.WRITE_1_CLEARS, emulated=True, kernel_name="EDP_PSR_IIR")
+    iir = Register(
+        0x64838, PsrInterrupt,
+        "events not yet acknowledged; a driver that reads anything but 0 after clearing it warns",
+        Access.WRITE_1_CLEARS, emulated=True, kernel_name="EDP_PSR_IIR",
+    )  # fmt: skip

@@ -75,9 +75,29 @@ class MemoryData(Bits):
 class MemoryController(RegisterBlock, source=SOURCE):
     """The memory controller, as far as the driver looks. The whole window 0x140000 to 0x17ffff is plain storage in a vGPU."""
 
-    edram_cap = Register(0x120010, EdramCapability, "the extra cache in the package; enabled 0: none", Access.READ_ONLY, kernel_name="HSW_EDRAM_CAP", source=I915_SOURCE)
-    inter_channel = Register(0x145000, InterChannel, "how memory channels work together", Access.READ_ONLY, kernel_name="SKL_MAD_INTER_CHANNEL_0_0_0_MCHBAR_MCMAIN")
-    dimm_channel = RegisterArray(0x14500C, 2, Dimms, "modules of channels 0 and 1", Access.READ_ONLY, kernel_name="SKL_MAD_DIMM_CH0_0_0_0_MCHBAR_MCMAIN")
-    sskpd = Register(0x145D10, BroadwellLatency, "latencies of memory, lower half (gen8); all 0: the driver knows none and complains", Access.READ_ONLY, kernel_name="MCH_SSKPD")
-    sskpd_udw = Register(0x145D14, int, "latencies of memory, upper half (gen8): level 4 in bits 8:0, level 0 in bits 31:24", Access.READ_ONLY, kernel_name="MCH_SSKPD")
+    edram_cap = Register(
+        0x120010, EdramCapability,
+        "the extra cache in the package; enabled 0: none",
+        Access.READ_ONLY, kernel_name="HSW_EDRAM_CAP", source=I915_SOURCE,
+    )  # fmt: skip
+    inter_channel = Register(
+        0x145000, InterChannel,
+        "how memory channels work together",
+        Access.READ_ONLY, kernel_name="SKL_MAD_INTER_CHANNEL_0_0_0_MCHBAR_MCMAIN",
+    )  # fmt: skip
+    dimm_channel = RegisterArray(
+        0x14500C, 2, Dimms,
+        "modules of channels 0 and 1",
+        Access.READ_ONLY, kernel_name="SKL_MAD_DIMM_CH0_0_0_0_MCHBAR_MCMAIN",
+    )  # fmt: skip
+    sskpd = Register(
+        0x145D10, BroadwellLatency,
+        "latencies of memory, lower half (gen8); all 0: the driver knows none and complains",
+        Access.READ_ONLY, kernel_name="MCH_SSKPD",
+    )  # fmt: skip
+    sskpd_udw = Register(
+        0x145D14, int,
+        "latencies of memory, upper half (gen8): level 4 in bits 8:0, level 0 in bits 31:24",
+        Access.READ_ONLY, kernel_name="MCH_SSKPD",
+    )  # fmt: skip
     bios_data = Register(0x145E04, MemoryData, "settings that firmware has made", Access.READ_ONLY, kernel_name="SKL_MC_BIOS_DATA_0_0_0_MCHBAR_PCU")

@@ -90,7 +90,11 @@ class PanelDivisor(Bits):
 class PanelPower(RegisterBlock, source=SOURCE):
     """The power sequencer."""
 
-    status = Register(0xC7200, PanelStatus, "state of the panel's power; the mediator follows power_on at once", Access.READ_ONLY, kernel_name="PP_STATUS")
+    status = Register(
+        0xC7200, PanelStatus,
+        "state of the panel's power; the mediator follows power_on at once",
+        Access.READ_ONLY, kernel_name="PP_STATUS",
+    )  # fmt: skip
     control = Register(0xC7204, PanelControl, "power of the panel", emulated=True, kernel_name="PP_CONTROL")
     on_delays = Register(0xC7208, PanelOnDelays, "delays when it is switched on", kernel_name="PP_ON_DELAYS")
     off_delays = Register(0xC720C, PanelOffDelays, "delays when it is switched off", kernel_name="PP_OFF_DELAYS")

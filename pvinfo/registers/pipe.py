@@ -63,11 +63,19 @@ class BottomColor(Bits):
 class Pipe(RegisterBlock, bases=PIPE_BASES, source=SOURCE):
     """One pipe."""
 
-    dsl = Register(0x0, ScanLine, "where the pipe is in the frame; a driver that reads 0 reads again for up to 100 us", Access.READ_ONLY, kernel_name="PIPEDSL")
+    dsl = Register(
+        0x0, ScanLine,
+        "where the pipe is in the frame; a driver that reads 0 reads again for up to 100 us",
+        Access.READ_ONLY, kernel_name="PIPEDSL",
+    )  # fmt: skip
     stat = Register(0x24, int, "interrupt status as pipes had it before gen5", kernel_name="PIPESTAT")
     misc = Register(0x30, PipeMisc, "depth and dithering of the output", kernel_name="PIPE_MISC")
     bottom_color = Register(0x34, BottomColor, "colour below all planes (gen9)", kernel_name="SKL_BOTTOM_COLOR", source=COLOR_SOURCE)
-    frmcount = Register(0x40, int, "frames shown; grows by one at each vblank, and the driver counts vblanks by it", unit="frames", kernel_name="PIPE_FRMCOUNT_G4X")
+    frmcount = Register(
+        0x40, int,
+        "frames shown; grows by one at each vblank, and the driver counts vblanks by it",
+        unit="frames", kernel_name="PIPE_FRMCOUNT_G4X",
+    )  # fmt: skip
     flipcount = Register(0x44, int, "flips of the primary plane", unit="flips", kernel_name="PIPE_FLIPCOUNT_G4X")
     frame_timestamp = Register(0x48, int, "time of the last vblank", Access.READ_ONLY, unit="us", kernel_name="PIPE_FRMTMSTMP")
     flip_timestamp = Register(0x4C, int, "time of the last flip", Access.READ_ONLY, unit="us", kernel_name="PIPE_FLIPTMSTMP")

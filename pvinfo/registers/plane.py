@@ -222,7 +222,11 @@ class Plane(RegisterBlock, bases=_plane_bases(), source=SOURCE):
     size = Register(0x10, Size, "size on the screen", kernel_name="PLANE_SIZE")
     keyval = Register(0x14, int, "colour key", kernel_name="PLANE_KEYVAL")
     keymsk = Register(0x18, int, "which bits of the key count", kernel_name="PLANE_KEYMSK")
-    surf = Register(0x1C, PlaneSurface, "where the picture is; the write makes all the others take effect at the next vblank", emulated=True, kernel_name="PLANE_SURF")
+    surf = Register(
+        0x1C, PlaneSurface,
+        "where the picture is; the write makes all the others take effect at the next vblank",
+        emulated=True, kernel_name="PLANE_SURF",
+    )  # fmt: skip
     keymax = Register(0x20, int, "upper end of a range of key colours", kernel_name="PLANE_KEYMAX")
     offset = Register(0x24, Point, "start of the picture in the surface", kernel_name="PLANE_OFFSET")
     surflive = Register(0x2C, PlaneSurface, "where the picture being shown is", kernel_name="PLANE_SURFLIVE")

@@ -103,8 +103,16 @@ class DisplayPower(RegisterBlock, source=SOURCE):
 
     fuse_status = Register(0x42000, FuseStatus, "which fuses have reached the display engine (gen9)", Access.READ_ONLY, kernel_name="SKL_FUSE_STATUS")
     dbuf_ctl = Register(0x45008, DbufControl, "power of the buffer between memory and planes (gen9)", emulated=True, kernel_name="DBUF_CTL_S")
-    well_bios = Register(0x45400, PowerWellControl, "requests of the firmware; the driver takes them over at load and clears them", emulated=True, kernel_name="HSW_PWR_WELL_CTL1")
-    well_driver = Register(0x45404, PowerWellControl, "requests of the driver; a well counts as on when request and state are set here", emulated=True, kernel_name="HSW_PWR_WELL_CTL2")
+    well_bios = Register(
+        0x45400, PowerWellControl,
+        "requests of the firmware; the driver takes them over at load and clears them",
+        emulated=True, kernel_name="HSW_PWR_WELL_CTL1",
+    )  # fmt: skip
+    well_driver = Register(
+        0x45404, PowerWellControl,
+        "requests of the driver; a well counts as on when request and state are set here",
+        emulated=True, kernel_name="HSW_PWR_WELL_CTL2",
+    )  # fmt: skip
     well_kvmr = Register(0x45408, PowerWellControl, "requests of remote management", emulated=True, kernel_name="HSW_PWR_WELL_CTL3")
     well_debug = Register(0x4540C, PowerWellControl, "requests of a debugger", emulated=True, kernel_name="HSW_PWR_WELL_CTL4")
     well_override = Register(0x45410, PowerWellDebug, "how the wells are switched", emulated=True, kernel_name="HSW_PWR_WELL_CTL5")

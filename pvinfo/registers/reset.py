@@ -81,9 +81,17 @@ class DmaControl(Bits):
 class Guc(RegisterBlock, source=GUC_SOURCE):
     """The micro-controller (GuC). A vGPU offers none, yet a gen9 driver resets it and looks whether it is locked."""
 
-    status = Register(0xC000, GucStatus, "state of the micro-controller; the mediator clears mia_in_reset each time it has been read", Access.READ_ONLY, emulated=True, kernel_name="GUC_STATUS")
+    status = Register(
+        0xC000, GucStatus,
+        "state of the micro-controller; the mediator clears mia_in_reset each time it has been read",
+        Access.READ_ONLY, emulated=True, kernel_name="GUC_STATUS",
+    )  # fmt: skip
     wopcm_size = Register(0xC050, WopcmSize, "size of its protected memory; locked must read 0", kernel_name="GUC_WOPCM_SIZE")
     soft_scratch = RegisterArray(0xC180, 16, int, "mailbox between driver and firmware", kernel_name="SOFT_SCRATCH")
-    dma_ctrl = Register(0xC314, DmaControl, "firmware upload; a vGPU that starts one gets a warning and no upload", Access.MASKED, emulated=True, kernel_name="DMA_CTRL")
+    dma_ctrl = Register(
+        0xC314, DmaControl,
+        "firmware upload; a vGPU that starts one gets a warning and no upload",
+        Access.MASKED, emulated=True, kernel_name="DMA_CTRL",
+    )  # fmt: skip
     dma_wopcm_offset = Register(0xC340, WopcmOffset, "place of its protected memory; valid must read 0", kernel_name="DMA_GUC_WOPCM_OFFSET")
     max_idle_count = Register(0xC3E4, int, "idle time after which the firmware lets the GT sleep", kernel_name="GUC_MAX_IDLE_COUNT")

@@ -49,4 +49,8 @@ class SidebandInterface(RegisterBlock, source=SOURCE):
 
     address = Register(0xC6000, SbiAddress, "which register", kernel_name="SBI_ADDR")
     data = Register(0xC6004, int, "its value, to write or as read", emulated=True, kernel_name="SBI_DATA")
-    control = Register(0xC6008, SbiControl, "starts the access and tells how it went; the mediator always succeeds at once", emulated=True, kernel_name="SBI_CTL_STAT")
+    control = Register(
+        0xC6008, SbiControl,
+        "starts the access and tells how it went; the mediator always succeeds at once",
+        emulated=True, kernel_name="SBI_CTL_STAT",
+    )  # fmt: skip

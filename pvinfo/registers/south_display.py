@@ -56,7 +56,11 @@ class SouthDisplay(RegisterBlock, source=SOURCE):
     chicken1 = Register(0xC2000, int, "work-arounds of the link to the analogue port", kernel_name="SOUTH_CHICKEN1")
     chicken2 = Register(0xC2004, SouthChicken2, "more work-arounds", emulated=True, kernel_name="SOUTH_CHICKEN2")
     dspclk_gate_d = Register(0xC2020, SouthClockGate, "clocks that keep running", kernel_name="SOUTH_DSPCLK_GATE_D")
-    trans_chicken1 = RegisterArray(0xF0060, 3, int, "clock gates of the hub's transcoders: bit 4 kept running on gen8", stride=0x1000, kernel_name="TRANS_CHICKEN1")
+    trans_chicken1 = RegisterArray(
+        0xF0060, 3, int,
+        "clock gates of the hub's transcoders: bit 4 kept running on gen8",
+        stride=0x1000, kernel_name="TRANS_CHICKEN1",
+    )  # fmt: skip
     trans_chicken2 = RegisterArray(0xF0064, 3, int, "timing override of the hub's transcoders", stride=0x1000, kernel_name="TRANS_CHICKEN2")
 
 

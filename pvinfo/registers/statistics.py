@@ -21,7 +21,11 @@ class PipelineStatistics(RegisterBlock, source=SOURCE):
     ia_primitives_count = RegisterArray(0x2318, 2, int, "primitives put together", unit="primitives", kernel_name="IA_PRIMITIVES_COUNT")
     vs_invocation_count = RegisterArray(0x2320, 2, int, "runs of the vertex shader", unit="invocations", kernel_name="VS_INVOCATION_COUNT")
     gs_invocation_count = RegisterArray(0x2328, 2, int, "runs of the geometry shader", unit="invocations", kernel_name="GS_INVOCATION_COUNT")
-    gs_primitives_count = RegisterArray(0x2330, 2, int, "primitives that the geometry shader made", unit="primitives", kernel_name="GS_PRIMITIVES_COUNT")
+    gs_primitives_count = RegisterArray(
+        0x2330, 2, int,
+        "primitives that the geometry shader made",
+        unit="primitives", kernel_name="GS_PRIMITIVES_COUNT",
+    )  # fmt: skip
     cl_invocation_count = RegisterArray(0x2338, 2, int, "primitives that reached the clipper", unit="primitives", kernel_name="CL_INVOCATION_COUNT")
     cl_primitives_count = RegisterArray(0x2340, 2, int, "primitives that left the clipper", unit="primitives", kernel_name="CL_PRIMITIVES_COUNT")
     ps_invocation_count = RegisterArray(0x2348, 2, int, "runs of the pixel shader", unit="invocations", kernel_name="PS_INVOCATION_COUNT")
@@ -45,8 +49,24 @@ class IndirectParameters(RegisterBlock, source=SOURCE):
 class StreamOutput(RegisterBlock, source=SOURCE):
     """Counters of stream output, for four streams of 64 bits each."""
 
-    num_prims_written_lo = RegisterArray(0x5200, 4, int, "primitives written, bits 31:0", stride=8, unit="primitives", kernel_name="GEN7_SO_NUM_PRIMS_WRITTEN")
+    num_prims_written_lo = RegisterArray(
+        0x5200, 4, int,
+        "primitives written, bits 31:0",
+        stride=8, unit="primitives", kernel_name="GEN7_SO_NUM_PRIMS_WRITTEN",
+    )  # fmt: skip
     num_prims_written_hi = RegisterArray(0x5204, 4, int, "primitives written, bits 63:32", stride=8, kernel_name="GEN7_SO_NUM_PRIMS_WRITTEN_UDW")
-    prim_storage_needed_lo = RegisterArray(0x5240, 4, int, "primitives that would have been written with enough room, bits 31:0", stride=8, unit="primitives", kernel_name="GEN7_SO_PRIM_STORAGE_NEEDED")
-    prim_storage_needed_hi = RegisterArray(0x5244, 4, int, "primitives that would have been written with enough room, bits 63:32", stride=8, kernel_name="GEN7_SO_PRIM_STORAGE_NEEDED_UDW")
-    write_offset = RegisterArray(0x5280, 4, int, "where in its buffer each stream goes on", unit="bytes", kernel_name="GEN7_SO_WRITE_OFFSET", source="linux:drivers/gpu/drm/i915/i915_reg.h")
+    prim_storage_needed_lo = RegisterArray(
+        0x5240, 4, int,
+        "primitives that would have been written with enough room, bits 31:0",
+        stride=8, unit="primitives", kernel_name="GEN7_SO_PRIM_STORAGE_NEEDED",
+    )  # fmt: skip
+    prim_storage_needed_hi = RegisterArray(
+        0x5244, 4, int,
+        "primitives that would have been written with enough room, bits 63:32",
+        stride=8, kernel_name="GEN7_SO_PRIM_STORAGE_NEEDED_UDW",
+    )  # fmt: skip
+    write_offset = RegisterArray(
+        0x5280, 4, int,
+        "where in its buffer each stream goes on",
+        unit="bytes", kernel_name="GEN7_SO_WRITE_OFFSET", source="linux:drivers/gpu/drm/i915/i915_reg.h",
+    )  # fmt: skip

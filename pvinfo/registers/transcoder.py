@@ -136,9 +136,17 @@ class Transcoder(RegisterBlock, bases=TRANSCODER_BASES, source=SOURCE):
     vtotal = Register(0xC, TotalTiming, "frame: visible and whole length", kernel_name="TRANS_VTOTAL")
     vblank = Register(0x10, SpanTiming, "frame: blank part; its start is the vblank event", kernel_name="TRANS_VBLANK")
     vsync = Register(0x14, SpanTiming, "frame: synchronisation pulse", kernel_name="TRANS_VSYNC")
-    pipesrc = Register(0x1C, TotalTiming, "size of the pipe's picture before scaling: height minus one in the low half, width minus one in the high", unit="pixels", kernel_name="PIPESRC")
+    pipesrc = Register(
+        0x1C, TotalTiming,
+        "size of the pipe's picture before scaling: height minus one in the low half, width minus one in the high",
+        unit="pixels", kernel_name="PIPESRC",
+    )  # fmt: skip
     bclrpat = Register(0x20, int, "colour outside the picture", kernel_name="BCLRPAT")
-    vsyncshift = Register(0x28, int, "shift of the vertical pulse in the second field of an interlaced frame", unit="pixels", kernel_name="TRANS_VSYNCSHIFT")
+    vsyncshift = Register(
+        0x28, int,
+        "shift of the vertical pulse in the second field of an interlaced frame",
+        unit="pixels", kernel_name="TRANS_VSYNCSHIFT",
+    )  # fmt: skip
     mult = Register(0x2C, int, "times each pixel is sent, minus one", kernel_name="TRANS_MULT")
     data_m1 = Register(0x30, LinkRatio, "data ratio, M", kernel_name="PIPE_DATA_M1")
     data_n1 = Register(0x34, LinkRatio, "data ratio, N", kernel_name="PIPE_DATA_N1")

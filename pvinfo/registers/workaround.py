@@ -60,21 +60,61 @@ class FixedFunctionWorkarounds(RegisterBlock, source=SOURCE):
 
     mcr_selector = Register(0xFDC, MulticastSelector, "which slice and subslice answers reads", kernel_name="GEN8_MCR_SELECTOR")
     pgtbl_er = Register(0x2024, int, "table errors of the first generations; the driver writes 0", kernel_name="PGTBL_ER", source=I915_SOURCE)
-    ff_slice_chicken = Register(0x2088, int, "fixed functions of a slice; set by the batch that runs inside a context restore", Access.MASKED, kernel_name="FF_SLICE_CHICKEN")
-    chicken3_3d = Register(0x2090, int, "strips and fans; set by the batch that runs inside a context restore", Access.MASKED, kernel_name="_3D_CHICKEN3")
-    ff_thread_mode = Register(0x20A0, int, "how geometry threads are scheduled; gen8 clears bit 19", kernel_name="GEN7_FF_THREAD_MODE", source=I915_SOURCE)
+    ff_slice_chicken = Register(
+        0x2088, int,
+        "fixed functions of a slice; set by the batch that runs inside a context restore",
+        Access.MASKED, kernel_name="FF_SLICE_CHICKEN",
+    )  # fmt: skip
+    chicken3_3d = Register(
+        0x2090, int,
+        "strips and fans; set by the batch that runs inside a context restore",
+        Access.MASKED, kernel_name="_3D_CHICKEN3",
+    )  # fmt: skip
+    ff_thread_mode = Register(
+        0x20A0, int,
+        "how geometry threads are scheduled; gen8 clears bit 19",
+        kernel_name="GEN7_FF_THREAD_MODE", source=I915_SOURCE,
+    )  # fmt: skip
     cs_debug_20d8 = Register(0x20D8, int, "debug modes of the streamer", kernel_name="GEN12_CS_DEBUG_MODE2")
-    reserved_20dc = Register(0x20DC, int, "a masked register of the front end that the kernel tracks without a name", Access.MASKED, source=GVT_SOURCE)
-    ff_slice_cs_chicken1 = Register(0x20E0, int, "bit 14: contexts decide on their own preemption (gen9); verified", Access.MASKED, kernel_name="GEN7_FF_SLICE_CS_CHICKEN1")
-    ff_slice_cs_chicken2 = Register(0x20E4, int, "bit 8: no acknowledge of barriers (gen9); bit 10: pooled execution units", Access.MASKED, kernel_name="FF_SLICE_CS_CHICKEN2")
+    reserved_20dc = Register(
+        0x20DC, int,
+        "a masked register of the front end that the kernel tracks without a name",
+        Access.MASKED, source=GVT_SOURCE,
+    )  # fmt: skip
+    ff_slice_cs_chicken1 = Register(
+        0x20E0, int,
+        "bit 14: contexts decide on their own preemption (gen9); verified",
+        Access.MASKED, kernel_name="GEN7_FF_SLICE_CS_CHICKEN1",
+    )  # fmt: skip
+    ff_slice_cs_chicken2 = Register(
+        0x20E4, int,
+        "bit 8: no acknowledge of barriers (gen9); bit 10: pooled execution units",
+        Access.MASKED, kernel_name="FF_SLICE_CS_CHICKEN2",
+    )  # fmt: skip
     cs_debug_mode1 = Register(0x20EC, int, "bit 1: keep the fixed functions' clock running (gen9)", Access.MASKED, kernel_name="GEN9_CS_DEBUG_MODE1")
     state_ack = Register(0x20F0, int, "acknowledge of state changes by the subslices, slice 0", kernel_name="GEN8_STATE_ACK")
     cache_mode_0 = Register(0x2120, int, "render caches, as before gen7", Access.MASKED, kernel_name="CACHE_MODE_0")
-    reserved_2124 = Register(0x2124, int, "a masked register of the render caches that the kernel tracks without a name", Access.MASKED, source=GVT_SOURCE)
+    reserved_2124 = Register(
+        0x2124, int,
+        "a masked register of the render caches that the kernel tracks without a name",
+        Access.MASKED, source=GVT_SOURCE,
+    )  # fmt: skip
     ctx_preempt = Register(0x2248, int, "preemption data of the context; batches may write it (gen9)", kernel_name="GEN9_CTX_PREEMPT_REG")
-    reserved_2470 = Register(0x2470, int, "a masked register of the front end that the kernel tracks without a name", Access.MASKED, source=GVT_SOURCE)
-    cs_chicken1 = Register(0x2580, ContextPreemption, "how finely the engine may be preempted; batches may write it", Access.MASKED, kernel_name="GEN8_CS_CHICKEN1")
-    wm_chicken3 = Register(0x5588, int, "bit 9: the clear value takes part in hierarchical depth (gen9)", Access.MASKED, kernel_name="GEN9_WM_CHICKEN3")
+    reserved_2470 = Register(
+        0x2470, int,
+        "a masked register of the front end that the kernel tracks without a name",
+        Access.MASKED, source=GVT_SOURCE,
+    )  # fmt: skip
+    cs_chicken1 = Register(
+        0x2580, ContextPreemption,
+        "how finely the engine may be preempted; batches may write it",
+        Access.MASKED, kernel_name="GEN8_CS_CHICKEN1",
+    )  # fmt: skip
+    wm_chicken3 = Register(
+        0x5588, int,
+        "bit 9: the clear value takes part in hierarchical depth (gen9)",
+        Access.MASKED, kernel_name="GEN9_WM_CHICKEN3",
+    )  # fmt: skip
     vf_preemption = Register(0x83A4, int, "vertices between two points of preemption, in bits 15:0", kernel_name="VF_PREEMPTION")
 
 
@@ -101,14 +141,34 @@ class CommonSliceChicken2(Bits):
 class SliceWorkarounds(RegisterBlock, source=SOURCE):
     """Units of a slice: render caches and the common functions of its subslices."""
 
-    cache_mode_0 = Register(0x7000, int, "bit 0: flush on render target operations; bit 2: no stall optimisation of depth reads", Access.MASKED, kernel_name="CACHE_MODE_0_GEN7")
-    cache_mode_1 = Register(0x7004, int, "bit 6: no 4x4 optimisation of stencil (gen8); bit 1: no partial resolve in the cache (gen9)", Access.MASKED, kernel_name="CACHE_MODE_1")
+    cache_mode_0 = Register(
+        0x7000, int,
+        "bit 0: flush on render target operations; bit 2: no stall optimisation of depth reads",
+        Access.MASKED, kernel_name="CACHE_MODE_0_GEN7",
+    )  # fmt: skip
+    cache_mode_1 = Register(
+        0x7004, int,
+        "bit 6: no 4x4 optimisation of stencil (gen8); bit 1: no partial resolve in the cache (gen9)",
+        Access.MASKED, kernel_name="CACHE_MODE_1",
+    )  # fmt: skip
     gt_mode = Register(0x7008, int, "how pixels are hashed to subslices: two bits per slice", Access.MASKED, kernel_name="GEN7_GT_MODE")
-    common_slice_chicken1 = Register(0x7010, int, "bit 14: no optimisation of reads after writes; batches may write it", Access.MASKED, kernel_name="GEN7_COMMON_SLICE_CHICKEN1")
-    common_slice_chicken2 = Register(0x7014, CommonSliceChicken2, "shared functions of a slice; batches may write it", Access.MASKED, kernel_name="COMMON_SLICE_CHICKEN2")
+    common_slice_chicken1 = Register(
+        0x7010, int,
+        "bit 14: no optimisation of reads after writes; batches may write it",
+        Access.MASKED, kernel_name="GEN7_COMMON_SLICE_CHICKEN1",
+    )  # fmt: skip
+    common_slice_chicken2 = Register(
+        0x7014, CommonSliceChicken2,
+        "shared functions of a slice; batches may write it",
+        Access.MASKED, kernel_name="COMMON_SLICE_CHICKEN2",
+    )  # fmt: skip
     hiz_chicken = Register(0x7018, int, "hierarchical depth", Access.MASKED, kernel_name="HIZ_CHICKEN")
     l3cntlreg = Register(0x7034, int, "division of the L3 cache between its users", kernel_name="GEN8_L3CNTLREG")
-    sc_instdone = Register(0x7100, int, "which units of the slice are done; a unit that stays 0 is hung", Access.READ_ONLY, emulated=True, kernel_name="GEN7_SC_INSTDONE")
+    sc_instdone = Register(
+        0x7100, int,
+        "which units of the slice are done; a unit that stays 0 is hung",
+        Access.READ_ONLY, emulated=True, kernel_name="GEN7_SC_INSTDONE",
+    )  # fmt: skip
     hdc_chicken0 = Register(0x7300, HdcChicken0, "the data port", Access.MASKED, kernel_name="HDC_CHICKEN0")
     hdc_chicken1 = Register(0x7304, int, "the data port; batches may write it", Access.MASKED, kernel_name="GEN8_HDC_CHICKEN1")
 
@@ -125,13 +185,37 @@ class SubsliceWorkarounds(RegisterBlock, source=SOURCE):
     """Units of a subslice: samplers and execution units."""
 
     half_slice_chicken1 = Register(0xE100, int, "thread dispatch; batches may write it", Access.MASKED, kernel_name="GEN8_HALF_SLICE_CHICKEN1")
-    sampler_instdone = Register(0xE160, int, "which parts of the sampler are done, for hang reports", Access.READ_ONLY, kernel_name="GEN8_SAMPLER_INSTDONE")
-    row_instdone = Register(0xE164, int, "which rows of execution units are done, for hang reports", Access.READ_ONLY, kernel_name="GEN8_ROW_INSTDONE")
-    half_slice_chicken2 = Register(0xE180, int, "bit 13: no optimisation of the push-out of stencil", Access.MASKED, kernel_name="HALF_SLICE_CHICKEN2")
-    half_slice_chicken3 = Register(0xE184, int, "bit 1: the sampler keeps its power; bit 5: out-of-bounds accesses are made; bit 8: no centroid optimisation", Access.MASKED, kernel_name="GEN8_HALF_SLICE_CHICKEN3")
-    half_slice_chicken5 = Register(0xE188, int, "bit 3: address translations are fetched ahead; bit 5: mirrored images are repaired (gen9)", Access.MASKED, kernel_name="GEN9_HALF_SLICE_CHICKEN5")
+    sampler_instdone = Register(
+        0xE160, int,
+        "which parts of the sampler are done, for hang reports",
+        Access.READ_ONLY, kernel_name="GEN8_SAMPLER_INSTDONE",
+    )  # fmt: skip
+    row_instdone = Register(
+        0xE164, int,
+        "which rows of execution units are done, for hang reports",
+        Access.READ_ONLY, kernel_name="GEN8_ROW_INSTDONE",
+    )  # fmt: skip
+    half_slice_chicken2 = Register(
+        0xE180, int,
+        "bit 13: no optimisation of the push-out of stencil",
+        Access.MASKED, kernel_name="HALF_SLICE_CHICKEN2",
+    )  # fmt: skip
+    half_slice_chicken3 = Register(
+        0xE184, int,
+        "bit 1: the sampler keeps its power; bit 5: out-of-bounds accesses are made; bit 8: no centroid optimisation",
+        Access.MASKED, kernel_name="GEN8_HALF_SLICE_CHICKEN3",
+    )  # fmt: skip
+    half_slice_chicken5 = Register(
+        0xE188, int,
+        "bit 3: address translations are fetched ahead; bit 5: mirrored images are repaired (gen9)",
+        Access.MASKED, kernel_name="GEN9_HALF_SLICE_CHICKEN5",
+    )  # fmt: skip
     half_slice_chicken7 = Register(0xE194, HalfSliceChicken7, "samplers (gen9)", Access.MASKED, kernel_name="GEN9_HALF_SLICE_CHICKEN7")
-    row_chicken = Register(0xE4F0, int, "bit 8: no partial shoot-down of instructions; bit 15: flow control", Access.MASKED, kernel_name="GEN8_ROW_CHICKEN")
+    row_chicken = Register(
+        0xE4F0, int,
+        "bit 8: no partial shoot-down of instructions; bit 15: flow control",
+        Access.MASKED, kernel_name="GEN8_ROW_CHICKEN",
+    )  # fmt: skip
     row_chicken2 = Register(0xE4F4, int, "bit 0: the execution units' clock keeps running", Access.MASKED, kernel_name="GEN8_ROW_CHICKEN2")
 
 
@@ -162,7 +246,11 @@ class CacheWorkarounds(RegisterBlock, source=SOURCE):
 
     garbcntl = Register(0xB004, int, "bit 7: no credits for the geometry path (gen9); verified", kernel_name="GEN8_GARBCNTL")
     scratch_lncf1 = Register(0xB008, int, "bit 0: coherent atomics, which the driver clears (gen9); verified", kernel_name="GEN9_SCRATCH_LNCF1")
-    l3sqcreg1 = Register(0xB100, L3QueueControl1, "credits of the queue; changed with the clock gate of misccpctl off (gen8)", kernel_name="GEN8_L3SQCREG1")
+    l3sqcreg1 = Register(
+        0xB100, L3QueueControl1,
+        "credits of the queue; changed with the clock gate of misccpctl off (gen8)",
+        kernel_name="GEN8_L3SQCREG1",
+    )  # fmt: skip
     l3sqcreg4 = Register(0xB118, L3QueueControl4, "the queue; verified, and batches may write it", kernel_name="GEN8_L3SQCREG4")
     scratch1 = Register(0xB11C, L3Scratch1, "eviction (gen9); verified", kernel_name="GEN9_SCRATCH1")
 
@@ -188,10 +276,18 @@ class MemoryWorkarounds(RegisterBlock, source=SOURCE):
 
     gamt_eco = Register(0x4AB0, int, "bit 18: decompression in place; verified", kernel_name="GEN9_GAMT_ECO_REG_RW_IA")
     gamt_chicken = Register(0x4AB8, int, "bit 28: no dynamic sharing of credits (early Kaby Lake); verified", kernel_name="GAMT_CHKN_BIT_REG")
-    l3_lra_1_gpgpu = Register(0x4DD4, int, "share of the replacement ages of the L3 cache that compute work gets; a fixed value per platform", kernel_name="GEN8_L3_LRA_1_GPGPU")
+    l3_lra_1_gpgpu = Register(
+        0x4DD4, int,
+        "share of the replacement ages of the L3 cache that compute work gets; a fixed value per platform",
+        kernel_name="GEN8_L3_LRA_1_GPGPU",
+    )  # fmt: skip
     mmcd_misc_ctrl = Register(0x4DDC, int, "bits 31 and 27: media compression (gen9); verified", kernel_name="MMCD_MISC_CTRL")
     idicr = Register(0x9008, int, "how requests to the last-level cache are hashed", kernel_name="HSW_IDICR")
-    mbcunit_snpcr = Register(0x900C, int, "how much of the last-level cache the GPU may use, in bits 22:21: 0 all of it", kernel_name="GEN6_MBCUNIT_SNPCR")
+    mbcunit_snpcr = Register(
+        0x900C, int,
+        "how much of the last-level cache the GPU may use, in bits 22:21: 0 all of it",
+        kernel_name="GEN6_MBCUNIT_SNPCR",
+    )  # fmt: skip
     sq_chicken_mbcunit = Register(0x9030, int, "queue of the memory bus unit", kernel_name="GEN7_SQ_CHICKEN_MBCUNIT_CONFIG")
     fbc_llc_read_ctrl = Register(0x9044, LlcReadControl, "reads of frame buffer compression", kernel_name="FBC_LLC_READ_CTRL")
     mbctl = Register(0x907C, MemoryBusControl, "how the memory bus unit starts up", emulated=True, kernel_name="GEN6_MBCTL")
