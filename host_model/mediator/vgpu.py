@@ -25,6 +25,7 @@ from .mmio.window import BAR0_SIZE, MmioWindow
 from .pv import Announcement, PvState
 from .resources import VgpuResources
 from .shadow.ggtt import GuestGgtt
+from .sideband import SidebandRegisters
 from .snapshot import GT_REGISTERS_END, show_to_guest
 from .submission.port import SubmissionPorts
 from .types import VgpuType
@@ -69,6 +70,7 @@ class Vgpu:
         self.fences = VgpuFences(self)
         self.interrupts = VirtualInterrupts(self)
         self.submission = SubmissionPorts(self)
+        self.sideband = SidebandRegisters()
         self.pv = PvState(self, announcement)
         self.mmio = MmioWindow(self)
         self.failsafe = Failsafe(self)
@@ -97,6 +99,7 @@ class Vgpu:
         self.submission.reset(frozenset(self.platform.engines))
         self.ggtt.clear()
         self.fences.clear()
+        self.sideband.clear()
         self.failsafe.leave()
         self._show_golden()
         if not asleep:
