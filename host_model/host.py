@@ -69,6 +69,7 @@ class Host:
         self.gpu = PhysicalGpu(self.platform, aperture_size, ggtt_size, self.memory)
         self.pool = ResourcePool(aperture_size, ggtt_size)
         self.vgpus: dict[int, Vgpu] = {}
+        self._local_ports: dict[int, LocalPort] = {}
         self._golden = golden if golden is not None else take_snapshot(self.gpu)
 
     def types(self) -> tuple[TypeAvailability, ...]:
@@ -111,6 +112,9 @@ class Host:
     def destroy_vgpu(self, vgpu: Vgpu) -> None:
         """Take a vGPU away; its share of the GPU is free again."""
         vgpu.close()
+        port = self._local_ports.pop(vgpu.number, None)
+        if port is not None:
+            port.close()
         del self.vgpus[vgpu.number]
         self.pool.give_back(vgpu.resources)
 
@@ -136,4 +140,5 @@ class Host:
         except Exception:
             port.close()
             raise
+        self._local_ports[vgpu.number] = port
         return PluggedVgpu(vgpu, LocalMachine(vgpu, ram, self.clock))

@@ -135,12 +135,14 @@ def test_read_only_registers_and_bits_stay() -> None:
 
 
 def test_a_wide_write_applies_each_registers_own_rule() -> None:
-    """Execlist status is read-only, what stands below it is not tracked: one access over both."""
-    device = vgpu({READ_ONLY: 0x1111_1111, READ_ONLY - 4: 0x2222_2222, READ_ONLY + 4: 0x3333_3333})
-    device.mmio.write(READ_ONLY - 4, 8, 0xAAAA_AAAA_BBBB_BBBB)
-    assert device.mmio.read(READ_ONLY - 4, 8) == 0x1111_1111_BBBB_BBBB
+    """The two dwords of execlist status are read-only, what stands above them is not tracked: one access over both."""
+    status, above = READ_ONLY + 4, READ_ONLY + 8
+    device = vgpu({READ_ONLY: 0x1111_1111, status: 0x2222_2222, above: 0x3333_3333})
+    device.mmio.write(status, 8, 0xAAAA_AAAA_BBBB_BBBB)
+    assert device.mmio.read(status, 8) == 0xAAAA_AAAA_2222_2222
     device.mmio.write(READ_ONLY + 2, 8, 0)
-    assert device.mmio.read(READ_ONLY, 8) == 0x3333_3333_1111_1111, "both halves of the status are read-only"
+    assert device.mmio.read(READ_ONLY, 8) == 0x2222_2222_1111_1111
+    assert device.mmio.read32(above) == 0xAAAA_0000
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ _WRITABLE: Final = frozenset(
         PvInfo.execlist_context_descriptor_hi,
     )  # fmt: skip
 )
+_LEGACY_NOTIFICATION: Final = 1
+"""Sent by guest drivers older than the enumeration; accepted without action."""
 _ALARM: Final = range(
     PVINFO_BASE + VGT_IF.offset_of("rsv5"), PVINFO_BASE + VGT_IF.offset_of("rsv5") + VGT_IF.field("rsv5").size, 4
 )
@@ -64,6 +66,8 @@ def display_ready_written(vgpu: Vgpu, offset: int, value: int) -> int:
 
 @on_write(PvInfo.g2v_notify)
 def notified(vgpu: Vgpu, offset: int, value: int) -> int:
+    if value == _LEGACY_NOTIFICATION:
+        return value
     try:
         notification = Notification(value)
     except ValueError:

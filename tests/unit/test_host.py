@@ -1,0 +1,145 @@
+"""The host: vGPUs made and taken away, and what it reports."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from support.golden import made_host
+
+from host_model.clock import RealClock
+from host_model.host import Host
+from host_model.mediator.resources import FreeResources
+from host_model.report import host_report
+from pvinfo.errors import ResourceExhausted, UsageError
+from pvinfo.page import PVINFO_BASE
+from pvinfo.platform import PLATFORMS
+from pvinfo.units import GIB, MIB
+
+
+def test_a_host_offers_its_types_with_how_many_still_fit() -> None:
+    host = made_host(aperture_mib=512)
+    assert {offer.type.name: offer.instances for offer in host.types()} == {"GVTg_V5_8": 6, "GVTg_V5_4": 3, "GVTg_V5_2": 1}
+    host.plug("GVTg_V5_4", ram_size=MIB)
+    assert {offer.type.name: offer.instances for offer in host.types()} == {"GVTg_V5_8": 4, "GVTg_V5_4": 2, "GVTg_V5_2": 1}
+
+
+def test_vgpus_are_numbered_from_one_and_a_free_number_is_used_again() -> None:
+    host = made_host(aperture_mib=1024)
+    vgpus = [host.plug(ram_size=MIB).vgpu for _ in range(4)]
+    host.destroy_vgpu(vgpus[1])
+    replacement = host.plug(ram_size=MIB).vgpu
+    assert [vgpu.number for vgpu in vgpus] == [1, 2, 3, 4]
+    assert replacement.number == 2
+    assert replacement.mmio.read32(PVINFO_BASE + 0xC) == 2
+    assert sorted(host.vgpus) == [1, 2, 3, 4]
+
+
+def test_at_most_seven_fit_and_the_eighth_is_told_what_ran_out() -> None:
+    host = made_host(aperture_mib=1024)
+    for _ in range(7):
+        host.plug(ram_size=MIB)
+    with pytest.raises(ResourceExhausted, match="^not enough fences: 4 registers wanted, 0 registers left"):
+        host.plug(ram_size=MIB)
+    assert len(host.vgpus) == 7
+
+
+def test_a_vgpu_taken_away_frees_all_it_had_however_often() -> None:
+    """More often than host memory has windows, so that a machine that is never let go would show."""
+    host = made_host()
+    free = host.pool.free
+    for _ in range(80):
+        plugged = host.plug(ram_size=MIB)
+        plugged.vgpu.mmio.write(0x80_0000 + (plugged.vgpu.resources.low.start >> 9), 8, 0x1001)
+        host.destroy_vgpu(plugged.vgpu)
+        assert host.pool.free == free
+    assert host.vgpus == {}
+
+
+def test_a_refused_machine_leaves_nothing_behind() -> None:
+    host = made_host()
+    for _ in range(80):
+        with pytest.raises(UsageError, match="no vGPU type 'GVTg_V5_1' on skl"):
+            host.plug("GVTg_V5_1", ram_size=MIB)
+    assert host.plug(ram_size=MIB).vgpu.number == 1
+
+
+def test_the_next_owner_of_a_slice_finds_nothing_in_it() -> None:
+    host = made_host()
+    first = host.plug(ram_size=MIB)
+    low = first.vgpu.resources.low.start
+    entry = 0x80_0000 + (low >> 9)
+    first.vgpu.mmio.write(entry, 8, 0x1001)
+    first.vgpu.aperture.write32(low, 0x5EC4E7)
+    first.vgpu.aperture.write32(low + 4096, 0x5EC4E7)
+    host.destroy_vgpu(first.vgpu)
+    second = host.plug(ram_size=MIB)
+    assert second.vgpu.resources == first.vgpu.resources
+    assert second.vgpu.mmio.read(entry, 8) == 0
+    assert (second.vgpu.aperture.read32(low), second.vgpu.aperture.read32(low + 4096)) == (0, 0)
+
+
+@pytest.mark.parametrize(("aperture", "text"), [(300 * MIB, "an aperture of 300 MiB"), (8 * GIB, "an aperture of 8 GiB"), (0, "an aperture of 0 bytes"), (512 * 1024, "an aperture of 512 KiB")])
+def test_an_aperture_is_a_power_of_two_inside_the_ggtt(aperture: int, text: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"{text}: it is a power of two, from 1 MiB up to the GGTT's 4 GiB")):
+        Host(aperture_size=aperture)
+
+
+def test_an_unknown_platform_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="no platform 'tgl'; there are bdw, skl, bxt, kbl, cfl"):
+        Host("tgl")
+
+
+def test_a_host_on_real_time_has_no_machines_of_its_own() -> None:
+    with pytest.raises(UsageError, match="a machine of this process runs on virtual time, but the host's clock is real"):
+        Host(clock=RealClock()).plug()
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_every_platform_has_a_vgpu_of_its_smallest_type(platform: str) -> None:
+    plugged = Host(platform).plug(ram_size=MIB)
+    spec = PLATFORMS[platform]
+    assert plugged.vgpu.type.name == f"{spec.type_prefix}_8"
+    assert plugged.vgpu.config.read(0, 4) == spec.device_id << 16 | 0x8086
+    assert plugged.vgpu.config.read(8, 1) == spec.revision
+    assert plugged.machine.gpu.bar(0) is plugged.vgpu.mmio
+
+
+def test_the_report_is_the_agreed_json() -> None:
+    host = made_host()
+    plugged = host.plug(ram_size=MIB)
+    vgpu = plugged.vgpu
+    low = vgpu.resources.low
+    vgpu.mmio.read(PVINFO_BASE, 8)
+    vgpu.mmio.write32(PVINFO_BASE + 0x818, 4)
+    vgpu.mmio.write32(PVINFO_BASE + 0x804, 1)
+    vgpu.mmio.write(0x80_0000 + (low.start >> 9), 8, 0x1001)
+    vgpu.mmio.write32(0x3000, 0)
+    clean = json.loads(json.dumps(host_report(host, {1: "/run/a.sock"})))
+    assert (clean["ok"], clean["platform"]) == (True, "skl")
+    assert clean["gpu"] == {"commands": {"rcs0": 0, "bcs0": 0, "vcs0": 0, "vecs0": 0}, "isolation_violations": 0}
+    (shown,) = clean["vgpus"]
+    assert (shown["type"], shown["socket"], shown["ggtt_writes"], shown["resets"], shown["failsafe"]) == ("GVTg_V5_8", "/run/a.sock", 1, 0, None)
+    assert shown["pv"]["detected"] is True
+    assert (shown["pv"]["version"], shown["pv"]["caps"], shown["pv"]["display_ready"]) == ("1.0", 0x1C, True)
+    assert shown["pv"]["capabilities"] == ["FULL_PPGTT", "HWSP_EMULATION", "HUGE_GTT"]
+    assert shown["pv"]["notifications"] == {"PPGTT_L4_PAGE_TABLE_CREATE": 1}
+    assert shown["balloon"] == {"mappable": [low.start, low.stop], "nonmappable": [3712 * MIB, 4096 * MIB], "fences": 4}
+    assert shown["mmio"] == {"reads": 1, "writes": 4, "unmodelled": {"0x3000": 1}}
+    assert shown["findings"] == []
+
+
+def test_a_guests_fault_makes_the_report_not_ok_and_shows_the_finding() -> None:
+    host = made_host()
+    host.plug(ram_size=MIB).vgpu.mmio.write32(PVINFO_BASE, 7)
+    report = json.loads(json.dumps(host_report(host)))
+    assert report["ok"] is False
+    (finding,) = report["vgpus"][0]["findings"]
+    assert {key: finding[key] for key in ("kind", "rule", "where", "value", "count")} == {
+        "kind": "guest fault", "rule": "pvinfo-read-only", "where": "pvinfo.magic (0x78000)", "value": 7, "count": 1,
+    }  # fmt: skip
+
+
+def test_a_fresh_host_has_everything_left() -> None:
+    assert made_host().pool.free == FreeResources(128 * MIB, (4096 - 256 - 384) * MIB, 28)
