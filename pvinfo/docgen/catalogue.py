@@ -38,7 +38,7 @@ CHAPTERS: Final = (
         "4 KiB at 0x78000 through which guest and host know each other: detection, capabilities, what of the GPU belongs to the guest, and its notifications.",
         ("page", "notify"), handshake=True,
     ),
-    Chapter("engines", "Engines", "The command streamers: rings, execution state, and submission by execlist.", ("registers.engine", "execlist", "context_image")),
+    Chapter("engines", "Engines", "The command streamers: rings, execution state, and submission by execlist.", ("registers.engine", "registers.statistics", "execlist", "context_image")),
     Chapter("commands", "Commands", "What a ring or batch buffer holds.", ("commands", "commands.")),
     Chapter(
         "gt", "Graphics core", "Interrupts, reset, forcewake, power control unit, and the set-up of everything that is not display.",
@@ -52,7 +52,7 @@ CHAPTERS: Final = (
     Chapter(
         "display", "Display", "Power wells and clocks, and what makes a picture: planes, cursors, pipes, transcoders.",
         (
-            "registers.power", "registers.clock", "registers.display", "registers.plane", "registers.cursor", "registers.pipe",
+            "registers.power", "registers.dmc", "registers.clock", "registers.display", "registers.plane", "registers.cursor", "registers.pipe",
             "registers.scaler", "registers.transcoder", "registers.watermark",
         ),
     ),

@@ -126,7 +126,7 @@ class _ChapterPage:
                 picture = bit_picture(enum.name, bits.layout(), 32, enum.anchor)
         return (
             f'<section class="item" id="{escape(enum.anchor)}"><h4>{code(enum.name)}<span class="tag">{kind}</span>'
-            f'<a class="here" href="#{escape(enum.anchor)}">#</a></h4>{self.text.prose(enum.doc)}{picture}{table(header, rows)}'
+            f'<a class="here" href="#{escape(enum.anchor)}">#</a></h4>{self.text.prose(enum.doc)}{picture}{table(header, rows, "" if documented else "small")}'
             f"{self.text.sources(enum.sources)}</section>"
         )
 
@@ -168,7 +168,7 @@ class _ChapterPage:
         anchor = register.bits.anchor if register.bits is not None and self.text.href(register.bits.anchor).startswith("#") else ""
         parts.append(bit_picture(register.kernel_name, register.layout(), 32, anchor))
         if register.bits is not None and home:
-            parts.append(f'<div id="{escape(register.bits.anchor)}">{self.text.prose(register.bits.doc)}{self.field_table(register.bits.fields, register.bits.anchor)}</div>')
+            parts.append(f'<div id="{escape(register.bits.anchor)}"><p class="bitsname">{code(register.bits.name)}</p>{self.text.prose(register.bits.doc)}{self.field_table(register.bits.fields, register.bits.anchor)}</div>')
         elif register.bits is not None:
             parts.append(
                 f'<details><summary>bits of {self.text.link(register.bits.anchor, register.bits.name)}</summary>'
@@ -354,12 +354,12 @@ def _by_offset(documentation: Documentation) -> str:
             last = place.base + (register.elements - 1) * register.stride
             where = code(f"{place.base:#07x}") + (f"–{code(f'{last:#07x}')}" if register.elements > 1 else "")
             name = f"{block.name}.{register.name}{_elements(register)}"
-            row = (where, escape(place.name), text.link(register.anchor, name), f'<span class="kernel">{escape(register.kernel_name)}</span>', escape(_short_access(register.access)), text.line(first_sentence(register.doc)))
+            row = (where, f"{escape(place.name)} {text.link(register.anchor, name, breakable=True)}", f'<span class="kernel">{escape(register.kernel_name)}</span>', escape(_short_access(register.access)), text.line(first_sentence(register.doc)))
             lines.append((place.base, row))
     rows = [row for _, row in sorted(lines, key=lambda line: line[0])]
     return (
         f'<h1>Registers by offset</h1><p class="summary">Every declared register at every instance: {len(rows)} places in BAR0.</p>'
-        f'<p><input class="filter" placeholder="filter" aria-label="filter rows"></p>{table(("offset", "instance", "register", "kernel name", "access", ""), rows, "filtered")}'
+        f'<p><input class="filter" placeholder="filter" aria-label="filter rows"></p>{table(("offset", "register", "kernel name", "access", ""), rows, "filtered")}'
     )
 
 
@@ -370,7 +370,7 @@ def _tracked_page(documentation: Documentation) -> str:
         use = TrackedDoc((), (), True, row.attributes, row.read_only, row.read_handled, row.write_handled)
         last = f"–{code(f'{row.offset + row.size - 1:#07x}')}" if row.size > 4 else ""
         platforms = ", ".join(name.upper() for name in row.platforms) or "all"
-        declared = text.link(row.anchor, row.anchor) if row.anchor else ""
+        declared = text.link(row.anchor, row.anchor, breakable=True) if row.anchor else ""
         rows.append((code(f"{row.offset:#07x}") + last, f'<span class="kernel">{escape(row.kernel_name)}</span>', escape(platforms), escape(describe_treatment(use)), declared))
     return (
         '<h1>Tracked registers</h1><p class="summary">What the kernel\'s mediator lets a guest see, per platform; anything else is plain storage, counted.</p>'

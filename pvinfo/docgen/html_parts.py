@@ -52,12 +52,12 @@ class HtmlText:
             return name
         return next((f"{room}.{name}" for room in self._rooms if f"{room}.{name}" in self._places), "")
 
-    def link(self, name: str, text: str) -> str:
-        """``text`` as a link to what is called ``name``; plain where there is nothing of that name."""
+    def link(self, name: str, text: str, *, breakable: bool = False) -> str:
+        """``text`` as a link to what is called ``name``; plain where there is nothing of that name.
+        ``breakable`` text may be broken behind its dots and underscores."""
         anchor = self._anchor(name)
-        if not anchor:
-            return code(text)
-        return f'<a href="{escape(self.href(anchor))}">{code(text)}</a>'
+        shown = re.sub(r"[._]", r"\g<0><wbr>", code(text)) if breakable else code(text)
+        return f'<a href="{escape(self.href(anchor))}">{shown}</a>' if anchor else shown
 
     def _plain(self, text: str) -> str:
         out, end = [], 0

@@ -16,27 +16,21 @@ _NARROWEST: Final = 3
 _SPAN: Final = 0x180000
 """Nothing is declared above this."""
 _TICK: Final = 0x20000
+_WIDE_GAP: Final = 0x1000
 
 
 def block_spans(block: BlockDoc) -> list[tuple[str, int, int]]:
-    """Name, first and end offset of each instance of ``block``."""
-    if not block.registers:
-        return []
-    first = min(register.offset for register in block.registers)
-    end = max(register.offset + (register.elements - 1) * register.stride + 4 for register in block.registers)
-    return [(instance.name or block.name, instance.base + first, instance.base + end) for instance in block.instances]
-
-
-def _clusters(block: BlockDoc) -> list[tuple[str, int, int]]:
-    """The instances of a block, those of scattered registers cut where there is a wide gap."""
-    spans = []
+    """Name, first and end offset of each instance of ``block``; scattered registers are cut at wide gaps."""
+    spans: list[tuple[str, int, int]] = []
     for instance in block.instances:
         offsets = sorted(
             instance.base + register.offset + index * register.stride for register in block.registers for index in range(register.elements)
         )
+        if not offsets:
+            continue
         start = previous = offsets[0]
         for offset in offsets[1:]:
-            if offset - previous > _SPAN // _WIDTH * 4:
+            if offset - previous > _WIDE_GAP:
                 spans.append((instance.name or block.name, start, previous + 4))
                 start = offset
             previous = offset
@@ -61,11 +55,11 @@ def bar0_picture(documentation: Documentation) -> str:
         drawn.append(f'<line class="lane" x1="{_LABEL}" y1="{y + _LANE}" x2="{_LABEL + _WIDTH}" y2="{y + _LANE}"/>')
         for section in chapter.sections:
             for block in section.blocks:
-                for name, start, end in _clusters(block) if block.registers else []:
+                for name, start, end in block_spans(block):
                     x, w = _LABEL + start * scale, max((end - start) * scale, _NARROWEST)
                     tip = f"<title>{escape(block.name)} {escape(name)}: {start:#x} to {end - 1:#x}</title>"
                     drawn.append(
-                        f'<a href="{chapter.slug}.html#{escape(block.anchor)}"><g class="f{row % 4}">'
+                        f'<a href="{chapter.slug}.html#{escape(block.anchor)}"><g>'
                         f'<rect x="{x:.1f}" y="{y + 4}" width="{w:.1f}" height="{_LANE - 8}">{tip}</rect></g></a>'
                     )
     return (
