@@ -1,0 +1,1 @@
+"""The physical GPU: a whole PCI device that knows nothing of guests."""

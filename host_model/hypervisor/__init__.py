@@ -1,0 +1,1 @@
+"""The ports between the mediator and the hypervisors under it."""

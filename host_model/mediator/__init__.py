@@ -1,0 +1,1 @@
+"""The mediator: one physical GPU shared out as vGPUs."""
