@@ -163,10 +163,10 @@ class Bits(int):
             raw = (int(self) & field.mask) >> field.low
             if not raw:
                 continue
-            if field.width == 1:
+            members = field.choices
+            if field.width == 1 and members is None:
                 parts.append(field.name)
                 continue
-            members = field.choices
             names = {member.value: member.name for member in members} if members else {}
             parts.append(f"{field.name}={names.get(raw, hex(raw))}")
         return ", ".join(parts) or "nothing set"
