@@ -26,6 +26,8 @@ from ..memory import HostMemory
 __all__ = ("GuestRam", "VfioUserPort")
 
 _ADDRESS_END: Final = 1 << 64
+_CONVENTIONAL_MEMORY: Final = 640 << 10
+"""Where a PC's firmware keeps its interrupt vectors and data."""
 
 
 class _FileKey(NamedTuple):
@@ -233,6 +235,20 @@ class GuestRam:
         start = (offset & ~PAGE_MASK) - found.start
         return found.view[start : start + PAGE_SIZE]
 
+    def doubtful_page(self) -> GuestAddress | None:
+        """A page that the firmware of a PC has written and that reads zero here; None where memory looks as it should.
+
+        A monitor may show us a file whose pages it has copied for itself: then we see it as it was in the beginning.
+        Only a machine with firmware, which comes as read-only memory out of our reach, is judged.
+        """
+        if all(known.writable or known.view is not None for known in self._ranges):
+            return None
+        low = self._at(0)
+        if low is None or low.view is None:
+            return None
+        shown = bytes(low.view[: min(len(low.view), _CONVENTIONAL_MEMORY)])
+        return GuestAddress(0) if shown.count(0) == len(shown) else None
+
     def ranges(self) -> Iterator[tuple[int, int, bool]]:
         """Every range: first address, end, and whether it is RAM that we reach."""
         for known in self._ranges:
@@ -274,6 +290,10 @@ class VfioUserPort:
         """The monitor has gone, and its memory with it: what the mediator pinned stays out of reach for good."""
         self.ram.disconnect()
         self._pins.clear()
+
+    def doubtful_page(self) -> GuestAddress | None:
+        """See :meth:`GuestRam.doubtful_page`."""
+        return self.ram.doubtful_page()
 
     # ---- HypervisorPort ----
 

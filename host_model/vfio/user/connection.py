@@ -24,6 +24,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple, TypeAlias, final
 
 from pvinfo.errors import PeerError, WireError
+from pvinfo.units import PAGE_SIZE
 from pvinfo.vfio_user import (
     DEVICE_FEATURE,
     DEVICE_INFO,
@@ -67,7 +68,6 @@ from pvinfo.vfio_user import (
     capability_text,
     read_capabilities,
 )
-from pvinfo.units import PAGE_SIZE
 from pvinfo.wire import Codec
 
 __all__ = ("READ_AHEAD", "Body", "Frame", "MemoryReadReply", "Phase", "Request", "ServerConnection")
@@ -120,7 +120,7 @@ class Request(NamedTuple):
 class MemoryReadReply(NamedTuple):
     """The client's answer to :meth:`ServerConnection.read_memory`."""
 
-    id: int
+    address: int
     data: bytes | None
     """None where the client refused."""
 
@@ -387,26 +387,28 @@ class ServerConnection:
 
     # ---- our own requests ----
 
-    def read_memory(self, address: int, length: int) -> int:
-        """Ask the client for guest memory by message; the answer is a :class:`MemoryReadReply` with the id returned."""
+    def read_memory(self, address: int, length: int) -> None:
+        """Ask the client for guest memory by message; the answer comes as a :class:`MemoryReadReply`.
+
+        Never from within a request: a client answers only when it has got its own reply.
+        """
         number = self._next_id
         self._next_id = (number + 1) & 0xFFFF
         wanted = DmaAccess(address, length)
         self._asked[number] = wanted
         body = DMA_ACCESS.pack(wanted)
         self._out += HEADER.pack(Header(number, Command.DMA_READ, HEADER.size + len(body), HeaderFlags(MessageType.COMMAND), 0)) + body
-        return number
 
     def _read_reply(self, header: Header, frame: Frame) -> MemoryReadReply:
         asked = self._asked.pop(header.id, None) if header.command == Command.DMA_READ else None
         if asked is None or frame.fds:
             raise _invalid(f"reply to command {header.command} with id {header.id}: nothing like that was asked")
         if header.flags.error:
-            return MemoryReadReply(header.id, None)
+            return MemoryReadReply(asked.address, None)
         data = frame.data[HEADER.size + DMA_ACCESS.size :]
         if frame.data[HEADER.size : HEADER.size + DMA_ACCESS.size] != DMA_ACCESS.pack(asked) or len(data) != asked.length:
             raise _invalid(f"reply to DMA_READ of {asked.length} bytes at {asked.address:#x}: it answers something else")
-        return MemoryReadReply(header.id, data)
+        return MemoryReadReply(asked.address, data)
 
     # ---- the end ----
 

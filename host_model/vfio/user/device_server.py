@@ -16,7 +16,7 @@ from pvinfo.errors import PeerError
 from pvinfo.finding import FindingLog
 from pvinfo.pci import BAR0, BAR_COUNT, CAPABILITIES_POINTER, COMMAND, INTERRUPT_LINE, STATUS, CapabilityId, MsiControl, Status
 from pvinfo.pci import Command as PciCommand
-from pvinfo.units import format_range
+from pvinfo.units import GuestAddress, format_range
 from pvinfo.vfio_user import (
     DEVICE_INFO,
     DMA_UNMAP,
@@ -71,6 +71,9 @@ class MemoryWindow(Protocol):
     def disconnect(self) -> None:
         """The client has gone: take away every range, for good."""
 
+    def doubtful_page(self) -> GuestAddress | None:
+        """A page that a running machine must have written and that reads zero here; None where all looks well."""
+
 
 def message_vectors(config: ConfigSpace) -> int:
     """How many message-signalled interrupts the MSI capability in ``config`` asks for; 0 without one."""
@@ -93,6 +96,7 @@ class DeviceServer:
         self.memory = memory
         self.findings = findings
         self.regions = DeviceRegions(device)
+        self._memory_checked = False
         counts = {
             IrqIndex.INTX: 1 if device.config.read(_INTERRUPT_PIN, 1) else 0,
             IrqIndex.MSI: message_vectors(device.config),
@@ -110,6 +114,7 @@ class DeviceServer:
     def client_gone(self) -> None:
         """Let go of everything that the client gave; the device stays as it is."""
         self.memory.disconnect()
+        self._memory_checked = False
         self.interrupts.clear()
 
     def close(self) -> None:
@@ -178,11 +183,11 @@ class DeviceServer:
         if fd is not None:
             os.close(fd)
         elif wanted.flags.writable and not self._is_own_window(wanted):
-            where = format_range(wanted.address, wanted.address + wanted.size)
             self.findings.note(
-                "guest-ram-not-shared", where,
-                "this guest memory came without a file descriptor, so the device cannot reach it: give the machine memory"
-                " that can be shared (QEMU: memory-backend-memfd,share=on)",
+                "guest-ram-not-shared", "guest memory",
+                f"{format_range(wanted.address, wanted.address + wanted.size)} came without a file descriptor, so the device"
+                " cannot reach it: give the machine memory that can be shared (QEMU: memory-backend-memfd,share=on)",
+                value=wanted.address,
             )  # fmt: skip
         return b""
 
@@ -210,6 +215,25 @@ class DeviceServer:
         else:
             self.memory.unmap_all()
         return DMA_UNMAP.pack(gone)
+
+    def page_to_check(self) -> GuestAddress | None:
+        """Guest memory that the client is to be asked for by message, because what we see of it cannot be right.
+
+        Asked once, when the guest lets the device access memory: by then its firmware has run.
+        """
+        if self._memory_checked or not PciCommand(self.device.config.read(COMMAND, 2)).master:
+            return None
+        self._memory_checked = True
+        return self.memory.doubtful_page()
+
+    def page_checked(self, address: int, content: bytes | None) -> None:
+        """The client's own view of that page; None when it did not tell."""
+        if content is not None and any(content):
+            self.findings.note(
+                "guest-ram-private", f"guest memory at {address:#x}",
+                "the file that came for this memory reads zero, but the guest has data there: the machine keeps its pages to"
+                " itself, and whatever the device reads or writes is lost (QEMU: memory-backend-memfd needs share=on)",
+            )  # fmt: skip
 
     # ---- what the device is ----
 

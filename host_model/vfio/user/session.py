@@ -20,7 +20,8 @@ from collections.abc import Callable
 from typing import Final, Protocol, final
 
 from pvinfo.errors import PeerError
-from pvinfo.vfio_user import MAX_MESSAGE_FDS
+from pvinfo.units import PAGE_SIZE
+from pvinfo.vfio_user import MAX_MESSAGE_FDS, RegionAccess, RegionIndex
 
 from ...clock import HostClock
 from .connection import READ_AHEAD, Frame, MemoryReadReply, Phase, Request, ServerConnection
@@ -207,9 +208,16 @@ class Session:
                 self.connection.send(reply)
                 return
         message = self.connection.read(frame)
-        if message is None or server is None or isinstance(message, MemoryReadReply):
+        if message is None or server is None:
+            return
+        if isinstance(message, MemoryReadReply):
+            server.page_checked(message.address, message.data)
             return
         self._handle(server, message)
+        if isinstance(message.body, RegionAccess) and message.body.region == RegionIndex.CONFIG:
+            page = server.page_to_check()
+            if page is not None:
+                self.connection.read_memory(page, PAGE_SIZE)
 
     def _handle(self, server: DeviceServer, request: Request) -> None:
         try:
