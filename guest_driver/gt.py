@@ -146,6 +146,9 @@ class Gt:
     def resume(self) -> bool:
         """Reset the GT and make its engines take work (``intel_gt_resume``); False when it cannot be used."""
         self.sanitize(force=True)
+        if self._wedged:
+            self._uncore.log.error("gt-reset", "the GT cannot be reset; it is given up")
+            return False
         if not self._init_hw():
             self._uncore.log.error("gt-init", "the GT cannot be initialised; it is given up")
             self._set_wedged()

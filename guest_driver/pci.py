@@ -149,15 +149,15 @@ class PciFunction:
     def _size(self, index: int) -> Bar | None:
         offset = bar_offset(index)
         low = self._probe(offset)
-        if not low & 0xFFFF_FFF0:
-            return None
         if low & BaseAddress.io.mask:
             return Bar(index, False, False, False, -(low & 0xFFFC) & 0xFFFF, 0, None)
         value = BaseAddress(low)
-        wide = value.type == BaseAddressType.BITS_64
+        wide = value.type == BaseAddressType.BITS_64 and index + 1 < BAR_COUNT
         mask = low & ~0xF
         if wide:
             mask |= self._probe(bar_offset(index + 1)) << 32
+        if not mask:
+            return None
         width = 64 if wide else 32
         return Bar(index, True, wide, value.prefetchable, -mask & ((1 << width) - 1), 0, None)
 
