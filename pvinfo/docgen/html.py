@@ -246,13 +246,13 @@ class _ChapterPage:
         parts = [
             f'<section id="{escape(section.anchor)}"><h2>{self.text.line(section.title)}</h2><p class="module">{code(section.module)}</p>{self.text.prose(section.doc)}'
         ]
-        # Records that stand in BAR0 come before the registers that show them again, others after.
-        parts += [self.record(record) for record in sorted(section.records, key=lambda record: record.base is None)]
+        placed = [self.record(record) for record in section.records if record.base is not None]
+        records = [self.record(record) for record in section.records if record.base is None]
         enums = [self.enum(enum) for enum in section.enums]
         blocks = [self.block(block) for block in section.blocks]
-        parts += enums + blocks if section.records else blocks
-        parts += [self.bits(bits) for bits in section.bits if bits.anchor not in shown_elsewhere]
-        parts += [] if section.records else enums
+        bits = [self.bits(bits) for bits in section.bits if bits.anchor not in shown_elsewhere]
+        # A record that stands in BAR0 is the chapter's subject; what its fields mean comes before its parts.
+        parts += [*placed, *enums, *records, *blocks, *bits] if placed else [*records, *blocks, *bits, *enums]
         for declared in section.tables:
             body = table([escape(cell) for cell in declared.header], [[escape(cell) for cell in row] for row in declared.rows])
             parts.append(f'<section class="item" id="{escape(declared.anchor)}"><h4>{code(declared.name)}</h4>{self.text.prose(declared.doc)}{body}</section>')
@@ -292,7 +292,7 @@ def _navigation(documentation: Documentation, slug: str) -> str:
                 part
                 for section in sections
                 for part in (
-                    *((record.anchor, record.name) for record in section.records),
+                    *((record.anchor, record.name) for record in sorted(section.records, key=lambda record: record.base is None)),
                     *((block.anchor, block.name) for block in section.blocks),
                     *((interface.anchor, interface.name) for interface in section.interfaces),
                 )

@@ -177,20 +177,22 @@ class _ChapterFile:
         yield f"`{section.module}`"
         yield from _prose(section.doc)
         yield from _sources(section.sources)
-        for record in sorted(section.records, key=lambda record: record.base is None):
+        placed = [record for record in section.records if record.base is not None]
+        for record in placed:
             yield from self._record(record)
-        if section.records:
-            for enum in section.enums:
-                yield from self._enum(enum)
+        for enum in section.enums if placed else ():
+            yield from self._enum(enum)
+        for record in section.records:
+            if record not in placed:
+                yield from self._record(record)
         for block in section.blocks:
             yield from self._block(block)
         homes = {register.bits.anchor for block in section.blocks for register in block.registers if register.bits_home and register.bits is not None}
         for bits in section.bits:
             if bits.anchor not in homes:
                 yield from self._bits(bits)
-        if not section.records:
-            for enum in section.enums:
-                yield from self._enum(enum)
+        for enum in section.enums if not placed else ():
+            yield from self._enum(enum)
         for declared in section.tables:
             yield _heading(3, declared.anchor, f"`{declared.name}`")
             yield from _prose(declared.doc)
