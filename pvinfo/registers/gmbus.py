@@ -137,7 +137,7 @@ class GmbusWideIndex(Bits):
 class Gmbus(RegisterBlock, bases={"": 0xC0000}, source=SOURCE):
     """The I2C controller of the south display."""
 
-    gpio = RegisterArray(0x5010, 6, GpioPins, "bare pins, one register per pair; 0 is VGA, 3 port C, 4 port B, 5 port D", kernel_name="GPIO")
+    gpio = RegisterArray(0x5010, 6, GpioPins, "bare pins, one register per pair; 0 is VGA, 3 port C, 4 port B, 5 port D", emulated=True, kernel_name="GPIO")
     gmbus0 = Register(0x5100, GmbusSelect, "which pins, how fast", emulated=True, kernel_name="GMBUS0")
     gmbus1 = Register(0x5104, GmbusCommand, "a transfer, or its end", emulated=True, kernel_name="GMBUS1")
     gmbus2 = Register(0x5108, GmbusStatus, "how the transfer goes", emulated=True, kernel_name="GMBUS2")

@@ -121,7 +121,7 @@ class GtClock(RegisterBlock, source=SOURCE):
 
     rpm_config0 = Register(0xD00, RpmConfig0, "clock source of the GT", Access.READ_ONLY, kernel_name="RPM_CONFIG0")
     rcp_config = Register(0xD08, int, "configuration of the clock unit", kernel_name="RCP_CONFIG")
-    ctc_mode = Register(0xA26C, CtcMode, "how the time stamp counter is fed (gen9)", Access.READ_ONLY, kernel_name="CTC_MODE")
+    ctc_mode = Register(0xA26C, CtcMode, "how the time stamp counter is fed (gen9)", Access.READ_ONLY, emulated=True, kernel_name="CTC_MODE")
     timestamp_ctr = Register(
         0x44070, int,
         "time stamp of the display engine",

@@ -181,7 +181,7 @@ class GttRegisters(RegisterBlock, source=SOURCE):
     trtt_chicken = Register(
         0x4DFC, int,
         "work-arounds of sparse resource translation (gen9); restored when the host resumes",
-        emulated=True, source="linux:drivers/gpu/drm/i915/gvt/handlers.c",
+        source="linux:drivers/gpu/drm/i915/gvt/handlers.c",
     )  # fmt: skip
     tilectl = Register(0x101000, TileControl, "how the aperture treats tiles", kernel_name="TILECTL", source="linux:drivers/gpu/drm/i915/i915_reg.h")
     flush_control = Register(

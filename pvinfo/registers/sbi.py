@@ -48,7 +48,7 @@ class SidebandInterface(RegisterBlock, source=SOURCE):
     """The window. Broadwell's driver sets up the display's reference clocks through it."""
 
     address = Register(0xC6000, SbiAddress, "which register", kernel_name="SBI_ADDR")
-    data = Register(0xC6004, int, "its value, to write or as read", emulated=True, kernel_name="SBI_DATA")
+    data = Register(0xC6004, int, "its value, to write or as read", kernel_name="SBI_DATA")
     control = Register(
         0xC6008, SbiControl,
         "starts the access and tells how it went; the mediator always succeeds at once",

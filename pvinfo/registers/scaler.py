@@ -61,11 +61,11 @@ class Scaler(
 ):  # fmt: skip
     """One scaler of gen9."""
 
-    win_pos = Register(0x0, WindowPosition, "upper left corner of the result", emulated=True, kernel_name="SKL_PS_WIN_POS")
+    win_pos = Register(0x0, WindowPosition, "upper left corner of the result", kernel_name="SKL_PS_WIN_POS")
     win_sz = Register(
         0x4, WindowSize,
         "size of the result; the write makes the others take effect at the next vblank",
-        emulated=True, kernel_name="SKL_PS_WIN_SZ",
+        kernel_name="SKL_PS_WIN_SZ",
     )  # fmt: skip
     ctrl = Register(0x10, ScalerControl, "what is scaled and how", emulated=True, kernel_name="SKL_PS_CTRL")
 

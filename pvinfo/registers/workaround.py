@@ -167,7 +167,7 @@ class SliceWorkarounds(RegisterBlock, source=SOURCE):
     sc_instdone = Register(
         0x7100, int,
         "which units of the slice are done; a unit that stays 0 is hung",
-        Access.READ_ONLY, emulated=True, kernel_name="GEN7_SC_INSTDONE",
+        Access.READ_ONLY, kernel_name="GEN7_SC_INSTDONE",
     )  # fmt: skip
     hdc_chicken0 = Register(0x7300, HdcChicken0, "the data port", Access.MASKED, kernel_name="HDC_CHICKEN0")
     hdc_chicken1 = Register(0x7304, int, "the data port; batches may write it", Access.MASKED, kernel_name="GEN8_HDC_CHICKEN1")
