@@ -1,0 +1,7 @@
+"""The report of a run: one self-contained HTML page, with pictures of what the guests did."""
+
+from __future__ import annotations
+
+from .page import render_report
+
+__all__ = ("render_report",)

@@ -1,0 +1,212 @@
+"""The report's page: a summary, then every scenario with its steps, checks, states, accesses and findings."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from html import escape
+from importlib.resources import files
+from itertools import groupby
+from typing import Final
+
+from pvinfo.finding import Finding
+
+from ..scenarios.access import count_by_kind
+from ..scenarios.outcome import Check, GuestRecord, Outcome, RunResult, ScenarioResult, Step, View
+from ..state import draw_svg
+from .lanes import describe
+from .memory_map import memory_map
+from .timeline import timeline
+
+__all__ = ("render_report",)
+
+_LISTED_ROWS: Final = 250
+"""Rows of the list of accesses; a whole trace has its own file."""
+_LOG_LINES: Final = 40
+
+_SIGNS: Final = {True: ("held", "✓"), False: ("broken", "✗"), None: ("unseen", "–")}
+
+
+def _seconds(nanoseconds: int) -> str:
+    if nanoseconds < 1_000_000:
+        return f"{nanoseconds / 1000:.0f} µs"
+    return f"{nanoseconds / 1e6:.1f} ms" if nanoseconds < 1_000_000_000 else f"{nanoseconds / 1e9:.2f} s"
+
+
+def _plural(count: int, noun: str) -> str:
+    several = f"{noun}es" if noun.endswith("ss") else f"{noun}s"
+    return f"{count} {noun if count == 1 else several}"
+
+
+def _badge(outcome: Outcome) -> str:
+    return f'<span class="badge {outcome.value}">{outcome.value}</span>'
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]], kind: str) -> str:
+    header = "".join(f"<th>{escape(title)}</th>" for title in head)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<table class="{kind}"><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>'
+
+
+# ---- one scenario ----
+
+
+def _check(check: Check) -> str:
+    kind, sign = _SIGNS[check.held]
+    view = f' <span class="view">{escape(check.view.value)}</span>' if check.view is not View.GUEST else ""
+    values = f'<span class="value">{escape(check.expected)}</span>'
+    if check.held is False:
+        values = f'expected <span class="value">{escape(check.expected)}</span>, but it is <span class="value">{escape(check.actual)}</span>'
+    elif check.held is None:
+        values = f'would be <span class="value">{escape(check.expected)}</span>'
+    return f'<li class="{kind}" title="{escape(check.place)}"><b>{sign}</b> {escape(check.what)}{view}: {values}</li>'
+
+
+def _step(step: Step) -> str:
+    checks = "".join(map(_check, step.checks))
+    return f'<li><span class="title">{escape(step.title)}</span><ul class="checks">{checks}</ul></li>'
+
+
+def _states(path: Iterable[str]) -> str:
+    chips = [f'<span class="state {escape(state)}">{escape(state)}</span>' for state in path]
+    return f'<div class="states">{"<i>→</i>".join(chips)}</div>'
+
+
+def _access_rows(guest: GuestRecord) -> Iterator[tuple[str, str, str]]:
+    number = 1
+    for line, same in groupby(guest.accesses, describe):
+        run = list(same)
+        yield str(number), _seconds(run[0].time_ns), escape(line) + (f' <span class="times">× {len(run)}</span>' if len(run) > 1 else "")
+        number += len(run)
+
+
+def _access_list(guest: GuestRecord) -> str:
+    rows: list[tuple[str, str, str]] = []
+    for row in _access_rows(guest):
+        if len(rows) == _LISTED_ROWS:
+            rows.append(("…", "", f"{len(guest.accesses)} in all; <code>--trace DIR</code> writes every one"))
+            break
+        rows.append(row)
+    counts = ", ".join(_plural(count, kind) for kind, count in count_by_kind(guest.accesses).items())
+    table = _table(("number", "at", "access"), rows, "accesses")
+    return f'<details><summary>{escape(counts)}</summary><div class="scroll">{table}</div></details>'
+
+
+def _guest(guest: GuestRecord, begins: tuple[int, ...], *, alone: bool) -> str:
+    parts = [] if alone else [f"<h4>{escape(guest.name)}</h4>"]
+    parts += [_states(driver.path) for driver in guest.drivers]
+    if guest.accesses:
+        parts.append(memory_map(guest))
+        parts.append(timeline(guest.accesses, begins))
+        parts.append(_access_list(guest))
+    else:
+        parts.append('<p class="quiet">No access.</p>')
+    for driver in guest.drivers:
+        lines = [*driver.log[:_LOG_LINES], *(["…"] if len(driver.log) > _LOG_LINES else [])]
+        if lines:
+            parts.append(f"<details><summary>the driver's log, {_plural(len(driver.log), 'line')}</summary><pre>{escape(chr(10).join(lines))}</pre></details>")
+    return "".join(parts)
+
+
+def _findings(findings: Iterable[Finding]) -> str:
+    rows = [
+        (
+            f'<span class="kind {finding.kind.name.lower()}">{escape(finding.kind.value)}</span>',
+            f"<code>{escape(finding.rule)}</code>",
+            escape(finding.where),
+            f"<code>{finding.value:#x}</code>" if finding.value is not None else "",
+            escape(finding.text) + (f'<br><span class="quiet">accepted: {escape(finding.nearest)}</span>' if finding.nearest else ""),
+            str(finding.occurrences),
+        )
+        for finding in findings
+    ]
+    if not rows:
+        return ""
+    return f"<h4>What the host noticed</h4>{_table(('kind', 'rule', 'where', 'value', 'what it means', 'times'), rows, 'findings')}"
+
+
+def _scenario(result: ScenarioResult) -> str:
+    facts = f"{_plural(len(result.checks), 'check')} · {_plural(result.accesses, 'access')} · {_seconds(result.duration_ns)} on the guest's clock"
+    parts = [
+        f'<section id="{escape(result.name)}"><h2>{escape(result.name)} {_badge(result.outcome)}</h2>',
+        f'<p class="purpose">{escape(result.purpose)}</p>',
+    ]
+    if result.reason:
+        parts.append(f'<p class="reason {result.outcome.value}">{escape(result.reason)}</p>')
+    if result.outcome is not Outcome.SKIPPED:
+        parts.append(f'<p class="quiet">{facts}</p>')
+    if result.setting:
+        parts.append(f'<ul class="setting">{"".join(f"<li>{escape(line)}</li>" for line in result.setting)}</ul>')
+    if result.steps:
+        parts.append(f'<ol class="steps">{"".join(map(_step, result.steps))}</ol>')
+    for index, guest in enumerate(result.guests):
+        begins = tuple(step.begins_at[index] for step in result.steps)
+        parts.append(_guest(guest, begins, alone=len(result.guests) == 1))
+    parts.append(_findings(result.findings))
+    parts.append("</section>")
+    return "".join(parts)
+
+
+# ---- the page ----
+
+
+def _summary(run: RunResult) -> str:
+    rows = [
+        (
+            _badge(result.outcome),
+            f'<a href="#{escape(result.name)}"><code>{escape(result.name)}</code></a>',
+            escape(result.purpose) + (f'<br><span class="quiet">{escape(result.reason)}</span>' if result.reason else ""),
+            str(len(result.checks)),
+            str(result.accesses),
+            str(sum(finding.occurrences for finding in result.findings)),
+            _seconds(result.duration_ns),
+        )
+        for result in run.scenarios
+    ]
+    return _table(("", "scenario", "purpose", "checks", "accesses", "findings", "time"), rows, "summary")
+
+
+def _totals(run: RunResult) -> str:
+    figures = [
+        (str(run.count(Outcome.PASSED)), "passed", "passed"),
+        (str(run.count(Outcome.FAILED)), "failed", "failed" if run.count(Outcome.FAILED) else "none"),
+        (str(run.count(Outcome.SKIPPED)), "skipped", "skipped" if run.count(Outcome.SKIPPED) else "none"),
+        (f"{sum(len(result.checks) for result in run.scenarios):,}", "checks", "plain"),
+        (f"{sum(result.accesses for result in run.scenarios):,}", "accesses", "plain"),
+    ]
+    return "".join(f'<div class="figure {kind}"><b>{number}</b>{escape(word)}</div>' for number, word, kind in figures)
+
+
+def _state_diagram() -> str:
+    # As an image of its own: the picture's style must not reach the rest of the page.
+    picture = b64encode(draw_svg().encode()).decode()
+    return f'<img class="diagram" alt="states of the guest driver" src="data:image/svg+xml;base64,{picture}">'
+
+
+_LEGEND: Final = (
+    '<p class="legend"><span class="key read"></span> reads, above the line <span class="key write"></span> writes, below it '
+    '<span class="key event"></span> interrupts and resets. Order, not time, runs from left to right; numbered lines are the steps; '
+    "runs are folded, and a mark tells what it stands for when the pointer rests on it. "
+    'In the map of graphics memory: <span class="key owned"></span> the vGPU\'s own slices, <span class="key balloon"></span> what belongs '
+    'to others, <span class="key written"></span> table entries written.</p>'
+)
+
+
+def render_report(run: RunResult) -> str:
+    """The page for ``run``, which needs no network and no other file."""
+    style = files("guest_driver.report").joinpath("report.css").read_text("utf-8")
+    contents = "".join(
+        f'<li class="{result.outcome.value}"><a href="#{escape(result.name)}">{escape(result.name)}</a></li>' for result in run.scenarios
+    )
+    scenarios = "".join(map(_scenario, run.scenarios))
+    verdict = "passed" if run.ok else "failed"
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Scenarios on {escape(run.platform)}: {verdict}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style></head><body>'
+        f'<nav><a class="brand" href="#top">Scenarios <small>{escape(run.platform)}</small></a><ul>{contents}<li><a href="#states">driver states</a></li></ul></nav>'
+        f'<main id="top"><h1>Guest driver scenarios {_badge(Outcome.PASSED if run.ok else Outcome.FAILED)}</h1>'
+        f'<p class="summary-line">Platform <b>{escape(run.platform)}</b>, host <b>{escape(run.where)}</b>, seed {run.seed}, kit {escape(run.version)}.</p>'
+        f'<div class="figures">{_totals(run)}</div>{_summary(run)}<h2 class="first">How to read the pictures</h2>{_LEGEND}{scenarios}'
+        f'<section id="states"><h2>States of the guest driver</h2><p>Every legal move. An act that is not drawn raises an error.</p>{_state_diagram()}</section>'
+        f"</main></body></html>\n"
+    )

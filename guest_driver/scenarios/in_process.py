@@ -1,0 +1,115 @@
+"""The place in this process: a new host for each scenario, on virtual time."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from host_model.host import DEFAULT_APERTURE, Host, PluggedVgpu
+from host_model.mediator.pv import Announcement
+from host_model.mediator.types import HOST_LOW, VgpuType, types_for
+from pvinfo.bus import Machine
+from pvinfo.errors import ResourceExhausted
+from pvinfo.page import GraphicsRange
+from pvinfo.platform import DEFAULT_PLATFORM, platform_named
+from pvinfo.units import MIB, format_size
+
+from .guest import Guest
+from .interposer import InterposedMachine
+from .needs import Announced, Needs
+from .outcome import Offer
+from .place import altered_offer, insist_on_platform, interposer_remark, lies
+from .stage import CannotStage, Setting
+
+__all__ = ("InProcess",)
+
+_LARGEST_APERTURE: Final = 1024 * MIB
+"""With it every type of the table fits. Source: linux:drivers/gpu/drm/i915/gvt/vgpu.c"""
+
+
+@final
+class InProcess:
+    """Hosts of one platform. ``vgpu_type`` is what scenarios get that ask for no type of their own.
+
+    Without ``aperture_size`` each host has the usual one, or the smallest that its scenario can do with.
+
+    Raises: UsageError for an unknown platform or type, or an aperture that no GPU has.
+    """
+
+    def __init__(
+        self, platform: str = DEFAULT_PLATFORM, *, vgpu_type: str | None = None, aperture_size: int | None = None
+    ) -> None:
+        self.platform = platform_named(platform)
+        self._aperture_size = aperture_size
+        self._type_name = vgpu_type
+        self.title = "in process"
+        if vgpu_type is not None or aperture_size is not None:
+            Host(platform, aperture_size=aperture_size or _LARGEST_APERTURE).type_named(vgpu_type)
+
+    def _type_for(self, needs: Needs) -> VgpuType:
+        """The type of the scenario's vGPUs."""
+        table = types_for(self.platform, _LARGEST_APERTURE)
+        if needs.type_suffix is not None:
+            wanted = f"{self.platform.type_prefix}_{needs.type_suffix}"
+        else:
+            wanted = self._type_name or table[0].name
+        return next(offer for offer in table if offer.name == wanted)
+
+    def _host_for(self, needs: Needs, vgpu_type: VgpuType) -> Host:
+        if self._aperture_size is not None:
+            return Host(self.platform.name, aperture_size=self._aperture_size)
+        aperture = DEFAULT_APERTURE
+        while aperture - HOST_LOW < needs.vgpus * vgpu_type.low_size:
+            aperture *= 2
+        return Host(self.platform.name, aperture_size=aperture)
+
+    def _plug_first(self, host: Host, needs: Needs, vgpu_type: VgpuType) -> PluggedVgpu:
+        announced = needs.announced
+        aperture, total = host.gpu.aperture_size, host.gpu.ggtt_size
+        low = needs.mappable.resolve(range(0, aperture), range(0, vgpu_type.low_size))
+        high = needs.nonmappable.resolve(range(aperture, total), range(0, vgpu_type.high_size))
+        return host.plug(
+            vgpu_type._replace(low_size=len(low), high_size=len(high)),
+            low_at=low.start if needs.mappable.is_placed else None,
+            high_at=high.start if needs.nonmappable.is_placed else None,
+            announcement=Announcement(
+                magic=announced.magic, version_major=announced.version_major, capabilities=announced.capabilities
+            ),
+        )
+
+    def set_up(self, needs: Needs) -> Setting:
+        """A new host with new machines. Raises: CannotStage when what is needed does not fit the aperture asked for."""
+        insist_on_platform(needs, self.platform)
+        vgpu_type = self._type_for(needs)
+        host = self._host_for(needs, vgpu_type)
+        try:
+            plugged = [self._plug_first(host, needs, vgpu_type)]
+            plugged += [host.plug(vgpu_type) for _ in range(needs.vgpus - 1)]
+        except ResourceExhausted as error:
+            raise CannotStage(f"{vgpu_type.name} with {format_size(host.gpu.aperture_size)} of aperture: {error}") from error
+        remarks = [
+            f"{self.platform.title} host in this process, {format_size(host.gpu.aperture_size)} of aperture, "
+            f"{needs.vgpus} vGPU{'s' if needs.vgpus > 1 else ''} of type {vgpu_type.name}"
+        ]
+        guests = []
+        for index, (vgpu, local) in enumerate(plugged):
+            name = f"guest {index + 1}"
+            resources = vgpu.resources
+            offer = Offer(
+                aperture_size=host.gpu.aperture_size,
+                ggtt_size=host.gpu.ggtt_size,
+                magic=vgpu.pv.announcement.magic,
+                version_major=vgpu.pv.announcement.version_major,
+                vgt_id=vgpu.number,
+                capabilities=vgpu.pv.announcement.capabilities,
+                mappable=GraphicsRange(resources.low.start, len(resources.low)),
+                nonmappable=GraphicsRange(resources.high.start, len(resources.high)),
+                fence_num=len(resources.fences),
+            )
+            machine: Machine = local
+            alterations = lies(needs.announced if index == 0 else Announced(), offer)
+            if alterations:
+                machine = InterposedMachine(local, alterations)
+                offer = altered_offer(offer, alterations)
+                remarks.append(interposer_remark(name, alterations))
+            guests.append(Guest(name, machine, offer))
+        return Setting(self.platform, tuple(guests), tuple(vgpu for vgpu, _ in plugged), host, tuple(remarks))

@@ -1,0 +1,76 @@
+"""What a scenario needs of its host, as data: who runs it makes such a host, or finds one."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from pvinfo.page import VGT_MAGIC, VGT_VERSION_MAJOR, Capability
+
+__all__ = ("EVERY_CAPABILITY", "Announced", "Needs", "Slice")
+
+EVERY_CAPABILITY: Final = Capability.FULL_PPGTT | Capability.HWSP_EMULATION | Capability.HUGE_GTT
+
+
+class Slice(NamedTuple):
+    """Where a vGPU's slice lies inside its part of graphics memory: below the aperture's end, or above it.
+
+    With one distance given the slice has the size of its type; with both it fills what is left between them; with none
+    the host places it. A negative distance reaches over the edge, which only an announcement that lies can do.
+    """
+
+    before: int | None = None
+    """Bytes of the part below the slice."""
+    after: int | None = None
+    """Bytes of the part above the slice."""
+
+    def resolve(self, part: range, usual: range) -> range:
+        """The slice's addresses, in ``part``; ``usual`` is where the host would put it, and how large it is."""
+        if self.before is None and self.after is None:
+            return usual
+        start = part.start + self.before if self.before is not None else None
+        end = part.stop - self.after if self.after is not None else None
+        if start is None:
+            assert end is not None
+            return range(end - len(usual), end)
+        return range(start, end if end is not None else start + len(usual))
+
+    @property
+    def is_placed(self) -> bool:
+        """The scenario, not the host, says where it lies."""
+        return self.before is not None or self.after is not None
+
+
+class Announced(NamedTuple):
+    """What the guest is told. Everything but the defaults is a lie, or another kind of host."""
+
+    magic: int = VGT_MAGIC
+    version_major: int = VGT_VERSION_MAJOR
+    capabilities: Capability = EVERY_CAPABILITY
+    mappable: Slice = Slice()
+    """Slices that the page speaks of, where they are not those that the vGPU has."""
+    nonmappable: Slice = Slice()
+    fence_num: int | None = None
+    """Fences that the page speaks of; None: those that the vGPU has."""
+    aperture_bar: bool = True
+    """False: base address register 2 has no length."""
+
+
+class Needs(NamedTuple):
+    """A host that the scenario can run on."""
+
+    vgpus: int = 1
+    """Virtual machines, each with a vGPU of the same host."""
+    type_suffix: str | None = None
+    """The end of the type's name: ``8`` asks for GVTg_V5_8 or GVTg_V4_8. None: the user's choice, else the smallest."""
+    mappable: Slice = Slice()
+    """Where the first vGPU's slice of the aperture lies."""
+    nonmappable: Slice = Slice()
+    """Where the first vGPU's slice above the aperture lies."""
+    announced: Announced = Announced()
+    """What the first guest is told."""
+    graphics_versions: tuple[int, ...] = (8, 9)
+    """Generations on which the scenario means something."""
+    platforms: tuple[str, ...] = ()
+    """Platforms on which it means something; empty: all of those generations."""
+    in_process: bool = False
+    """It needs the host's own hand, which no socket reaches."""

@@ -1,0 +1,177 @@
+"""What came of a run: plain records, which reports are made from and other processes can be sent."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from pvinfo.finding import Finding
+from pvinfo.page import Capability, GraphicsRange
+
+from .access import Access, count_by_kind
+
+__all__ = ("Check", "DriverRecord", "GuestRecord", "Offer", "Outcome", "RunResult", "ScenarioResult", "Step", "View")
+
+Json = dict[str, object]
+
+
+class Outcome(Enum):
+    """How a scenario ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class View(Enum):
+    """From where something was checked."""
+
+    GUEST = "guest's view"
+    HOST = "host's view"
+    BUS = "host's view, by the guest's bus"
+    """The host is behind a socket, and what was asked of it was read back by the guest."""
+    BEHIND_SOCKET = "host's view: behind the socket"
+    """The host is behind a socket, and nothing on the bus shows what was asked."""
+
+
+class Check(NamedTuple):
+    """Something that must hold."""
+
+    what: str
+    view: View
+    held: bool | None
+    """None: it could not be checked."""
+    expected: str
+    actual: str
+    place: str
+    """File and line of the check."""
+
+    def to_json(self) -> Json:
+        """For ``--json``."""
+        return {
+            "what": self.what, "view": self.view.value, "held": self.held,
+            "expected": self.expected, "actual": self.actual, "place": self.place,
+        }  # fmt: skip
+
+
+class Step(NamedTuple):
+    """A part of the story, with the checks made in it."""
+
+    title: str
+    time_ns: int
+    checks: tuple[Check, ...]
+    begins_at: tuple[int, ...]
+    """How many accesses each guest had made when it began."""
+
+
+class Offer(NamedTuple):
+    """What a guest is offered: the geometry of its GPU, and the page as the guest will read it."""
+
+    aperture_size: int
+    """Length of base address register 2; 0 without one."""
+    ggtt_size: int
+    """Bytes of graphics memory that the table translates."""
+    magic: int
+    version_major: int
+    vgt_id: int
+    capabilities: Capability
+    mappable: GraphicsRange
+    nonmappable: GraphicsRange
+    fence_num: int
+
+    def owns_page(self, index: int) -> bool:
+        """Graphics page ``index`` lies in one of the slices."""
+        address = index << 12
+        return any(part.base <= address < part.base + part.size for part in (self.mappable, self.nonmappable))
+
+    def to_json(self) -> Json:
+        """For ``--json``."""
+        return {
+            "aperture": self.aperture_size,
+            "graphics_memory": self.ggtt_size,
+            "version": self.version_major,
+            "caps": int(self.capabilities),
+            "mappable": [self.mappable.base, self.mappable.base + self.mappable.size],
+            "nonmappable": [self.nonmappable.base, self.nonmappable.base + self.nonmappable.size],
+            "fences": self.fence_num,
+        }
+
+
+class DriverRecord(NamedTuple):
+    """One driver of a scenario."""
+
+    path: tuple[str, ...]
+    """Every state it was in, in order."""
+    log: tuple[str, ...]
+    """What it said."""
+
+
+class GuestRecord(NamedTuple):
+    """One virtual machine of a scenario."""
+
+    name: str
+    offer: Offer
+    accesses: tuple[Access, ...]
+    drivers: tuple[DriverRecord, ...]
+
+    def to_json(self) -> Json:
+        """For ``--json``."""
+        return {
+            "name": self.name,
+            "offer": self.offer.to_json(),
+            "accesses": count_by_kind(self.accesses),
+            "states": [list(driver.path) for driver in self.drivers],
+            "log": [list(driver.log) for driver in self.drivers],
+        }
+
+
+class ScenarioResult(NamedTuple):
+    """One scenario, told."""
+
+    name: str
+    purpose: str
+    place: str
+    """File and line where it is written."""
+    outcome: Outcome
+    reason: str
+    """Why it failed or was skipped; empty otherwise."""
+    setting: tuple[str, ...]
+    """On what it ran, in sentences."""
+    duration_ns: int
+    """On the guests' clock."""
+    steps: tuple[Step, ...]
+    guests: tuple[GuestRecord, ...]
+    findings: tuple[Finding, ...]
+    vgpus: tuple[Json, ...]
+    """The host's own account of each vGPU; empty behind a socket."""
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Every check, in order."""
+        return tuple(check for step in self.steps for check in step.checks)
+
+    @property
+    def accesses(self) -> int:
+        """Accesses of all guests."""
+        return sum(len(guest.accesses) for guest in self.guests)
+
+
+class RunResult(NamedTuple):
+    """A whole run."""
+
+    version: str
+    """Of the kit."""
+    platform: str
+    where: str
+    """``in process``, or the sockets."""
+    seed: int
+    scenarios: tuple[ScenarioResult, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Something ran, and nothing failed."""
+        return self.count(Outcome.FAILED) == 0 and self.count(Outcome.PASSED) > 0
+
+    def count(self, outcome: Outcome) -> int:
+        """Scenarios that ended so."""
+        return sum(result.outcome is outcome for result in self.scenarios)

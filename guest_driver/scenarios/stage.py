@@ -1,0 +1,202 @@
+"""The stage: what a scenario is handed, and what it tells the audience."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple, NoReturn, TypeVar, final
+
+from host_model.host import Host
+from host_model.mediator.vgpu import Vgpu
+from pvinfo.finding import Finding, FindingKind
+from pvinfo.platform import Platform
+
+from .guest import Guest
+from .outcome import Check, Step, View
+from .words import in_words
+
+__all__ = ("CannotStage", "CheckFailed", "Setting", "Stage")
+
+E = TypeVar("E", bound=BaseException)
+
+
+class CannotStage(Exception):
+    """The scenario cannot be played here; the message says why. It counts as skipped."""
+
+
+class CheckFailed(Exception):
+    """Something that must hold does not; the scenario ends with it."""
+
+
+class Setting(NamedTuple):
+    """What a place provides for one scenario."""
+
+    platform: Platform
+    guests: tuple[Guest, ...]
+    vgpus: tuple[Vgpu, ...]
+    """The host's ends, in the guests' order; empty behind a socket."""
+    host: Host | None
+    remarks: tuple[str, ...]
+    """On what it plays, in sentences."""
+
+
+_OPENING: Final = "the curtain rises"
+
+
+def _caller() -> str:
+    """File and line outside this module that called into it."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+
+
+@final
+class Stage:
+    """Machines with GPUs, and a narrator.
+
+    ``step`` says what happens next; ``check`` what must hold on the guest's side; ``host_view`` what must hold on the
+    host's. A check that fails ends the scenario. In process every finding that accuses the guest fails the scenario at
+    its end, unless it was expected.
+    """
+
+    def __init__(self, setting: Setting, seed: str) -> None:
+        self.platform = setting.platform
+        self.guests = setting.guests
+        self.random = random.Random(seed)
+        """The scenario's own randomness: the same for the same seed."""
+        self._setting = setting
+        self._steps: list[Step] = []
+        self._checks: list[Check] = []
+        self._title = _OPENING
+        self._began_ns = 0
+        self._begins_at = tuple(0 for _ in self.guests)
+        self._start_ns = [guest.machine.clock.now_ns() for guest in self.guests]
+        self._expected_rules: set[tuple[int, str]] = set()
+        self.remarks = list(setting.remarks)
+
+    @property
+    def guest(self) -> Guest:
+        """The first virtual machine; most scenarios have no other."""
+        return self.guests[0]
+
+    @property
+    def sees_host(self) -> bool:
+        """The host is in this process."""
+        return bool(self._setting.vgpus)
+
+    # ---- narration ----
+
+    def step(self, title: str) -> None:
+        """What happens from here on, in a phrase."""
+        self._end_step()
+        self._title = title
+        self._began_ns = self.elapsed_ns()
+        self._begins_at = tuple(len(guest.accesses) for guest in self.guests)
+
+    def remark(self, sentence: str) -> None:
+        """Something that a reader of the report should know of the setting."""
+        self.remarks.append(sentence)
+
+    def skip(self, reason: str) -> NoReturn:
+        """End the scenario: it means nothing here. Raises: CannotStage, always."""
+        raise CannotStage(reason)
+
+    def elapsed_ns(self) -> int:
+        """Time since the beginning, on the first guest's clock."""
+        return self.guest.machine.clock.now_ns() - self._start_ns[0]
+
+    def _end_step(self) -> None:
+        idle = self._title == _OPENING and not self._checks and not any(len(guest.accesses) for guest in self.guests)
+        if not idle:
+            self._steps.append(Step(self._title, self._began_ns, tuple(self._checks), self._begins_at))
+        self._checks = []
+
+    # ---- checks ----
+
+    def _enter(self, what: str, view: View, actual: object, expected: object, place: str | None = None) -> None:
+        held = bool(actual == expected)
+        shown, wanted = in_words(actual), in_words(expected)
+        if not held and shown == wanted:
+            shown, wanted = repr(actual), repr(expected)
+        place = place if place is not None else _caller()
+        self._checks.append(Check(what, view, held, wanted, shown, place))
+        if not held:
+            raise CheckFailed(f"{place}: {what} ({view.value}): expected {wanted}, but it is {shown}")
+
+    def check(self, what: str, actual: object, expected: object) -> None:
+        """``what`` must hold on the guest's side: ``actual`` equals ``expected``. Raises: CheckFailed, which ends the scenario."""
+        self._enter(what, View.GUEST, actual, expected)
+
+    def check_raises(self, what: str, error: type[E], act: Callable[[], object]) -> E:
+        """``act`` must raise ``error``, which is returned. Raises: CheckFailed when it does not."""
+        try:
+            act()
+        except error as raised:
+            self._enter(what, View.GUEST, error.__name__, error.__name__)
+            return raised
+        self._enter(what, View.GUEST, "no error", error.__name__)
+        raise CheckFailed(what)
+
+    def host_view(
+        self, what: str, see: Callable[[Vgpu], object], expected: object,
+        *, guest: int = 0, through_bus: Callable[[], object] | None = None,
+    ) -> None:  # fmt: skip
+        """``what`` must hold on the host's side: what ``see`` finds at the vGPU of guest number ``guest``.
+
+        Behind a socket nobody sees it; ``through_bus`` is how the guest can read back the same, and is tried everywhere.
+
+        Raises: CheckFailed, which ends the scenario.
+        """
+        if self._setting.vgpus:
+            self._enter(what, View.HOST, see(self._setting.vgpus[guest]), expected)
+        if through_bus is not None:
+            self._enter(what, View.BUS, through_bus(), expected)
+        elif not self._setting.vgpus:
+            self._checks.append(Check(what, View.BEHIND_SOCKET, None, in_words(expected), "", _caller()))
+
+    def host_does(self, what: str, act: Callable[[Vgpu], object], *, guest: int = 0) -> bool:
+        """An act of the host's own, at the vGPU of guest number ``guest``; False behind a socket, where nobody can ask for it."""
+        if self._setting.vgpus:
+            act(self._setting.vgpus[guest])
+            return True
+        self._checks.append(Check(f"the host {what}", View.BEHIND_SOCKET, None, "done", "", _caller()))
+        return False
+
+    def expect_finding(self, rule: str, *, guest: int = 0, times: int | None = None) -> None:
+        """The host must have noticed that the guest broke ``rule``, ``times`` times where that is said.
+
+        Raises: CheckFailed, which ends the scenario.
+        """
+        self._expected_rules.add((guest, rule))
+
+        def seen(vgpu: Vgpu) -> int:
+            counted = sum(finding.occurrences for finding in vgpu.findings.of_rule(rule))
+            return counted if times is not None else min(counted, 1)
+
+        how_often = "" if times is None else f", {times} times" if times != 1 else ", once"
+        self.host_view(f"the host noticed: {rule}{how_often}", seen, times if times is not None else 1, guest=guest)
+
+    # ---- the end ----
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything the host noticed, of every guest."""
+        return tuple(finding for vgpu in self._setting.vgpus for finding in vgpu.findings)
+
+    def finish(self, place: str) -> None:
+        """The host must have noticed nothing else that accuses a guest of the scenario at ``place``. Raises: CheckFailed."""
+        for index, vgpu in enumerate(self._setting.vgpus):
+            accusations = [
+                f"{finding.rule} at {finding.where}: {finding.text}"
+                for finding in vgpu.findings
+                if finding.kind is FindingKind.GUEST_FAULT and (index, finding.rule) not in self._expected_rules
+            ]
+            self._enter(f"the host accuses {self.guests[index].name} of nothing else", View.HOST, accusations, [], place)
+
+    def steps(self) -> tuple[Step, ...]:
+        """What was told so far, the present step included."""
+        self._end_step()
+        self._title = _OPENING
+        return tuple(self._steps)

@@ -1,0 +1,6 @@
+"""Scenarios of a driver on a vGPU, one module per idea."""
+
+from __future__ import annotations
+
+ORDER = ("probe", "refusal", "balloon", "fence", "aperture", "sharing", "failsafe", "lifecycle", "interrupt", "reset")
+"""The modules in the order in which they are best read; others follow by name."""
