@@ -72,7 +72,7 @@ class AuxChannel(RegisterBlock, bases=AUX_CHANNELS, source=SOURCE):
 class PchAuxChannel(RegisterBlock, bases={"AUX_B": 0xE4110, "AUX_C": 0xE4210, "AUX_D": 0xE4310}, source=SOURCE):
     """One channel of the platform controller hub (gen8)."""
 
-    control = Register(0x0, AuxControl, "a message or its outcome", kernel_name="PCH_DP_AUX_CH_CTL")
+    control = Register(0x0, AuxControl, "a message or its outcome", emulated=True, kernel_name="PCH_DP_AUX_CH_CTL")
     data = RegisterArray(
         0x4, 5, int,
         "the message, then the reply; first byte in bits 31:24 of the first",
