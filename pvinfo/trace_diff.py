@@ -178,6 +178,8 @@ def _compare(part: str, left: Sequence[PvAccess], right: Sequence[PvAccess], rul
         summary = f"the right side ends after {j} accesses, the left one goes on for {len(left) - i}"
     else:
         summary = f"access {i + 1} differs"
+        if left[i].op is Op.READ and left[i][:3] == right[j][:3]:
+            summary += ": the hosts answered differently, and only guests of the same host can be compared"
     return Difference(part, summary, i, tuple(left[max(i - _CONTEXT, 0) : i]), tuple(left[i : i + _AHEAD]), tuple(right[j : j + _AHEAD]))
 
 

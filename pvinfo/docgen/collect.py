@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum, Flag, IntEnum
 from types import ModuleType
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import Final, get_type_hints
 
 from .. import __version__
 from ..bits import BitField, Bits
 from ..page import VGT_IF
 from ..platform import PLATFORMS
 from ..register import Access, Register, RegisterArray, RegisterBlock
-from ..wire import Codec, Layout, WireField
-from .attribute_docs import ModuleText, read_module_text
+from ..wire import Codec, WireField
+from .attribute_docs import read_module_text
 from .catalogue import CHAPTERS, PLACED_RECORDS, Chapter, declared_modules
+from .declarations import (
+    Anchors,
+    AnyCodec,
+    declared_bits,
+    declared_blocks_of,
+    declared_enums,
+    declared_records,
+    docstring_of,
+    is_interface,
+    is_row,
+    layout_of,
+    own_classes,
+    record_of,
+)
 from .handshake import HANDSHAKE, Step
 from .model import (
     AccessDoc,
@@ -45,120 +58,9 @@ from .source_links import sources_of, take_sources
 from .tables import table_of
 from .tracked_use import TrackedUse
 
-__all__ = ("collect", "declared_bits", "declared_enums", "declared_records")
+__all__ = ("collect",)
 
 TITLE: Final = "GVT-g protocol"
-
-AnyCodec = Codec[Any]
-
-
-# ---- what a module declares ----
-
-
-def _own_classes(module: ModuleType) -> Iterator[type]:
-    """Public ones: a private class is a part of the public classes that inherit from it, and shows up in them."""
-    for name, value in vars(module).items():
-        if isinstance(value, type) and value.__module__ == module.__name__ and value.__name__ == name and not name.startswith("_"):
-            yield value
-
-
-def declared_enums(module: ModuleType) -> tuple[type[Enum], ...]:
-    """The closed sets and flags that ``module`` declares, in order."""
-    return tuple(cls for cls in _own_classes(module) if issubclass(cls, Enum))
-
-
-def declared_bits(module: ModuleType) -> tuple[type[Bits], ...]:
-    """The bit layouts that ``module`` declares, in order."""
-    return tuple(cls for cls in _own_classes(module) if issubclass(cls, Bits) and cls.bit_fields)
-
-
-def _blocks(module: ModuleType) -> tuple[type[RegisterBlock], ...]:
-    return tuple(cls for cls in _own_classes(module) if issubclass(cls, RegisterBlock) and cls is not RegisterBlock)
-
-
-def _codecs_in(value: object) -> Iterator[AnyCodec]:
-    if isinstance(value, Codec):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _codecs_in(inner)
-    elif isinstance(value, (tuple, list)):
-        for inner in value:
-            yield from _codecs_in(inner)
-
-
-def _inner_records(record: type) -> Iterator[type]:
-    """The records that ``record`` is made of, innermost first."""
-    for hint in get_type_hints(record, include_extras=True).values():
-        layout = _layout(hint)
-        if layout is not None and layout.kind in ("record", "array"):
-            inner = _record_of(hint)
-            yield from _inner_records(inner)
-            yield inner
-
-
-def declared_records(module: ModuleType) -> dict[type, AnyCodec]:
-    """The binary records of ``module``'s codecs, inner ones before those that hold them."""
-    found: dict[type, AnyCodec] = {}
-    classes = [vars(cls) for cls in _own_classes(module)]
-    for names in (vars(module), *classes):
-        for value in names.values():
-            for codec in _codecs_in(value):
-                for inner in _inner_records(codec.record):
-                    found.setdefault(inner, Codec(inner, doc="", source=codec.source))
-                found[codec.record] = codec
-    return found
-
-
-def _layout(hint: object) -> Layout | None:
-    if get_origin(hint) is not Annotated:
-        return None
-    return next((extra for extra in get_args(hint)[1:] if isinstance(extra, Layout)), None)
-
-
-def _record_of(hint: object) -> type:
-    inner = get_args(hint)[0]
-    record = get_args(inner)[0] if get_origin(inner) is tuple else inner
-    assert isinstance(record, type)
-    return record
-
-
-def _is_row(cls: type) -> bool:
-    return issubclass(cls, tuple) and hasattr(cls, "_fields")
-
-
-def _is_interface(cls: type) -> bool:
-    return bool(getattr(cls, "_is_protocol", False))
-
-
-def _docstring(cls: type) -> str:
-    """The class's own docstring; empty where Python made one up."""
-    own = vars(cls).get("__doc__")
-    if not isinstance(own, str) or own.startswith(f"{cls.__name__}("):
-        return ""
-    return inspect.cleandoc(own)
-
-
-# ---- names ----
-
-
-class _Anchors:
-    """Names that are unique in the documentation: bare where only one module uses the name."""
-
-    def __init__(self, modules: Sequence[ModuleType], texts: Mapping[str, ModuleText]) -> None:
-        used: Counter[str] = Counter()
-        for module in modules:
-            names = {cls.__name__ for cls in _own_classes(module)} | set(texts[module.__name__].assigned)
-            used.update(name.lower() for name in names)
-        self._used = used
-
-    def of(self, module: str, name: str) -> str:
-        if self._used[name.lower()] > 1:
-            return f"{module.rpartition('.')[2]}.{name}"
-        return name
-
-    def of_class(self, cls: type) -> str:
-        return self.of(cls.__module__, cls.__name__)
 
 
 class _Collector:
@@ -167,7 +69,7 @@ class _Collector:
     def __init__(self, modules: Sequence[ModuleType]) -> None:
         self.modules = modules
         self.texts = {module.__name__: read_module_text(module) for module in modules}
-        self.anchors = _Anchors(modules, self.texts)
+        self.anchors = Anchors(modules, self.texts)
         self.records: dict[type, AnyCodec] = {}
         for module in modules:
             for record, codec in declared_records(module).items():
@@ -195,7 +97,7 @@ class _Collector:
             for field in codec.fields:
                 widths[field.value_type] = max(widths.get(field.value_type, 0), field.size * 8)
         for module in self.modules:
-            for block in _blocks(module):
+            for block in declared_blocks_of(module):
                 for register in block.registers:
                     widths[register.value_type] = max(widths.get(register.value_type, 0), 32)
         return widths
@@ -203,7 +105,7 @@ class _Collector:
     # ---- enums and bits ----
 
     def _class_doc(self, cls: type) -> tuple[str, tuple[str, ...]]:
-        doc, sources = take_sources(_docstring(cls))
+        doc, sources = take_sources(docstring_of(cls))
         return doc, sources or self._module_sources(cls.__module__)
 
     def _module_sources(self, module: str) -> tuple[str, ...]:
@@ -259,7 +161,7 @@ class _Collector:
     # ---- records ----
 
     def record(self, cls: type, codec: AnyCodec) -> RecordDoc:
-        doc, sources = take_sources(_docstring(cls))
+        doc, sources = take_sources(docstring_of(cls))
         summary = codec.doc[:1].upper() + codec.doc[1:]
         text = f"{summary}.\n\n{doc}" if summary and doc else summary or doc
         anchor = self.anchors.of_class(cls)
@@ -276,11 +178,11 @@ class _Collector:
     def _members(self, cls: type) -> Iterator[MemberDoc]:
         offset = 0
         for name, hint in get_type_hints(cls, include_extras=True).items():
-            layout = _layout(hint)
+            layout = layout_of(hint)
             assert layout is not None, f"{cls.__name__}.{name} has no layout, yet a codec took it"
             record, size = "", layout.size
             if layout.kind in ("record", "array"):
-                inner = _record_of(hint)
+                inner = record_of(hint)
                 record = self.anchors.of_class(inner)
                 size = Codec(inner, doc="").size * layout.repeat
             yield MemberDoc(name, layout.kind, offset, size, layout.repeat, record, layout.doc)
@@ -299,7 +201,7 @@ class _Collector:
 
     def block(self, cls: type[RegisterBlock], homes: set[type]) -> BlockDoc:
         """``homes``: bit layouts that a register of this section has not yet explained; shrinks."""
-        doc, named = take_sources(_docstring(cls))
+        doc, named = take_sources(docstring_of(cls))
         anchor = self.anchors.of_class(cls)
         instances = tuple(InstanceDoc(name, base) for name, base in cls.bases.items())
         registers = []
@@ -346,7 +248,7 @@ class _Collector:
 
     def _tables(self, module: ModuleType) -> Iterator[TableDoc]:
         text = self.texts[module.__name__]
-        bases = [dict(block.bases) for block in _blocks(module)]
+        bases = [dict(block.bases) for block in declared_blocks_of(module)]
         for name in dict.fromkeys(text.assigned):
             value = vars(module).get(name)
             if not name.startswith("_") and name.isupper() and value not in bases:
@@ -358,7 +260,7 @@ class _Collector:
         docs = self.texts[module.__name__].docs
         hints: dict[str, object] = dict(inspect.get_annotations(cls))
         columns = tuple(ColumnDoc(name, str(hint), docs.get(f"{cls.__name__}.{name}", "")) for name, hint in hints.items())
-        return ColumnsDoc(self.anchors.of_class(cls), cls.__name__, take_sources(_docstring(cls))[0], columns)
+        return ColumnsDoc(self.anchors.of_class(cls), cls.__name__, take_sources(docstring_of(cls))[0], columns)
 
     def _interface(self, cls: type) -> InterfaceDoc:
         methods = []
@@ -371,7 +273,7 @@ class _Collector:
             elif inspect.isfunction(value):
                 signature = str(inspect.signature(value)).replace("(self, ", "(", 1).replace("(self)", "()", 1)
                 methods.append(MethodDoc(name + signature.replace("'", "").replace(", /)", ")"), inspect.getdoc(value) or ""))
-        return InterfaceDoc(self.anchors.of_class(cls), cls.__name__, _docstring(cls), tuple(methods))
+        return InterfaceDoc(self.anchors.of_class(cls), cls.__name__, docstring_of(cls), tuple(methods))
 
     def section(self, module: ModuleType, *, interfaces: bool) -> SectionDoc:
         title, _, rest = (inspect.getdoc(module) or module.__name__).partition("\n")
@@ -380,10 +282,10 @@ class _Collector:
         own_bits = declared_bits(module)
         rows, meetings = [], []
         if interfaces:
-            for cls in _own_classes(module):
-                if _is_interface(cls):
+            for cls in own_classes(module):
+                if is_interface(cls):
                     meetings.append(self._interface(cls))
-                elif _is_row(cls) and cls not in self.records:
+                elif is_row(cls) and cls not in self.records:
                     rows.append(self._columns(module, cls))
         homes: set[type] = set(own_bits)
         declared = vars(module).get("SOURCE")
@@ -394,7 +296,7 @@ class _Collector:
             doc=doc,
             sources=sources_of(*(named or ((declared,) if isinstance(declared, str) else ()))),
             constants=tuple(self._constants(module)),
-            blocks=tuple(self.block(cls, homes) for cls in _blocks(module)),
+            blocks=tuple(self.block(cls, homes) for cls in declared_blocks_of(module)),
             records=tuple(self.record(cls, self.records[cls]) for cls in records if cls.__module__ == module.__name__),
             bits=tuple(self.bits(cls) for cls in own_bits),
             enums=tuple(self.enum(cls) for cls in declared_enums(module)),

@@ -103,6 +103,13 @@ def test_another_width_is_a_difference() -> None:
     assert difference.right[0] == PvAccess(Op.READ, 4, 0x78008, 1)
 
 
+def test_hosts_that_answer_differently_are_told_apart_from_guests_that_ask_differently() -> None:
+    other = [row._replace(value=0x8000000) if row.offset == 0x78040 else row for row in probe()]
+    assert the_part(compare_traces(probe(), other), "PVINFO page") == (
+        "access 5 differs: the hosts answered differently, and only guests of the same host can be compared",
+    )
+
+
 def test_a_side_that_ends_early_is_told_with_what_the_other_goes_on_to_do() -> None:
     (difference,) = compare_traces(probe(), probe()[:-1]).differences
     assert difference.summary == "the right side ends after 11 accesses, the left one goes on for 1"
