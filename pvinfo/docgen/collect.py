@@ -30,7 +30,7 @@ from .declarations import (
     own_classes,
     record_of,
 )
-from .handshake import HANDSHAKE, Step
+from .handshake import HANDSHAKE, HANDSHAKE_SOURCES, Step
 from .model import (
     AccessDoc,
     BitFieldDoc,
@@ -361,13 +361,14 @@ def collect(modules: Iterable[ModuleType] | None = None, chapters: Sequence[Chap
                 sections.append(section)
         if sections:
             steps = tuple(_step(step) for step in HANDSHAKE) if chapter.handshake else ()
-            pages.append(ChapterDoc(chapter.slug, chapter.title, chapter.summary, steps, tuple(sections)))
+            sources = sources_of(*HANDSHAKE_SOURCES) if steps else ()
+            pages.append(ChapterDoc(chapter.slug, chapter.title, chapter.summary, steps, sources, tuple(sections)))
     for name, module in left.items():
         section = collector.section(module, interfaces=False)
         if not _is_empty(section):
             slug = name.removeprefix("pvinfo.").replace(".", "-").replace("_", "-")
             title, _, rest = section.title.partition(": ")
-            pages.append(ChapterDoc(slug, title, rest, (), (section,)))
+            pages.append(ChapterDoc(slug, title, rest, (), (), (section,)))
     places: dict[str, str] = {}
     for page in pages:
         for section in page.sections:

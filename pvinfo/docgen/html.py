@@ -239,7 +239,7 @@ class _ChapterPage:
             act = f"{step.act} {', '.join(map(str, sizes))} bytes" if sizes else step.act
             refusal = f'<div class="refusal">{self.text.line(step.refusal)}</div>' if step.refusal else ""
             rows.append((escape(step.who), escape(act), place, self.text.line(step.text) + refusal))
-        return f'<section id="handshake"><h2>How they meet</h2>{table(("who", "act", "where", ""), rows, "steps")}</section>'
+        return f'<section id="handshake"><h2>How they meet</h2>{table(("who", "act", "where", ""), rows, "steps")}{self.text.sources(self.chapter.step_sources)}</section>'
 
     def section(self, section: SectionDoc) -> str:
         shown_elsewhere = {register.bits.anchor for block in section.blocks for register in block.registers if register.bits_home and register.bits is not None}

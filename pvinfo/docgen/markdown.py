@@ -225,6 +225,7 @@ class _ChapterFile:
                 act = f"{step.act} {', '.join(sizes)} bytes" if sizes else step.act
                 rows.append((step.who, act, where, _line(step.text) + (f"<br>*{_line(step.refusal)}*" if step.refusal else "")))
             yield _table(("who", "act", "where", ""), rows)
+            yield from _sources(chapter.step_sources)
         for section in chapter.sections:
             yield from self._section(section)
 

@@ -376,6 +376,8 @@ class ChapterDoc(NamedTuple):
     title: str
     summary: str
     steps: tuple[StepDoc, ...]
+    """The conversation that the chapter begins with, if it does."""
+    step_sources: tuple[SourceDoc, ...]
     sections: tuple[SectionDoc, ...]
 
 
