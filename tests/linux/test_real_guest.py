@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections import Counter
@@ -38,10 +37,6 @@ CASES = [
 
 APERTURE = 256 << 20
 GGTT_SIZE = 4 << 30
-
-WEDGE = re.compile(r"Failed to initialize GPU, declaring it wedged!|Enabling uc failed \(-5\)")
-"""What the driver may say while nothing executes its first requests; nothing else is allowed."""
-
 
 class Boot(NamedTuple):
     """One finished ``host-model boot``: its status, what it printed, its report."""
@@ -112,8 +107,9 @@ def test_the_guest_balloons_out_exactly_what_it_was_not_given(boot: Boot) -> Non
     assert sorted(seen["reserved"]) == [[start, end] for start, end in others if start < end]
 
 
-def test_the_guest_warns_of_nothing_but_engines_that_stand_still(boot: Boot) -> None:
-    assert [line for line in boot.guest["warnings"] if not WEDGE.search(line)] == []
+def test_the_guest_warns_of_nothing(boot: Boot) -> None:
+    """It may give the GPU up, as nothing executes its requests; at start-up it says that without a warning."""
+    assert boot.guest["warnings"] == []
 
 
 def test_every_untracked_register_that_was_touched_is_listed(boot: Boot) -> None:

@@ -297,6 +297,17 @@ def test_the_guest_without_a_gpu_is_judged_from_its_real_log() -> None:
     assert ["no Intel display controller" in item.cause for item in report.diagnosis] == [True]
 
 
+def test_a_guest_on_a_vgpu_without_engines_is_judged_from_its_real_log() -> None:
+    report = judge((DATA / "guest_on_vgpu.log").read_text())
+    assert report.finished and report.detected and report.driver_initialized and report.wedged
+    assert report.warnings == ()
+    assert ["user interrupts" in item.cause for item in report.diagnosis] == [True]
+    assert report.balloon.completed
+    assert report.balloon.mappable == (0x8000000, 0x10000000)
+    assert report.balloon.nonmappable == (0xE0000000, 0x100000000)
+    assert report.balloon.reserved == ((0x10000000, 0xE0000000), (0, 0x8000000))
+
+
 def test_a_guest_on_a_faulty_gpu_is_judged_from_its_real_log() -> None:
     report = judge((DATA / "guest_on_faulty_gpu.log").read_text())
     assert report.finished and report.detected and report.driver_initialized and report.wedged
