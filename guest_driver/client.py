@@ -20,10 +20,15 @@ __all__ = ("Client",)
 class Client:
     """One open device node. A context manager: leaving it closes the client."""
 
-    def __init__(self, gt: Gt, name: str) -> None:
-        """Open it; the host hears of its address space (``i915_gem_context_open``)."""
+    def __init__(self, gt: Gt, name: str, open_clients: list[Client]) -> None:
+        """Open it and enter it in ``open_clients``; the host hears of its address space (``i915_gem_context_open``).
+
+        Raises: DriverError when memory is used up.
+        """
         self.name = name
+        self._open_clients = open_clients
         self.vm: Ppgtt = gt.create_vm(f"client {name}")
+        open_clients.append(self)
 
     @property
     def is_open(self) -> bool:
@@ -34,6 +39,7 @@ class Client:
         """Close it; the host hears that its address space is going. Raises: StateError the second time."""
         if not self.is_open:
             raise StateError(f"close client {self.name}", "closed", "open")
+        self._open_clients.remove(self)
         self.vm.release()
 
     def __enter__(self) -> Client:

@@ -94,14 +94,7 @@ class GuestDriver(Device):
         Raises: StateError unless the driver is READY; DriverError when memory is used up.
         """
         self.states.require("open a client", DriverState.READY)
-        client = Client(self.gt, name)
-        self.clients.append(client)
-        return client
-
-    def close_client(self, client: Client) -> None:
-        """Close ``client``. Raises: StateError when it is closed already."""
-        client.close()
-        self.clients.remove(client)
+        return Client(self.gt, name, self.clients)
 
     def create_buffer(self, pages: int, name: str = "buffer") -> Buffer:
         """Memory of the guest, ``pages`` pages of zeroes, bound nowhere yet.

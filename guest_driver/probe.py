@@ -158,7 +158,7 @@ def i915_driver_register(device: Device) -> None:
     """Tell the host that the display is ready, then let clients come: the console is the first, where there is a display."""
     device.uncore.write(PvInfo.display_ready, 1)
     if device.info.has_display:
-        device.clients.append(Client(device.gt, "console"))
+        Client(device.gt, "console", device.clients)
     device.log.info("registered", "the device node is there")
 
 

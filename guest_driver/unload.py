@@ -13,9 +13,8 @@ __all__ = ("i915_driver_release", "i915_driver_remove")
 
 def i915_driver_remove(device: Device) -> None:
     """Clients go, the GT is quiesced, interrupts end."""
-    for client in device.clients:
+    for client in tuple(device.clients):
         client.close()
-    device.clients.clear()
     device.gt.unregister()
     device.interrupts.uninstall(device.machine.gpu)
     device.gt.remove()

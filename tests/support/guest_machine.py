@@ -228,7 +228,7 @@ class FakeMachine:
 
     def __init__(
         self, page: bytes | None = None, *, platform: str = "skl", revision: int | None = None, device_id: int | None = None,
-        aperture: int = 256 * MIB, gmch: int = 0xC0, memory: int = 48 * MIB, registers: dict[int, int] | None = None,
+        aperture: int = 256 * MIB, gmch: int = 0xC0, memory: int = 20 * MIB, registers: dict[int, int] | None = None,
         bars: Iterable[int] = (0, 2),
     ) -> None:  # fmt: skip
         part = platform_named(platform)
