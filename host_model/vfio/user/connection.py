@@ -111,11 +111,6 @@ class Request(NamedTuple):
     """What stands behind the record."""
     fds: tuple[int, ...]
 
-    @property
-    def wants_reply(self) -> bool:
-        """The client waits for an answer."""
-        return not self.header.flags.no_reply
-
 
 class MemoryReadReply(NamedTuple):
     """The client's answer to :meth:`ServerConnection.read_memory`."""
@@ -356,8 +351,7 @@ class ServerConnection:
 
     def reply(self, request: Request, body: bytes = b"") -> None:
         """Answer ``request``, unless it forbids that."""
-        if request.wants_reply:
-            self._reply(request.header, body)
+        self._reply(request.header, body)
 
     def reject(self, request: Request, number: int) -> None:
         """Answer ``request`` with error ``number``, unless it forbids that, and close its file descriptors."""
@@ -369,6 +363,8 @@ class ServerConnection:
         self._out += message
 
     def _reply(self, header: Header, body: bytes) -> None:
+        if header.flags.no_reply:
+            return
         flags = HeaderFlags(MessageType.REPLY)
         self._out += HEADER.pack(Header(header.id, header.command, HEADER.size + len(body), flags, 0)) + body
 

@@ -194,6 +194,8 @@ class DeviceServer:
     def _is_own_window(self, wanted: DmaMap) -> bool:
         """A base address register's window, which the client announces like any other memory."""
         config = self.device.config
+        if not PciCommand(config.read(COMMAND, 2)).memory:
+            return False
         for index in range(BAR_COUNT):
             region = self.device.bar(index)
             if region is None:
