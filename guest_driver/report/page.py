@@ -16,7 +16,7 @@ from ..scenarios.outcome import Check, GuestRecord, Outcome, RunResult, Scenario
 from ..state import draw_svg
 from .lanes import describe
 from .memory_map import memory_map
-from .timeline import timeline
+from .timeline import Phase, timeline
 
 __all__ = ("render_report",)
 
@@ -92,12 +92,18 @@ def _access_list(guest: GuestRecord) -> str:
     return f'<details><summary>{escape(counts)}</summary><div class="scroll">{table}</div></details>'
 
 
+def _phases(guest: GuestRecord) -> list[Phase]:
+    """The states of the guest's drivers, one driver after the other."""
+    phases = [Phase(*entered) for driver in guest.drivers for entered in zip(driver.path, driver.entered_at, strict=True)]
+    return sorted(phases, key=lambda phase: phase.begins_at)
+
+
 def _guest(guest: GuestRecord, begins: tuple[int, ...], *, alone: bool) -> str:
     parts = [] if alone else [f"<h4>{escape(guest.name)}</h4>"]
     parts += [_states(driver.path) for driver in guest.drivers]
     if guest.accesses:
         parts.append(memory_map(guest))
-        parts.append(timeline(guest.accesses, begins))
+        parts.append(timeline(guest.accesses, begins, _phases(guest)))
         parts.append(_access_list(guest))
     else:
         parts.append('<p class="quiet">No access.</p>')

@@ -15,15 +15,15 @@ from typing import Final, NamedTuple
 from ..scenarios.access import Access
 from .lanes import READING, Lane, describe, lane_of
 
-__all__ = ("timeline",)
+__all__ = ("Phase", "timeline")
 
 _LABELS: Final = 168
 _PLOT: Final = 1000
 _TOP: Final = 26
 _LANE: Final = 26
 _WIDEST_UNIT: Final = 16.0
-_NARROWEST_COLUMN: Final = 3.2
-_LISTED: Final = 4
+_NARROWEST_COLUMN: Final = 4.0
+_LISTED: Final = 3
 """Accesses that a mark lists by name."""
 
 
@@ -48,9 +48,8 @@ class _Column(NamedTuple):
     runs: tuple[_Run, ...]
 
 
-def _runs(accesses: Sequence[Access], borders: Sequence[int]) -> Iterator[_Run]:
-    """Cut at every change of lane or way, and at each step's beginning."""
-    cuts = set(borders)
+def _runs(accesses: Sequence[Access], cuts: set[int]) -> Iterator[_Run]:
+    """Cut at every change of lane or way, and where a step or a state of the driver begins."""
     step = 0
     at = 0
 
@@ -123,18 +122,51 @@ def _step_lines(columns: Sequence[_Column], begins: Sequence[int], bottom: float
         places.setdefault(starts.get(begin, end), []).append(number)
     for x, numbers in places.items():
         label = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}–{numbers[-1]}"
+        beside = f'x="{_LABELS + x + 3:.1f}"' if x < _PLOT - 24 else f'x="{_LABELS + x - 3:.1f}" text-anchor="end"'
         yield (
             f'<line class="step" x1="{_LABELS + x:.1f}" x2="{_LABELS + x:.1f}" y1="{_TOP - 8}" y2="{bottom:.1f}"/>'
-            f'<text class="step" x="{_LABELS + x + 3:.1f}" y="{_TOP - 10}">{label}</text>'
+            f'<text class="step" {beside} y="{_TOP - 10}">{label}</text>'
         )
 
 
-def timeline(accesses: Sequence[Access], begins: Sequence[int]) -> str:
-    """The picture as SVG; ``begins`` says before which access each step begins. Empty without accesses."""
+class Phase(NamedTuple):
+    """A state of the driver, and before which access it was entered."""
+
+    name: str
+    begins_at: int
+
+
+def _phases(columns: Sequence[_Column], phases: Sequence[Phase], top: float) -> Iterator[str]:
+    """The driver's states along the accesses, each as long as what was accessed in it."""
+    starts = [(column.runs[0].first, column.x) for column in columns]
+    end = columns[-1].x + columns[-1].width
+
+    def x_of(access: int) -> float:
+        return next((x for first, x in starts if first >= access), end)
+
+    edges = [x_of(phase.begins_at) for phase in phases] + [end]
+    for number, phase in enumerate(phases):
+        x, width = edges[number], edges[number + 1] - edges[number]
+        if width <= 0:
+            continue
+        yield (
+            f'<rect class="phase {escape(phase.name)}" x="{_LABELS + x:.1f}" y="{top:.1f}" width="{max(width - 1, 1):.1f}" height="15">'
+            f"<title>driver state: {escape(phase.name)}</title></rect>"
+        )
+        if width > 6.2 * len(phase.name) + 6:
+            yield f'<text class="phase" x="{_LABELS + x + width / 2:.1f}" y="{top + 11:.1f}" text-anchor="middle">{escape(phase.name)}</text>'
+
+
+def timeline(accesses: Sequence[Access], begins: Sequence[int], phases: Sequence[Phase] = ()) -> str:
+    """The picture as SVG; ``begins`` says before which access each step begins, ``phases`` what state the driver was in.
+
+    Empty without accesses.
+    """
     if not accesses:
         return ""
-    runs = list(_runs(accesses, begins))
-    columns = _columns(runs, set(begins))
+    cuts = {*begins, *(phase.begins_at for phase in phases)}
+    runs = list(_runs(accesses, cuts))
+    columns = _columns(runs, cuts)
     used = {run.lane for run in runs}
     rows = {lane: row for row, lane in enumerate(lane for lane in Lane if lane in used)}
     bottom = _TOP + len(rows) * _LANE
@@ -142,7 +174,11 @@ def timeline(accesses: Sequence[Access], begins: Sequence[int]) -> str:
     for run in runs:
         counts[run.lane] += len(run.accesses)
     width = _LABELS + _PLOT + 8
-    parts = [f'<svg class="timeline" viewBox="0 0 {width} {bottom + 6}" role="img"><title>{len(accesses)} accesses in order</title>']
+    height = bottom + (24 if phases else 6)
+    parts = [f'<svg class="timeline" viewBox="0 0 {width} {height}" role="img"><title>{len(accesses)} accesses in order</title>']
+    if phases:
+        parts.append(f'<text x="6" y="{bottom + 16:.1f}">driver state</text>')
+        parts += _phases(columns, phases, bottom + 5)
     for lane, row in rows.items():
         middle = _TOP + row * _LANE + _LANE / 2
         if row % 2 == 0:

@@ -28,6 +28,8 @@ class Guest:
         self._recorder = Recorder(machine.clock)
         self.machine: Machine = RecordingMachine(machine, self._recorder)
         self._drivers: list[GuestDriver] = []
+        self._entered: list[list[int]] = []
+        self._recorder.on_access = self._note_states
 
     # ---- the device ----
 
@@ -35,7 +37,14 @@ class Guest:
         """A new driver for the GPU, not yet probed. What it does is part of the report."""
         driver = GuestDriver(self.machine)
         self._drivers.append(driver)
+        self._entered.append([])
         return driver
+
+    def _note_states(self, accesses: int) -> None:
+        """Which access each driver's latest states come after; a state without one has its successor's number."""
+        for driver, entered in zip(self._drivers, self._entered, strict=True):
+            while len(entered) < len(driver.states.history):
+                entered.append(accesses)
 
     def _bar(self, index: int) -> Region:
         region = self.machine.gpu.bar(index)
@@ -98,11 +107,13 @@ class Guest:
 
     def record(self) -> GuestRecord:
         """The account for the report."""
+        self._note_states(len(self.accesses))
         drivers = tuple(
             DriverRecord(
                 tuple(state.value for state in driver.states.history),
+                tuple(entered),
                 tuple(f"{line.severity.name.lower()}: {line.text}" for line in driver.log),
             )
-            for driver in self._drivers
+            for driver, entered in zip(self._drivers, self._entered, strict=True)
         )
         return GuestRecord(self.name, self.offer, tuple(self._recorder.accesses), drivers)

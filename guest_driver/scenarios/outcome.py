@@ -102,6 +102,8 @@ class DriverRecord(NamedTuple):
 
     path: tuple[str, ...]
     """Every state it was in, in order."""
+    entered_at: tuple[int, ...]
+    """How many accesses its guest had made when it was first seen in each."""
     log: tuple[str, ...]
     """What it said."""
 

@@ -25,9 +25,13 @@ class Recorder:
         self._clock = clock
         self._start_ns = clock.now_ns()
         self.accesses: list[Access] = []
+        self.on_access: Callable[[int], None] | None = None
+        """Called before each access is written down, with the number of those before it."""
 
     def add(self, kind: AccessKind, size: int, offset: int, value: int) -> None:
         """Write one down."""
+        if self.on_access is not None:
+            self.on_access(len(self.accesses))
         self.accesses.append(Access(self._clock.now_ns() - self._start_ns, kind, size, offset, value))
 
     def __len__(self) -> int:

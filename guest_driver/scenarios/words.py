@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum, Flag
+from typing import Final
 
 from pvinfo.page import GraphicsRange
 from pvinfo.units import format_range
 
 __all__ = ("in_words",)
 
-_LONG = 12
+_LONG: Final = 12
 """Elements of a sequence that are shown before it is cut."""
 
 
 def _number(value: int) -> str:
-    return str(value) if -10 < value < 10 else f"{value:#x} ({value})" if value < 1 << 20 else f"{value:#x}"
+    return str(value) if -100 < value < 100 else f"{value:#x} ({value})" if value < 1 << 20 else f"{value:#x}"
 
 
 def in_words(value: object) -> str:
@@ -39,7 +40,9 @@ def in_words(value: object) -> str:
     if isinstance(value, Mapping):
         shown = [f"{in_words(key)}: {in_words(element)}" for key, element in value.items()]
         return _list(shown)
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, tuple):
+        return f"({', '.join(map(in_words, value))})"
+    if isinstance(value, list):
         return _list([in_words(element) for element in value])
     if isinstance(value, (set, frozenset)):
         return _list(sorted(in_words(element) for element in value))

@@ -11,7 +11,6 @@ from pvinfo.registers import EngineMode, EngineRegisters, FenceLow, FenceRegiste
 
 from ..catalogue import scenario
 from ..guest import Guest
-from ..needs import Needs
 from ..stage import Stage
 from .acts import RESERVED_WORD, failsafe_reason, fence_value, hardware_fences_in_use, is_distrusted, probed
 
@@ -41,6 +40,11 @@ def _distrusted(stage: Stage, act: str, do: Callable[[Guest], None], reason: Fai
     stage.step("a driver finds a host that trusts it")
     probed(stage)
     stage.host_view("the guest's display is ready", lambda vgpu: vgpu.pv.display_ready, True)
+
+
+def _still_trusted(stage: Stage) -> None:
+    stage.check("the guest's registers have become plain storage", is_distrusted(stage.guest), False)
+    stage.host_view("why it distrusts the guest", failsafe_reason, None)
 
 
 def _write_mode(bits: int) -> Callable[[Guest], None]:
@@ -74,8 +78,7 @@ def run_list_after_page(stage: Stage) -> None:
     stage.step("one word of the page is read, then the render engine is switched to run lists")
     stage.check("lower half of the magic", guest.mmio.read32(PVINFO_BASE), VGT_MAGIC & 0xFFFF_FFFF)
     _write_mode(EngineMode.run_list_enable.mask)(guest)
-    stage.check("the guest's registers have become plain storage", is_distrusted(guest), False)
-    stage.host_view("why it distrusts the guest", failsafe_reason, None)
+    _still_trusted(stage)
 
 
 @scenario()
@@ -100,21 +103,35 @@ def failsafe_ring_mode_bit_0(stage: Stage) -> None:
     _distrusted(stage, "bit 0 of the render engine's mode is set, by a guest that has read the page", ask, FailsafeReason.UNSUPPORTED_GUEST)
 
 
-@scenario(needs=Needs(platforms=("cfl",)))
+@scenario()
 def failsafe_ring_mode_bit_1(stage: Stage) -> None:
-    """On Coffee Lake bit 1 of an engine's mode register does the same."""
-    _distrusted(stage, "bit 1 of the render engine's mode is set", _write_mode(2), FailsafeReason.UNSUPPORTED_GUEST)
+    """Bit 1 of an engine's mode register costs the host's trust on Coffee Lake; on older parts it means nothing."""
+    act = "bit 1 of the render engine's mode is set"
+    if stage.platform.name == "cfl":
+        _distrusted(stage, act, _write_mode(2), FailsafeReason.UNSUPPORTED_GUEST)
+        return
+    stage.step(act)
+    _write_mode(2)(stage.guest)
+    _still_trusted(stage)
 
 
-@scenario(needs=Needs(graphics_versions=(9,)))
+@scenario()
 def failsafe_preemption_control(stage: Stage) -> None:
-    """A guest must not take preemption into its own hands: the chicken bits of its front end are watched on gen9."""
+    """A guest must not take preemption into its own hands: gen9 has chicken bits for it that are watched, gen8 has none."""
+    guest = stage.guest
+    bits = masked_bits(FrontEndChicken.unsupported_3.mask)
 
     def enable(guest: Guest) -> None:
         guest.mmio.read32(PVINFO_BASE)
-        guest.mmio.write32(EngineRegisters.csfe_chicken1.at("RCS0"), masked_bits(FrontEndChicken.unsupported_3.mask))
+        guest.mmio.write32(EngineRegisters.csfe_chicken1.at("RCS0"), bits)
 
-    _distrusted(stage, "a preemption bit of the render engine's front end is set", enable, FailsafeReason.UNSUPPORTED_GUEST)
+    act = "a preemption bit of the render engine's front end is set"
+    if stage.platform.graphics_version >= 9:
+        _distrusted(stage, act, enable, FailsafeReason.UNSUPPORTED_GUEST)
+        return
+    stage.step(act)
+    enable(guest)
+    _still_trusted(stage)
 
 
 @scenario()
@@ -138,5 +155,4 @@ def page_is_the_hosts(stage: Stage) -> None:
     stage.check("size of the mappable slice", page.mappable_size, guest.offer.mappable.size)
     stage.check("number of fences", page.fence_num, guest.offer.fence_num)
     stage.expect_finding("pvinfo-read-only")
-    stage.host_view("why it distrusts the guest", failsafe_reason, None)
-    stage.check("the guest's registers have become plain storage", is_distrusted(guest), False)
+    _still_trusted(stage)

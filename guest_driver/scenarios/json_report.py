@@ -1,0 +1,68 @@
+"""A run as one JSON object (the contract of ``--json``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from host_model.report import finding_report
+
+from .access import count_by_kind
+from .outcome import Json, Offer, Outcome, RunResult, ScenarioResult
+
+__all__ = ("run_report", "served_vgpu_report")
+
+
+def _seconds(nanoseconds: int) -> float:
+    return nanoseconds / 1e9
+
+
+def _scenario_report(result: ScenarioResult) -> Json:
+    return {
+        "name": result.name,
+        "purpose": result.purpose,
+        "place": result.place,
+        "outcome": result.outcome.value,
+        "reason": result.reason,
+        "setting": list(result.setting),
+        "seconds_virtual": _seconds(result.duration_ns),
+        "steps": [
+            {"title": step.title, "seconds_virtual": _seconds(step.time_ns), "checks": len(step.checks)} for step in result.steps
+        ],
+        "checks": [{"step": number, **check.to_json()} for number, step in enumerate(result.steps, 1) for check in step.checks],
+        "findings": [finding_report(finding) for finding in result.findings],
+        "accesses": count_by_kind(access for guest in result.guests for access in guest.accesses),
+        "guests": [guest.to_json() for guest in result.guests],
+    }
+
+
+def served_vgpu_report(path: Path, type_name: str, offer: Offer) -> Json:
+    """A vGPU behind a socket, as far as its guest can see."""
+    return {
+        "number": offer.vgt_id,
+        "type": type_name,
+        "socket": str(path),
+        "pv": {"version": f"{offer.version_major}", "caps": int(offer.capabilities)},
+        "balloon": {
+            "mappable": [offer.mappable.base, offer.mappable.base + offer.mappable.size],
+            "nonmappable": [offer.nonmappable.base, offer.nonmappable.base + offer.nonmappable.size],
+            "fences": offer.fence_num,
+        },
+    }
+
+
+def run_report(run: RunResult, served: Iterable[Json] = ()) -> Json:
+    """The whole run; ``served`` are the vGPUs behind sockets, where it played there."""
+    own = [{"scenario": result.name, **vgpu} for result in run.scenarios for vgpu in result.vgpus]
+    return {
+        "ok": run.ok,
+        "version": run.version,
+        "platform": run.platform,
+        "host": run.where,
+        "seed": run.seed,
+        "passed": run.count(Outcome.PASSED),
+        "failed": run.count(Outcome.FAILED),
+        "skipped": run.count(Outcome.SKIPPED),
+        "scenarios": [_scenario_report(result) for result in run.scenarios],
+        "vgpus": [*own, *served],
+    }
