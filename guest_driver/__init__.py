@@ -24,7 +24,7 @@ from .device_info import DeviceInfo, Topology
 from .driver import GuestDriver
 from .engine_setup import ContextObjects, EngineSetup
 from .fence import Fence, Fences, fence_value
-from .frequency import FrequencyRange
+from .frequency import Frequency, FrequencyRange
 from .ggtt import Binding, Ggtt
 from .gt import Gt
 from .interrupts import Interrupts
@@ -59,6 +59,7 @@ __all__ = (
     "EngineSetup",
     "Fence",
     "Fences",
+    "Frequency",
     "FrequencyRange",
     "Ggtt",
     "Gt",

@@ -17,7 +17,7 @@ from pvinfo.units import KIB
 from .device_info import DeviceInfo
 from .engine_resume import resume_engine
 from .engine_setup import HWSP_MIGRATE_SEQNO, ContextObjects, EngineSetup, bind_pages
-from .frequency import FrequencyRange, init_frequency, read_memory_clock, silence_frequency_events
+from .frequency import Frequency
 from .ggtt import Binding, Ggtt
 from .memory import GuestPages
 from .mocs import init_l3_control
@@ -62,7 +62,7 @@ class Gt:
         self.migrate_vm: Ppgtt | None = None
         self.migrate_context: ContextObjects | None = None
         """The copy engine's context that moves memory about, once the GT runs."""
-        self.frequency: FrequencyRange | None = None
+        self.frequency = Frequency(uncore)
         self._scratch: Binding | None = None
         self._retired: list[ContextObjects] = []
         self._wedged = True
@@ -83,7 +83,7 @@ class Gt:
         Raises: DriverError when memory or graphics memory is used up.
         """
         self._scratch = bind_pages(self._ggtt, self._pages, 1, "GT scratch page")
-        self.frequency = init_frequency(self._uncore)
+        self.frequency.init()
         self.kernel_vm = self.create_vm("kernel")
         for engine in self._uncore.platform.engines:
             self.engines[engine] = EngineSetup(self._uncore, self._ggtt, self._pages, engine)
@@ -153,7 +153,8 @@ class Gt:
             self._uncore.log.error("gt-init", "the GT cannot be initialised; it is given up")
             self._set_wedged()
             return False
-        read_memory_clock(self._uncore)
+        self.frequency.enable(self._info.timestamp_hz)
+        self.frequency.pair_ring_frequencies()
         for setup in self.engines.values():
             resume_engine(self._uncore, setup)
             self._submission.park(setup)
@@ -191,7 +192,7 @@ class Gt:
         if reset_all_engines(uncore) or force:
             for setup in self.engines.values():
                 setup.reset_event_pointers()
-        silence_frequency_events(uncore)
+        self.frequency.silence()
 
     def _stop(self, setup: EngineSetup) -> None:
         """Stop an engine and see what it was at (``execlists_reset_prepare``)."""
@@ -215,6 +216,11 @@ class Gt:
         """Give the GT up for good and leave it quiet (``__intel_gt_disable``)."""
         self._set_wedged()
         self._unrecoverable = True
+        self._suspend()
+
+    def _suspend(self) -> None:
+        """Leave the device quiet (``intel_gt_suspend_late``)."""
+        self.frequency.disable()
         self.sanitize(force=False)
 
     def _release_engines(self) -> None:
@@ -252,7 +258,7 @@ class Gt:
 
     def remove(self) -> None:
         """Quiesce the engines and free what they had (``i915_gem_driver_remove``)."""
-        self.sanitize(force=False)
+        self._suspend()
         self._disable()
         if self.migrate_context is not None:
             self.migrate_context.release()

@@ -18,6 +18,8 @@ from pvinfo.units import MIB, GuestAddress
 
 MSI_AT: Final = 0x90
 CAPABILITIES: Final = 0x1C
+GT_END: Final = 0x44200
+"""A reset of the GT leaves the registers from here on alone."""
 ENGINE_BASES: Final = tuple(spec.base for spec in ENGINES.values())
 
 
@@ -83,6 +85,11 @@ class FakeRegisters:
 
     def __init__(self, page: bytes | None, registers: dict[int, int]) -> None:
         self.stored = dict(registers)
+        self.power_on = dict(registers)
+        self.forgets_at_reset = False
+        """A reset of the GT gives the registers below the interrupts the values they had when the machine was made."""
+        self.pcode_replies: dict[int, int] = {}
+        """What the firmware answers, by command."""
         if page is not None:
             for offset in range(0, len(page), 4):
                 self.stored[PVINFO_BASE + offset] = int.from_bytes(page[offset : offset + 4], "little")
@@ -103,12 +110,22 @@ class FakeRegisters:
             self.rules[base + 0x9C] = lambda value: 0x300 if value & 0x100 else 0
             self.rules[base + 0x3A0] = lambda value: value & 0xFFFF
             self.rules[base + 0xB0] = lambda value: 0
-        self.rules[0x941C] = lambda value: 0
+        self.rules[0x941C] = self._reset
         self.stored.setdefault(0xC000, 1)
-        self.rules[0x138124] = lambda value: 0
+        self.rules[0x138124] = self._ask_firmware
         for group in (*range(0x44300, 0x44340, 0x10), 0x44400, 0x44410, 0x44420, 0x44440, 0x44460, 0x444E0, 0xC4000):
             self.rules[group + 8] = lambda value, at=group + 8: self.stored.get(at, 0) & ~value  # type: ignore[misc]
         self.rules[0x64834] = self.rules[0x64838] = lambda value: 0
+
+    def _reset(self, domains: int) -> int:
+        if self.forgets_at_reset and domains & 1:
+            for offset in [offset for offset in self.stored if offset < GT_END and offset != 0xC000]:
+                self.stored[offset] = self.power_on.get(offset, 0)
+        return 0
+
+    def _ask_firmware(self, request: int) -> int:
+        self.stored[0x138128] = self.pcode_replies.get(request & 0xFF, self.peek(0x138128))
+        return 0
 
     def _note(self, op: Op, size: int, offset: int, value: int) -> None:
         self.accesses.append(Access(op, size, offset, value))
