@@ -71,6 +71,8 @@ _GEN9: Final[dict[int, _Reply]] = {
     PcodeCommand.CDCLK_CONTROL: _granted,
     PcodeCommand.SAGV_CONTROL: _granted,
 }
+_REPLIES: Final = {8: {**_EVERYWHERE, **_GEN8}, 9: {**_EVERYWHERE, **_GEN9}}
+"""What each generation's firmware can be asked."""
 _ERROR_MASK: Final = 0xFF
 
 
@@ -80,8 +82,7 @@ def command_given(vgpu: Vgpu, offset: int, value: PcodeMailbox) -> int:
     if not value.busy:
         return value
     pcode = Pcode(vgpu.registers)
-    known = {**_EVERYWHERE, **(_GEN8 if vgpu.platform.graphics_version == 8 else _GEN9)}
-    reply = known.get(int(value.command))
+    reply = _REPLIES[vgpu.platform.graphics_version].get(int(value.command))
     error = PcodeError.SUCCESS
     if reply is None:
         error = PcodeError.ILLEGAL_COMMAND
