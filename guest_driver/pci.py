@@ -27,7 +27,7 @@ from pvinfo.pci import (
     bar_offset,
 )
 from pvinfo.platform import PLATFORMS, Platform
-from pvinfo.units import GIB, format_size
+from pvinfo.units import GIB, PAGE_MASK, format_size
 
 from .address_space import AddressSpace, Placement
 from .log import DriverLog
@@ -125,7 +125,8 @@ class PciFunction:
                 sized.append(bar)
             index += 2 if bar is not None and bar.wide else 1
         low = AddressSpace("device memory below 4 GiB", _LOW_WINDOW[1])
-        low.reserve(0, _LOW_WINDOW[0], "RAM")
+        ram_end = (self._machine.memory.size + PAGE_MASK) & ~PAGE_MASK
+        low.reserve(0, min(max(ram_end, _LOW_WINDOW[0]), _LOW_WINDOW[1]), "RAM")
         ports = AddressSpace("I/O ports", _IO_WINDOW[1])
         ports.reserve(0, _IO_WINDOW[0], "legacy devices")
         high = max(4 * GIB, self._machine.memory.size)

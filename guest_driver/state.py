@@ -152,8 +152,8 @@ def draw_text() -> str:
 _BOX_WIDTH: Final = 120
 _BOX_HEIGHT: Final = 30
 _ROW: Final = 58
-_LEFT: Final = 70
-_SIDE: Final = 430
+_LEFT: Final = 90
+_SIDE: Final = 440
 
 
 def _place(state: DriverState) -> tuple[int, int]:
@@ -184,15 +184,16 @@ def _edges() -> Iterator[str]:
         tx, ty = _place(target)
         for number, source in enumerate(sources):
             sx, sy = _place(source)
-            label = act.value if number == 0 else ""
+            # One label per bundle of arrows; the unload has two bundles, one on either side.
+            label = act.value if number == 0 or (act is Act.UNLOAD and number == 1) else ""
             if act is Act.UNLOAD and source is DriverState.READY:
                 middle = sy + _BOX_HEIGHT // 2
                 up = ty + _BOX_HEIGHT // 2
-                yield _arrow(f"M{sx},{middle} H{sx - 40} V{up} H{tx - 4}", label, sx - 44, (middle + up) // 2, "end")
+                yield _arrow(f"M{sx},{middle} H{sx - 40} V{up} H{tx - 4}", label, sx - 46, (middle + up) // 2, "end")
             elif act is Act.UNLOAD:
                 middle = sy + _BOX_HEIGHT // 2
                 bend = sx + _BOX_WIDTH + 24
-                yield _arrow(f"M{sx + _BOX_WIDTH},{middle} H{bend} V{ty + 8} H{tx + _BOX_WIDTH + 4}", "", 0, 0)
+                yield _arrow(f"M{sx + _BOX_WIDTH},{middle} H{bend} V{ty + 8} H{tx + _BOX_WIDTH + 4}", label, bend - 6, ty + 24, "end")
             elif sx == tx:
                 centre = sx + _BOX_WIDTH // 2
                 yield _arrow(f"M{centre},{sy + _BOX_HEIGHT} V{ty - 4}", label, centre + 8, sy + _BOX_HEIGHT + 18)
@@ -200,7 +201,7 @@ def _edges() -> Iterator[str]:
                 start, end = sx + _BOX_WIDTH, tx - 4
                 middle, aim = sy + _BOX_HEIGHT // 2, ty + _BOX_HEIGHT // 2
                 bend = (start + end) // 2
-                yield _arrow(f"M{start},{middle} C{bend},{middle} {bend},{aim} {end},{aim}", label, tx - 10, aim - 6, "end")
+                yield _arrow(f"M{start},{middle} C{bend},{middle} {bend},{aim} {end},{aim}", label, tx + 4, ty - 7)
 
 
 def draw_svg(current: DriverState | None = None) -> str:

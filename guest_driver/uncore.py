@@ -10,9 +10,9 @@ from typing import Final, TypeVar, final
 
 from pvinfo.bus import Clock, Region
 from pvinfo.errors import WaitTimeout
-from pvinfo.platform import Engine, Platform
+from pvinfo.platform import Platform
 from pvinfo.register import Register, masked_bits
-from pvinfo.registers import DisplayEngine, EngineRegisters, Forcewake, UnclaimedAccess
+from pvinfo.registers import DisplayEngine, Forcewake, UnclaimedAccess
 
 from .log import DriverLog
 from .wait import wait_for
@@ -36,10 +36,6 @@ class Uncore:
         self.log = log
         self.platform = platform
         self.revision = revision
-
-    def engine(self, engine: Engine) -> EngineRegisters:
-        """The register block of ``engine``."""
-        return EngineRegisters(self.regs, engine.name)
 
     def wait_for(self, register: Register[V], mask: int, value: int, timeout_ns: int, base: str = "") -> V:
         """Poll ``register`` until its bits ``mask`` equal ``value``. Raises: WaitTimeout."""

@@ -50,6 +50,16 @@ def test_an_aperture_of_any_size_is_placed_above_4_gib_when_it_does_not_fit_belo
     assert machine.gpu.config.read(0x1C, 4) == bar.address >> 32
 
 
+@pytest.mark.parametrize("size", [0xE000_0000, 8 * GIB])
+def test_nothing_is_placed_over_ram(size: int) -> None:
+    machine = FakeMachine()
+    machine.memory.size = size
+    pci = function(machine)
+    pci.place()
+    assert all(bar.address >= size for bar in pci.bars.values())
+    assert pci.bars[0].address + pci.bars[0].size <= pci.bars[2].address or pci.bars[2].address + pci.bars[2].size <= pci.bars[0].address
+
+
 def test_the_platform_is_known_by_any_of_its_ids() -> None:
     assert function(FakeMachine(platform="bdw")).identify().name == "bdw"
     assert function(FakeMachine(platform="kbl", device_id=0x5916)).identify().name == "kbl"

@@ -150,6 +150,19 @@ def test_a_machine_with_too_little_ram_fails_and_is_cleaned_up() -> None:
     assert machine.gpu.handler is None
 
 
+def test_slices_too_small_for_the_engines_objects_fail_the_probe_and_everything_is_taken_back() -> None:
+    machine = FakeMachine(pv_page(mappable=(0, 64 * KIB), nonmappable=(256 * MIB, 64 * KIB)))
+    driver = GuestDriver(machine)
+    with pytest.raises(DriverError, match="graphics memory: no room for 88 KiB of image of kernel context of rcs0"):
+        driver.probe()
+    assert driver.state is DriverState.FAILED
+    assert machine.gpu.handler is None
+    assert machine.regs.peek(0x44200) == 0
+    told = [access.value for access in machine.regs.accesses if access.offset == 0x78818]
+    assert told == [4, 5], "the kernel's page table was announced, and is taken back"
+    assert 0x78804 not in machine.regs.stored or machine.regs.peek(0x78804) == 0
+
+
 def test_a_failed_driver_must_be_unloaded_before_it_is_loaded_again() -> None:
     machine = FakeMachine(pv_page(capabilities=0x18))
     driver = GuestDriver(machine)
