@@ -47,7 +47,7 @@ class _Part:
             return
         if self.addresses.start < self.owned.start:
             yield self.bar(self.addresses.start, self.owned.start, "balloon", "belongs to others")
-        yield self.bar(self.owned.start, self.owned.stop, "owned", "this vGPU's slice")
+        yield self.bar(self.owned.start, self.owned.stop, "owned", "owned by this vGPU")
         if self.owned.stop < self.addresses.stop:
             yield self.bar(self.owned.stop, self.addresses.stop, "balloon", "belongs to others")
         label = f"{self.owned.start:#x} – {self.owned.stop:#x}"
@@ -82,9 +82,11 @@ def memory_map(guest: GuestRecord) -> str:
         part = parts[0] if written.start < offer.aperture_size else parts[1]
         stray = written.start not in part.owned or written.stop - 1 not in part.owned
         width = max(part.x(written.stop) - part.x(written.start), 2.0)
+        count = len(written) // PAGE_SIZE
+        words = f"{count} {'entry' if count == 1 else 'entries'} written: {format_range(written.start, written.stop)}"
         marks.append(
             f'<rect class="{"stray" if stray else "written"}" x="{part.x(written.start):.1f}" y="{_TOP + _HEIGHT + 2}" width="{width:.1f}" height="7">'
-            f"<title>{len(written) // PAGE_SIZE} entries written: {format_range(written.start, written.stop)}</title></rect>"
+            f"<title>{words}</title></rect>"
         )
     drawn = "".join(text for part in parts for text in part.draw())
     return f'<svg class="map" viewBox="0 0 {_WIDTH} {_TOP + _HEIGHT + 32}" role="img"><title>graphics memory</title>{drawn}{"".join(marks)}</svg>'

@@ -1,0 +1,71 @@
+"""Every scenario, on every platform, against a host of this process."""
+
+from __future__ import annotations
+
+import pytest
+
+from guest_driver.scenarios import InProcess, Outcome, ScenarioResult, built_in, play, select
+from guest_driver.scenarios.access import trace_text
+from guest_driver.scenarios.outcome import View
+from pvinfo.platform import PLATFORMS
+
+SCENARIOS = built_in()
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_every_scenario_holds_on_every_platform(platform: str, name: str) -> None:
+    result = play(SCENARIOS[name], InProcess(platform))
+    assert (result.outcome, result.reason) == (Outcome.PASSED, "")
+    assert all(check.held for check in result.checks)
+    views = {check.view for check in result.checks}
+    assert {View.GUEST, View.HOST} <= views, "a scenario looks at both sides"
+
+
+def _traces(result: ScenarioResult) -> list[str]:
+    return [trace_text(guest.accesses) for guest in result.guests]
+
+
+def test_the_same_seed_gives_the_same_trace_byte_for_byte() -> None:
+    for scenario in SCENARIOS.values():
+        first, second = play(scenario, InProcess(), seed=7), play(scenario, InProcess(), seed=7)
+        assert _traces(first) == _traces(second), scenario.name
+        assert first == second, scenario.name
+
+
+def test_another_seed_makes_other_choices_where_a_scenario_chooses() -> None:
+    (scenario,) = select(["second-vgpu-table"])
+    assert _traces(play(scenario, InProcess(), seed=1)) != _traces(play(scenario, InProcess(), seed=2))
+
+
+@pytest.mark.parametrize("vgpu_type", ["GVTg_V5_4", "GVTg_V5_1"])
+def test_the_type_asked_for_is_what_scenarios_without_a_type_get(vgpu_type: str) -> None:
+    sizes = {"GVTg_V5_4": (128 << 20, 512 << 20), "GVTg_V5_1": (512 << 20, 2048 << 20)}
+    result = play(SCENARIOS["probe"], InProcess(vgpu_type=vgpu_type))
+    assert result.outcome is Outcome.PASSED
+    (guest,) = result.guests
+    assert (guest.offer.mappable.size, guest.offer.nonmappable.size) == sizes[vgpu_type]
+    assert result.vgpus[0]["type"] == vgpu_type
+
+
+def test_an_aperture_that_is_too_small_for_what_is_needed_skips_the_scenario_and_says_what_ran_out() -> None:
+    result = play(SCENARIOS["balloon-type-2"], InProcess(aperture_size=256 << 20))
+    assert result.outcome is Outcome.SKIPPED
+    assert result.reason == (
+        "GVTg_V5_2 with 256 MiB of aperture: not enough low graphics memory (aperture): "
+        "256 MiB wanted, 128 MiB left (of 256 MiB, the host keeps 128 MiB)"
+    )
+
+
+def test_the_worked_example_of_two_slices_at_the_bottom_has_its_two_balloons() -> None:
+    result = play(SCENARIOS["balloon-at-the-bottom"], InProcess(aperture_size=256 << 20))
+    (check,) = [check for check in result.checks if check.what.startswith("balloons by slot")]
+    assert check.actual == "[(3, 0x28000000, 0x100000000), (1, 0x4000000, 0x10000000)]"
+
+
+def test_no_scenario_leaves_the_registers_or_the_table_of_its_guest() -> None:
+    for scenario in SCENARIOS.values():
+        for guest in play(scenario, InProcess()).guests:
+            for access in guest.accesses:
+                if access.kind.value.startswith("register"):
+                    assert access.offset < 2 << 20, scenario.name
