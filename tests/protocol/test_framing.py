@@ -38,7 +38,7 @@ WAYS: dict[str, Ask] = {
 }
 
 
-@pytest.fixture(params=WAYS.values(), ids=WAYS.keys())
+@pytest.fixture(params=list(WAYS.values()), ids=list(WAYS))
 def ask(request: pytest.FixtureRequest) -> Ask:
     way: Ask = request.param
     return way

@@ -117,11 +117,25 @@ def test_an_opening_that_forbids_an_answer_opens_all_the_same() -> None:
     assert peer.ask(region_read(0, 0, 4)) == region_read_reply(0, 0, bytes(4))
 
 
-def test_a_connection_that_is_to_be_refused_answers_whatever_comes_first_with_the_reason() -> None:
-    for first, command in ((version(QEMU_CAPABILITIES), Command.VERSION), (message(99), 99)):
-        connection = ServerConnection(refuse_with=errno.EBUSY)
-        connection.receive(first)
-        with pytest.raises(PeerError, match="the device has a client"):
+def test_a_client_that_is_not_admitted_is_told_why_and_the_connection_ends() -> None:
+    connection = ServerConnection(lambda: errno.EBUSY)
+    connection.receive(version(QEMU_CAPABILITIES, number=7))
+    with pytest.raises(PeerError, match="the device has another client"):
+        connection.next_request()
+    assert connection.data_to_send() == refusal(Command.VERSION, errno.EBUSY, number=7)
+    assert connection.phase is Phase.ENDED
+
+
+def test_nobody_is_admitted_who_does_not_open_in_good_form() -> None:
+    asked: list[int] = []
+
+    def admit() -> int:
+        asked.append(1)
+        return 0
+
+    for wrong in (version(major=1), version(b"{\0"), region_read(0, 0, 4)):
+        connection = ServerConnection(admit)
+        connection.receive(wrong)
+        with pytest.raises(PeerError):
             connection.next_request()
-        assert connection.data_to_send() == refusal(command, errno.EBUSY)
-        assert connection.phase is Phase.ENDED
+    assert asked == []

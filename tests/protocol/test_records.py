@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import struct
+from typing import Any
 
 import pytest
 
 from pvinfo.errors import WireError
 from pvinfo.vfio_user import (
     CAPABILITY_HEADER,
+    COMMAND_DOC,
     DEVICE_FEATURE,
     DEVICE_INFO,
     DMA_ACCESS,
@@ -31,7 +33,6 @@ from pvinfo.vfio_user import (
     VERSION,
     WRITE_MULTI,
     WRITE_MULTI_ENTRY,
-    COMMAND_DOC,
     Capabilities,
     Command,
     Header,
@@ -45,7 +46,7 @@ from pvinfo.vfio_user import (
 from pvinfo.wire import Codec
 from support.vfio_wire import QEMU_CAPABILITIES
 
-LAYOUTS: list[tuple[Codec[tuple[object, ...]], str]] = [
+LAYOUTS: list[tuple[Codec[Any], str]] = [
     (HEADER, "HHIII"),
     (VERSION, "HH"),
     (DMA_MAP, "IIQQQ"),
@@ -66,11 +67,11 @@ LAYOUTS: list[tuple[Codec[tuple[object, ...]], str]] = [
     (WRITE_MULTI_ENTRY, "QII8s"),
     (DEVICE_FEATURE, "II"),
     (MIGRATION_DATA, "II"),
-]  # type: ignore[list-item]
+]
 
 
 @pytest.mark.parametrize(("codec", "layout"), LAYOUTS, ids=lambda value: getattr(value, "name", ""))
-def test_a_record_lies_on_the_wire_as_the_protocol_says(codec: Codec[tuple[object, ...]], layout: str) -> None:
+def test_a_record_lies_on_the_wire_as_the_protocol_says(codec: Codec[Any], layout: str) -> None:
     expected = struct.Struct("<" + layout)
     assert codec.size == expected.size
     data = bytearray(random.Random(codec.name).randbytes(codec.size))

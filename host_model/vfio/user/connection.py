@@ -19,7 +19,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple, TypeAlias, final
 
@@ -170,13 +170,13 @@ def _invalid(rule: str) -> PeerError:
 
 @final
 class ServerConnection:
-    """See the module. ``refuse_with``: the opening is answered with this errno, and nothing else is read."""
+    """See the module. ``admit`` is asked when a client has opened in good form: 0, or the errno to refuse it with."""
 
-    def __init__(self, *, refuse_with: int = 0) -> None:
+    def __init__(self, admit: Callable[[], int] = lambda: 0) -> None:
         self.phase = Phase.OPENING
         self.client = Capabilities()
         """What the client has announced."""
-        self._refuse_with = refuse_with
+        self._admit = admit
         self._buffer = bytearray()
         self._position = 0
         """Where the buffer begins in the stream."""
@@ -276,8 +276,6 @@ class ServerConnection:
         """
         header = HEADER.unpack_from(frame.data)
         try:
-            if self._refuse_with:
-                raise PeerError(self._refuse_with, "the device has a client")
             return self._read(header, frame)
         except PeerError as error:
             _close_all(frame.fds)
@@ -332,6 +330,9 @@ class ServerConnection:
             raise _invalid(f"VERSION: {error}") from None
         if proposed.major != VERSION_MAJOR:
             raise _invalid(f"VERSION {proposed.major}.{proposed.minor}: this is {VERSION_MAJOR}.{VERSION_MINOR}")
+        refused = self._admit()
+        if refused:
+            raise PeerError(refused, "VERSION: the device has another client")
         reply = VERSION.pack(Version(VERSION_MAJOR, min(proposed.minor, VERSION_MINOR)))
         self.phase = Phase.OPEN
         self._reply(header, reply + _shortened(self._offer(), len(body) - VERSION.size))

@@ -20,7 +20,6 @@ from pvinfo.errors import SetupError
 from pvinfo.finding import FindingLog
 
 from ...clock import HostClock
-from .connection import ServerConnection
 from .device_server import DeviceServer, MemoryWindow
 from .session import Session
 
@@ -28,8 +27,8 @@ __all__ = ("LONGEST_SOCKET_PATH", "ServedDevice", "VfioUserServer")
 
 LONGEST_SOCKET_PATH: Final = 107
 """Bytes of a Unix socket's path, its closing NUL apart. Source: linux:include/uapi/linux/un.h"""
-_MOST_REFUSED: Final = 8
-"""Clients that are told, at one time, that the device has a client."""
+_MOST_WAITING: Final = 8
+"""How many may be connected to one device, at one time, without being its client."""
 _ACCEPT_PAUSE_NS: Final = 100_000_000
 
 
@@ -41,20 +40,21 @@ class ServedDevice:
         self.path = path
         self.server = server
         self.clients_seen = 0
-        """Clients so far, those apart that were refused because there was one."""
+        """Clients so far; who was refused is none."""
         self._listener = listener
         self._loop = loop
         status = path.stat()
         self._identity = (status.st_dev, status.st_ino)
-        self._session: Session | None = None
-        self._refused: list[Session] = []
+        self._client: Session | None = None
+        self._waiting: list[Session] = []
+        """Who has connected and said nothing yet, or is being refused."""
         self._paused = False
         loop.selector.register(listener, selectors.EVENT_READ, self._accept)
 
     @property
     def connected(self) -> bool:
         """A client is there."""
-        return self._session is not None
+        return self._client is not None
 
     def _accept(self, events: int) -> None:
         try:
@@ -65,17 +65,20 @@ class ServedDevice:
             self.server.findings.note("vfio-user-accept", str(self.path), f"no client can be accepted now: {error.strerror}")
             self._pause()
             return
-        if self._session is None:
-            self.clients_seen += 1
-            self._session = self._start(client, ServerConnection(), self.server)
-            self._loop.crowd_changed()
-        elif len(self._refused) < _MOST_REFUSED:
-            self._refused.append(self._start(client, ServerConnection(refuse_with=errno.EBUSY), None))
+        if len(self._waiting) < _MOST_WAITING:
+            self._waiting.append(Session(client, self.server, self._loop, self._admit, self._session_ended))
         else:
             client.close()
 
-    def _start(self, client: socket.socket, connection: ServerConnection, server: DeviceServer | None) -> Session:
-        return Session(client, connection, server, self._loop, self._session_ended)
+    def _admit(self, session: Session) -> int:
+        """Whoever opens first is the client, until it goes: a connection that stays silent keeps nobody out."""
+        if self._client is not None:
+            return errno.EBUSY
+        self._waiting.remove(session)
+        self._client = session
+        self.clients_seen += 1
+        self._loop.crowd_changed()
+        return 0
 
     def _pause(self) -> None:
         """The system is out of something: look again later, instead of at once and for ever."""
@@ -89,10 +92,10 @@ class ServedDevice:
             self._loop.selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def _session_ended(self, session: Session, why: str | None) -> None:
-        if session is not self._session:
-            self._refused.remove(session)
+        if session is not self._client:
+            self._waiting.remove(session)
             return
-        self._session = None
+        self._client = None
         self._loop.crowd_changed()
         self.server.client_gone()
         if why is not None:
@@ -100,7 +103,7 @@ class ServedDevice:
 
     def close(self) -> None:
         """Hang up, remove the socket, and serve the device no more."""
-        for session in (*self._refused, self._session):
+        for session in (*self._waiting, self._client):
             if session is not None:
                 session.close()
         if not self._paused:

@@ -70,7 +70,7 @@ def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
 
 @final
 class Session:
-    """A connected client. ``server`` is None for one that comes while the device has another: it is refused.
+    """Somebody who has connected; the device's client from the moment that ``admit`` says 0 to its opening.
 
     ``ended`` is called once, when the socket is closed, with what went wrong, or None for a client that just left.
     """
@@ -78,12 +78,12 @@ class Session:
     def __init__(
         self,
         client: socket.socket,
-        connection: ServerConnection,
-        server: DeviceServer | None,
+        server: DeviceServer,
         loop: Loop,
+        admit: Callable[[Session], int],
         ended: Callable[[Session, str | None], None],
     ) -> None:
-        self.connection = connection
+        self.connection = ServerConnection(lambda: admit(self))
         self._socket = client
         self._server = server
         self._loop = loop
@@ -112,7 +112,7 @@ class Session:
 
     def _may_be_plain(self) -> bool:
         """Only in an open connection, and where a message begins, may one be answered from its bytes alone."""
-        return self._server is not None and self.connection.phase is Phase.OPEN and not self.connection.mid_message
+        return self.connection.phase is Phase.OPEN and not self.connection.mid_message
 
     def _patience_end_ns(self, turn_end_ns: int) -> int:
         """Until when the next message may be awaited in the read itself, because nobody else needs the loop."""
@@ -129,7 +129,6 @@ class Session:
 
         This is the inner loop of a guest's register accesses: no call in it without need.
         """
-        assert self._server is not None
         receive, send, answer = self._socket.recvmsg, self._socket.send, self._server.regions.answer
         now = time.monotonic_ns
         patience_end_ns = self._patience_end_ns(turn_end_ns)
@@ -202,13 +201,13 @@ class Session:
 
     def _work_off_one(self, frame: Frame) -> None:
         server = self._server
-        if server is not None and not frame.fds and self.connection.phase is Phase.OPEN:
+        if not frame.fds and self.connection.phase is Phase.OPEN:
             reply = server.regions.answer(frame.data)
             if reply is not None:
                 self.connection.send(reply)
                 return
         message = self.connection.read(frame)
-        if message is None or server is None:
+        if message is None:
             return
         if isinstance(message, MemoryReadReply):
             server.page_checked(message.address, message.data)
@@ -229,8 +228,7 @@ class Session:
             self.connection.reply(request, body)
 
     def _note(self, error: PeerError) -> None:
-        if self._server is not None:
-            self._server.findings.note("vfio-user-request", error.rule, f"the client's request was refused with errno {error.errno}")
+        self._server.findings.note("vfio-user-request", error.rule, f"the client's request was refused with errno {error.errno}")
 
     # ---- sending ----
 
