@@ -254,7 +254,7 @@ def test_a_driver_that_reads_the_counter_mode_arrives_at_the_rate_of_the_time_st
 # ---- the white list ----
 
 
-@pytest.mark.parametrize("target", [0x2248, 0x2580, 0x7304, 0x7014, 0xB118, 0x2094])
+@pytest.mark.parametrize("target", [0x2248, 0x2580, 0x7304, 0x7014, 0xB118, 0x2094, 0x2348 | 1])
 def test_what_the_driver_opens_to_batches_is_admitted(target: int) -> None:
     vgpu = make_vgpu()
     vgpu.mmio.write32(0x24D0, target)
@@ -262,7 +262,7 @@ def test_what_the_driver_opens_to_batches_is_admitted(target: int) -> None:
     assert _rules(vgpu) == []
 
 
-@pytest.mark.parametrize("value", [0x2080, 0x229C, 0x22094, 0x0, 0x2248 | 3])
+@pytest.mark.parametrize("value", [0x2080, 0x229C, 0x22094, 0x0, 0x2248 | 3, 0x2348 | 2, 0x2350 | 1])
 def test_nothing_else_is_opened_to_batches(value: int) -> None:
     vgpu = make_vgpu()
     vgpu.mmio.write32(0x24FC, 0x2094)

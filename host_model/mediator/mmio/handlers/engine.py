@@ -1,8 +1,8 @@
 """A command streamer's own registers: how it is driven, reset, told the time, and what batches may touch.
 
 Where this differs from the kernel's mediator, on purpose: errors in EIR are acknowledged by writing ones, as on hardware
-(the kernel keeps what was written, and a guest then finds an error that nobody reported); a white-list slot that covers more
-than one register is refused (the kernel looks at the first register only); the host's rate of time stamps is shown, so that
+(the kernel keeps what was written, and a guest then finds an error that nobody reported); every register that a
+white-list slot covers must be on the list (the kernel looks at the first one only); the host's rate of time stamps is shown, so that
 a guest converts them rightly (the kernel shows none, and a guest takes them for four times as slow as they are).
 
 Source: linux:drivers/gpu/drm/i915/gvt/handlers.c
@@ -19,7 +19,6 @@ from pvinfo.registers.engine import (
     EngineRegisters,
     ForceToNonpriv,
     FrontEndChicken,
-    NonprivRange,
     ResetControl,
 )
 from pvinfo.registers.gt import GtClock
@@ -149,12 +148,22 @@ NONPRIV_WHITE_LIST: Final = frozenset(
 )
 """Registers that a guest may open to unprivileged batches."""
 
+_UPPER_HALVES: Final = frozenset((0x2344, 0x234C, 0x2354))
+"""The upper dwords of the 64-bit counters on the list; Coffee Lake's driver opens two counters whole, by one slot.
+Source: linux:drivers/gpu/drm/i915/gt/intel_workarounds.c"""
+
+
+def _may_be_opened(target: int, span: int) -> bool:
+    """All of the ``4 ** span`` registers from ``target`` on are on the list, or the other half of one that is."""
+    covered = range(target, target + 4 * 4**span, 4)
+    return target in NONPRIV_WHITE_LIST and all(offset in NONPRIV_WHITE_LIST or offset in _UPPER_HALVES for offset in covered)
+
 
 @on_write(EngineRegisters.force_to_nonpriv)
 def white_list_written(vgpu: Vgpu, offset: int, value: ForceToNonpriv) -> int:
     target = value.address << 2
     filler = ENGINES[engine_at(offset)].base + EngineRegisters.nopid.offset
-    if target == filler or (target in NONPRIV_WHITE_LIST and value.span == NonprivRange.ONE):
+    if target == filler or _may_be_opened(target, value.span):
         return value
     vgpu.findings.fault(
         "nonpriv-register", _where(offset, "FORCE_TO_NONPRIV"),
