@@ -49,4 +49,6 @@ class SharedRam:
     def close(self) -> None:
         """Let the memory go; who has mapped it keeps it."""
         self._memory.close()
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
