@@ -203,6 +203,8 @@ class ContextStatus(Bits):
     wait_on_vblank = flag(6, "switched away while waiting for a vertical blank", source=EXECLIST_SOURCE)
     wait_on_semaphore = flag(7, "switched away while waiting on a semaphore", source=EXECLIST_SOURCE)
     wait_on_scanline = flag(8, "switched away while waiting for a scan line", source=EXECLIST_SOURCE)
+    semaphore_wait_mode = flag(11, "the semaphore was polled, and not waited for until signalled", source=EXECLIST_SOURCE)
+    display_plane = uint(12, 3, "plane or pipe that the context waits for", source=EXECLIST_SOURCE)
     lite_restore = flag(15, "the new submission goes on with the running context: only its tail was read again", source=EXECLIST_SOURCE)
 
 
