@@ -8,6 +8,7 @@ from pathlib import Path
 
 from host_model.report import vgpu_report
 from pvinfo import __version__
+from pvinfo.errors import GvtError
 
 from .catalogue import Scenario
 from .outcome import Outcome, RunResult, ScenarioResult
@@ -37,14 +38,18 @@ def _act(scenario: Scenario, stage: Stage) -> tuple[Outcome, str]:
     return Outcome.PASSED, ""
 
 
+def _not_played(scenario: Scenario, outcome: Outcome, reason: str) -> ScenarioResult:
+    return ScenarioResult(scenario.name, scenario.purpose, scenario.place, outcome, reason, (), 0, (), (), (), ())
+
+
 def play(scenario: Scenario, place: Place, seed: int = 0) -> ScenarioResult:
     """Play one scenario. It never raises for what the scenario does; Ctrl-C goes through."""
     try:
         setting = place.set_up(scenario.needs)
     except CannotStage as refusal:
-        return ScenarioResult(
-            scenario.name, scenario.purpose, scenario.place, Outcome.SKIPPED, str(refusal), (), 0, (), (), (), ()
-        )
+        return _not_played(scenario, Outcome.SKIPPED, str(refusal))
+    except GvtError as error:
+        return _not_played(scenario, Outcome.FAILED, f"{place.title}: {error}")
     stage = Stage(setting, f"{seed}:{scenario.name}")
     outcome, reason = _act(scenario, stage)
     return ScenarioResult(

@@ -13,7 +13,21 @@ from pathlib import Path
 import pytest
 
 from guest_driver.__main__ import main
-from guest_driver.scenarios import Access, AccessKind, Connected, InProcess, Outcome, RunResult, built_in, play, run_scenarios, select
+from guest_driver.scenarios import (
+    Access,
+    AccessKind,
+    Connected,
+    InProcess,
+    Needs,
+    Outcome,
+    RunResult,
+    Scenario,
+    Stage,
+    built_in,
+    play,
+    run_scenarios,
+    select,
+)
 from guest_driver.scenarios.outcome import View
 from pvinfo.errors import SetupError, UsageError
 from pvinfo.registers import FENCE_BASE, FENCE_COUNT
@@ -138,6 +152,31 @@ def test_broadwell_is_recognised_and_a_wrong_platform_refused(tmp_path: Path, ca
         with pytest.raises(UsageError, match="serves bdw, not skl"):
             Connected(paths, platform="skl")
     capsys.readouterr()
+
+
+def test_a_server_that_dies_fails_what_was_to_be_played_on_it_and_the_run_ends_with_a_verdict(tmp_path: Path) -> None:
+    def server_dies(stage: Stage) -> None:
+        server.kill()
+        server.wait(20)
+        stage.guest.mmio.read32(0x2034)
+
+    path = tmp_path / "v.sock"
+    with subprocess.Popen([sys.executable, "-m", "host_model", "serve", "--socket", str(path)], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None and server.stdout.readline() == f"ready {path}\n"
+        with Connected([path]) as place:
+            fatal = Scenario("server-dies", "The server is killed.", Needs(), server_dies, __file__, 1)
+            run = run_scenarios([fatal, built_in()["probe"]], place)
+    assert [result.outcome for result in run.scenarios] == [Outcome.FAILED, Outcome.FAILED]
+    assert "PeerError" in run.scenarios[0].reason
+    assert run.scenarios[1].reason.startswith(f"{path}: ")
+    assert not run.ok
+
+
+def test_a_scenario_that_needs_the_hosts_hand_is_skipped_by_its_own_words(sockets: list[Path]) -> None:
+    scenario = Scenario("by-hand", "The host acts.", Needs(in_process=True), lambda stage: None, __file__, 1)
+    with Connected(sockets) as place:
+        result = play(scenario, place)
+    assert (result.outcome, result.reason) == (Outcome.SKIPPED, "it needs the host's own hand, which no socket reaches")
 
 
 def test_a_socket_that_nobody_serves_is_a_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
-from guest_driver.scenarios import InProcess, Outcome, ScenarioResult, built_in, play, select
+from guest_driver.scenarios import InProcess, Outcome, ScenarioResult, built_in, play, run_scenarios, select
 from guest_driver.scenarios.access import trace_text
 from guest_driver.scenarios.outcome import View
 from pvinfo.platform import PLATFORMS
@@ -61,6 +63,11 @@ def test_the_worked_example_of_two_slices_at_the_bottom_has_its_two_balloons() -
     result = play(SCENARIOS["balloon-at-the-bottom"], InProcess(aperture_size=256 << 20))
     (check,) = [check for check in result.checks if check.what.startswith("balloons by slot")]
     assert check.actual == "[(3, 0x28000000, 0x100000000), (1, 0x4000000, 0x10000000)]"
+
+
+def test_results_can_be_sent_to_another_process() -> None:
+    run = run_scenarios(select(["probe", "fence-beyond-count", "refuse-version-0"]), InProcess(), seed=2)
+    assert pickle.loads(pickle.dumps(run)) == run
 
 
 def test_no_scenario_leaves_the_registers_or_the_table_of_its_guest() -> None:
