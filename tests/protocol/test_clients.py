@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from support.vfio_wire import (
     INVALID,
     NO_REPLY,
     Irq,
+    Peer,
     Received,
     Served,
     dma_map,
@@ -143,6 +145,45 @@ def test_descriptors_are_not_handed_down_to_child_processes(served: Served) -> N
     assert len(received) == 1
     assert not os.get_inheritable(received[0])
     os.close(event)
+
+
+def random_message(chance: random.Random, number: int) -> bytes:
+    """Mostly accesses, some of them wrong; now and then something else, or nonsense of a known length."""
+    region, offset = chance.choice([0, 0, 0, 2, 7, 1, 9]), chance.choice([0, 4, 8, 0x30, 0xFFC, 0xFFFC, 0xFFFE, 1 << 40])
+    length = chance.choice([4, 4, 4, 8, 8, 1, 2, 3, 200])
+    kind = chance.random()
+    if kind < 0.4:
+        return region_read(region, offset, length, number=number)
+    if kind < 0.8:
+        return region_write(region, offset, chance.randbytes(length), number=number, flags=chance.choice([0, NO_REPLY]))
+    if kind < 0.9:
+        return message(chance.choice([*Command, 14, 99]), chance.randbytes(chance.randrange(60)), number=number, flags=chance.choice([0, NO_REPLY]))
+    return dma_map(chance.randrange(64) << 12, 0x1000, flags=chance.choice([0, 1]), number=number)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_random_stream_gets_the_same_answers_over_a_socket_as_without_one(served: Served, seed: int) -> None:
+    chance = random.Random(seed)
+    stream = b"".join(random_message(chance, number) for number in range(400))
+    peer = Peer()
+    expected = peer.ask(stream)
+    client = served.connect()
+    received = b""
+    at = 0
+    while at < len(stream):
+        cut = chance.choice([1, 7, 16, 32, 36, 40, 500, 4000])
+        client.send(stream[at : at + cut])
+        at += cut
+        served.step()
+        try:
+            received += client.socket.recv(1 << 20)
+        except BlockingIOError:
+            pass
+    received += client.receive(len(expected) - len(received)).data
+    assert received == expected
+    assert served.device.bars[0].bytes == peer.device.bars[0].bytes
+    assert served.device.config.bytes == peer.device.config.bytes
+    assert list(served.ram.ranges()) == list(peer.ram.ranges())
 
 
 # ---- going and coming back ----

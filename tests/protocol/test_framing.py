@@ -270,6 +270,21 @@ def test_file_descriptors_that_wait_for_the_rest_of_their_message_are_closed_whe
     os.close(ram)
 
 
+def test_file_descriptors_with_every_byte_of_an_endless_message_do_not_pile_up() -> None:
+    peer = Peer()
+    event = os.eventfd(0)
+    before = open_fds()
+    body = REGION_ACCESS.pack(RegionAccess(0, 0, 200)) + bytes(200)
+    wrong = message(Command.REGION_WRITE, body)
+    for index in range(len(wrong) - 1):
+        assert peer.ask(wrong[index : index + 1], [event] * 16) == b""
+        assert open_fds() <= before + 32
+    assert peer.ask(wrong[-1:]) == refusal(Command.REGION_WRITE, INVALID)
+    assert open_fds() == before
+    assert peer.ask(region_read(0, 0, 4)) == region_read_reply(0, 0, bytes(4))
+    os.close(event)
+
+
 def test_an_error_ends_with_what_broke_the_rule() -> None:
     connection = ServerConnection()
     connection.receive(message(Command.DEVICE_GET_INFO, bytes(16)))

@@ -77,6 +77,9 @@ READ_AHEAD: Final = HEADER.size + IRQ_SET.size
 _LARGEST_READ: Final = 1 << 18
 """A socket holds less than this by default; a larger buffer would be set up for nothing."""
 
+_MOST_WAITING_FDS: Final = 2 * MAX_MESSAGE_FDS
+"""File descriptors that are held for messages that have not come whole: those of one, and of the one behind it."""
+
 _COMMANDS: Final = frozenset(int(command) for command in Command)
 _FROM_SERVER: Final = frozenset({Command.DMA_READ, Command.DMA_WRITE})
 
@@ -211,9 +214,18 @@ class ServerConnection:
         first = self._position + len(self._buffer)
         self._buffer += data
         if fds or surplus:
-            self._arrivals.append(_Arrival(first, first + len(data), tuple(fds), surplus))
+            self._arrive(first, first + len(data), tuple(fds), surplus)
         if self.phase is Phase.ENDED:
             self.close()
+
+    def _arrive(self, first: int, end: int, fds: tuple[int, ...], surplus: bool) -> None:
+        """Keep file descriptors until their message is whole; no more of them than honest messages need."""
+        if sum(len(arrival.fds) for arrival in self._arrivals) + len(fds) > _MOST_WAITING_FDS:
+            _close_all(fds)
+            fds, surplus = (), True
+            if self._arrivals and self._arrivals[-1].surplus:
+                first, _, fds, _ = self._arrivals.pop()
+        self._arrivals.append(_Arrival(first, end, fds, surplus))
 
     def next_frame(self) -> Frame | None:
         """The next whole message, or None until more comes.
