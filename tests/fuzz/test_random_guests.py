@@ -1,0 +1,75 @@
+"""Random guests against the mediator and against a naive model of the register rules.
+
+Invariant: whatever two guests do, nothing is raised, every value read is the one the rules say, and nobody reaches what is
+another's: memory, table entries, fences. A failure is made small and printed as a test to paste below.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from support.byte_script import ACT_BYTES, acts_of, describe
+from support.duel import Duel, run_script
+from support.shrink import as_test, shrink
+
+from pvinfo.platform import PLATFORMS
+
+ACTS_PER_GUEST = 200
+"""A program's length: long enough to get into trouble, short enough to be read when it is small."""
+
+
+def random_script(seed: int, acts: int = ACTS_PER_GUEST) -> bytes:
+    return random.Random(seed).randbytes(acts * ACT_BYTES)
+
+
+def fails(script: bytes, platform: str) -> bool:
+    try:
+        run_script(script, platform)
+    except Exception:  # whatever escapes is a failure
+        return True
+    return False
+
+
+def hold(script: bytes, platform: str) -> None:
+    """Run a program; when it fails, make it small and fail with a test that shows it."""
+    try:
+        run_script(script, platform)
+    except Exception as failure:
+        small = shrink(script, lambda shorter: fails(shorter, platform), ACT_BYTES)
+        try:
+            run_script(small, platform)
+        except Exception as last:
+            failure = last
+        story = f"{type(failure).__name__}: {failure}\n{describe(list(acts_of(small, Duel(platform).layout)))}"
+        pytest.fail(f"{story}\n\n{as_test(small, f'run_script({{}}, {platform!r})', story, ACT_BYTES)}", pytrace=False)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_few_random_guests_see_what_the_rules_say(platform: str, seed: int) -> None:
+    hold(random_script(1000 * seed), platform)
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_many_random_guests_see_what_the_rules_say(platform: str, request: pytest.FixtureRequest) -> None:
+    share = max(request.config.getoption("--fuzz-acts") // (ACTS_PER_GUEST * len(PLATFORMS)), 1)
+    first = request.config.getoption("--fuzz-seed")
+    for seed in range(first, first + share):
+        hold(random_script(seed), platform)
+
+
+def test_a_guest_of_zeros_only_reads() -> None:
+    run_script(bytes(50 * ACT_BYTES))
+
+
+def test_a_program_cut_off_in_the_middle_of_an_act_is_still_a_program() -> None:
+    duel = run_script(random_script(7, 3)[:-5])
+    assert duel.acts >= 3
+
+
+def test_the_same_seed_gives_the_same_guest() -> None:
+    layout = Duel().layout
+    assert list(acts_of(random_script(5), layout)) == list(acts_of(random_script(5), layout))
+    assert list(acts_of(random_script(5), layout)) != list(acts_of(random_script(6), layout))

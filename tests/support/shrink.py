@@ -1,0 +1,58 @@
+"""Makes a failing program small, and a test of it.
+
+First whole acts are cut out, in ever smaller runs; then single bytes are made simple. Whatever still fails is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ("as_test", "shrink")
+
+
+def _without_runs(script: bytes, fails: Callable[[bytes], bool], unit: int) -> bytes:
+    length = max(len(script) // unit // 2, 1)
+    while True:
+        at, cut_any = 0, False
+        while at < len(script):
+            shorter = script[:at] + script[at + length * unit :]
+            if len(shorter) < len(script) and fails(shorter):
+                script, cut_any = shorter, True
+            else:
+                at += length * unit
+        if length == 1 and not cut_any:
+            return script
+        length = max(length // 2, 1)
+
+
+def _with_simple_bytes(script: bytes, fails: Callable[[bytes], bool]) -> bytes:
+    for at in range(len(script)):
+        for byte in (0, script[at] & 0x0F, script[at] & 0xF0, script[at] >> 1, script[at] - 1):
+            if 0 <= byte < script[at]:
+                simpler = script[:at] + bytes((byte,)) + script[at + 1 :]
+                if fails(simpler):
+                    script = simpler
+                    break
+    return script
+
+
+def shrink(script: bytes, fails: Callable[[bytes], bool], unit: int) -> bytes:
+    """The smallest program found that still ``fails``; ``unit`` is the length of one act.
+
+    Raises: ValueError when ``script`` does not fail to begin with.
+    """
+    if not fails(script):
+        raise ValueError(f"a program of {len(script)} bytes does not fail, so there is nothing to shrink")
+    while True:
+        before = script
+        script = _with_simple_bytes(_without_runs(script, fails, unit), fails)
+        if script == before:
+            return script
+
+
+def as_test(script: bytes, call: str, story: str, unit: int, name: str = "the_guest_sees_what_the_rules_say") -> str:
+    """A test to paste: ``call`` is the source of what runs the program, with ``{}`` for its bytes."""
+    rows = [script[at : at + unit].hex(" ") for at in range(0, len(script), unit)]
+    body = "\n".join(f'        "{row} "' for row in rows) or '        ""'
+    comment = "\n".join(f"    # {line}" for line in story.splitlines())
+    return f"def test_{name}() -> None:\n{comment}\n    script = bytes.fromhex(\n{body}\n    )\n    {call.format('script')}\n"
