@@ -100,7 +100,9 @@ class _Places(NamedTuple):
 @cache
 def places_of(layout: Layout) -> _Places:
     """The offsets at which something happens, for one platform and placement of slices."""
-    handled, masked, tracked = set(), set(), set()
+    handled: set[int] = set()
+    masked: set[int] = set()
+    tracked: set[int] = set()
     for line in files("pvinfo.registers").joinpath("tracked.tsv").read_text("ascii").splitlines():
         if line.startswith("0x"):
             start, size, platforms, flags, read_only, read, write, _ = line.split("\t")
