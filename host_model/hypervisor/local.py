@@ -41,6 +41,9 @@ class Ram:
     def page(self, offset: int, /) -> memoryview | None:
         return self._view[offset : offset + PAGE_SIZE] if 0 <= offset < self.size else None
 
+    def span(self, offset: int, size: int, /) -> memoryview | None:
+        return self._view[offset : offset + size] if 0 <= offset and offset + size <= self.size else None
+
 
 @final
 class LocalPort:

@@ -89,6 +89,8 @@ class GuestRam:
         self._starts: list[int] = []
         self._ranges: list[_Range] = []
         self._files: dict[_FileKey, _SharedFile] = {}
+        self.on_revoke: Callable[[], None] | None = None
+        """Called when ranges have gone, so that nobody goes on using pages of them."""
 
     # ---- what the monitor does ----
 
@@ -155,12 +157,16 @@ class GuestRam:
         gone = self._ranges.pop(index)
         del self._starts[index]
         self._release(gone)
+        if self.on_revoke is not None:
+            self.on_revoke()
 
     def unmap_all(self) -> None:
         """Take away every range."""
         ranges, self._ranges, self._starts = self._ranges, [], []
         for gone in ranges:
             self._release(gone)
+        if ranges and self.on_revoke is not None:
+            self.on_revoke()
 
     def disconnect(self) -> None:
         """The monitor has gone, and its memory with it."""
@@ -235,6 +241,13 @@ class GuestRam:
         start = (offset & ~PAGE_MASK) - found.start
         return found.view[start : start + PAGE_SIZE]
 
+    def span(self, offset: int, size: int, /) -> memoryview | None:
+        """``size`` bytes at guest-physical ``offset``, where one range of shared RAM holds them all."""
+        found = self._at(offset)
+        if found is None or found.view is None or offset + size > found.end:
+            return None
+        return found.view[offset - found.start : offset - found.start + size]
+
     def doubtful_page(self) -> GuestAddress | None:
         """A page that the firmware of a PC has written and that reads zero here; None where memory looks as it should.
 
@@ -267,6 +280,7 @@ class VfioUserPort:
 
     def __init__(self, host_memory: HostMemory) -> None:
         self.ram = GuestRam()
+        self.ram.on_revoke = host_memory.revoke
         self._host_memory = host_memory
         self._base = host_memory.attach(self)
         self._pins: Counter[int] = Counter()
@@ -316,6 +330,7 @@ class VfioUserPort:
             self._pins[offset] -= 1
         else:
             del self._pins[offset]
+            self._host_memory.revoke()
 
     @property
     def mapped_pages(self) -> int:
@@ -335,6 +350,13 @@ class VfioUserPort:
     def page(self, offset: int, /) -> memoryview | None:
         """The page at guest-physical ``offset``, while it is pinned."""
         return self.ram.page(offset) if offset & ~PAGE_MASK in self._pins else None
+
+    def span(self, offset: int, size: int, /) -> memoryview | None:
+        """``size`` bytes at guest-physical ``offset``, while each page of them is pinned."""
+        pins = self._pins
+        if any(page not in pins for page in range(offset & ~PAGE_MASK, offset + size, PAGE_SIZE)):
+            return None
+        return self.ram.span(offset, size)
 
     def close(self) -> None:
         """The machine is gone: its memory leaves the GPU's bus."""
