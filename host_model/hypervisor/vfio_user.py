@@ -82,7 +82,7 @@ def _inspect(fd: int) -> tuple[_FileKey, int]:
 class GuestRam:
     """The guest's memory by guest-physical address, as far as its monitor shares it.
 
-    As the memory behind a GPU's bus (:class:`~host_model.memory.Backing`) it shows every mapped page.
+    As the memory behind a GPU's bus (:class:`~host_model.memory.Backing`) it shows every page of writable RAM.
     """
 
     def __init__(self) -> None:
@@ -234,9 +234,12 @@ class GuestRam:
         return True
 
     def page(self, offset: int, /) -> memoryview | None:
-        """The page at guest-physical ``offset``, writable as the range is; None where there is no shared RAM."""
+        """The page at guest-physical ``offset``; None where there is no shared RAM that the device may write.
+
+        A page is asked for to be pinned, and who pins one may write it: firmware in read-only memory is no place for a GPU.
+        """
         found = self._at(offset)
-        if found is None or found.view is None:
+        if found is None or found.view is None or not found.writable:
             return None
         start = (offset & ~PAGE_MASK) - found.start
         return found.view[start : start + PAGE_SIZE]

@@ -131,8 +131,7 @@ def test_writable_memory_by_a_read_only_descriptor_is_refused_and_read_only_memo
     assert peer.ask(dma_map(0, 0x1000, flags=1), (fd,)) == MAPPED
     assert peer.ram.read(0, 8) == b"firmware"
     assert not peer.ram.write(0, b"x")
-    page = peer.ram.page(0)
-    assert page is not None and page.readonly
+    assert peer.ram.page(0) is None
     os.close(fd)
 
 
@@ -375,6 +374,24 @@ def test_a_pinned_page_comes_back_with_its_range_but_not_with_another_client() -
     port.disconnect()
     assert port.mapped_pages == 0
     plugged(port, 0, 0x1000, fd)
+    assert memory.page(bus) is None
+    port.close()
+    os.close(fd)
+
+
+def test_read_only_memory_cannot_be_pinned_and_a_pinned_page_that_becomes_it_is_out_of_reach() -> None:
+    fd = memfd(0x1000, b"rom")
+    memory = HostMemory()
+    port = VfioUserPort(memory)
+    plugged(port, 0xC0000, 0x1000, fd, flags=1)
+    assert port.map_guest_page(GuestAddress(0xC0000)) is None
+    assert port.read_guest(GuestAddress(0xC0000), 3) == b"rom" and not port.write_guest(GuestAddress(0xC0000), b"x")
+    port.unmap(0xC0000, 0x1000)
+    plugged(port, 0xC0000, 0x1000, fd)
+    bus = port.map_guest_page(GuestAddress(0xC0000))
+    assert bus is not None and memory.page(bus) is not None
+    port.unmap(0xC0000, 0x1000)
+    plugged(port, 0xC0000, 0x1000, fd, flags=1)
     assert memory.page(bus) is None
     port.close()
     os.close(fd)

@@ -106,8 +106,11 @@ class Session:
             more = self._serve_accesses(how, turn_end_ns) if self._may_be_plain() else self._serve_any(how)
             if not more:
                 return
+            now_ns = time.monotonic_ns()
+            if now_ns > turn_end_ns:
+                break
             # Where the end of the message is still to come, its sender is about to send it.
-            how = _NOW if self.connection.mid_message or time.monotonic_ns() > self._patience_end_ns(turn_end_ns) else _SOON
+            how = _NOW if self.connection.mid_message or now_ns > self._patience_end_ns(turn_end_ns) else _SOON
         self._send(self.connection.data_to_send())
 
     def _may_be_plain(self) -> bool:
@@ -132,44 +135,44 @@ class Session:
         receive, send, answer = self._socket.recvmsg, self._socket.send, self._server.regions.answer
         now = time.monotonic_ns
         patience_end_ns = self._patience_end_ns(turn_end_ns)
-        reply: bytes | None = None
-        try:
-            for _ in range(_READS_A_TURN):
-                reply = None
+        for _ in range(_READS_A_TURN):
+            try:
                 data, ancillary, flags, _ = receive(READ_AHEAD, _ANCILLARY_SPACE, how)
-                if ancillary or flags & _TRUNCATED:
-                    return self._take(data, ancillary, flags)
-                reply = answer(data)
-                if reply is None:
-                    return self._take(data, ancillary, flags)
-                if reply:
-                    sent = send(reply, _SEND)
-                    if sent < len(reply):
-                        return self._send(reply[sent:])
-                if len(data) != READ_SIZE:
-                    # A write may have set a timer.
-                    patience_end_ns = self._patience_end_ns(turn_end_ns)
-                how = _SOON if now() < patience_end_ns else _NOW
-        except BlockingIOError:
+            except OSError as error:
+                return self._unread(error)
+            if ancillary or flags & _TRUNCATED:
+                return self._take(data, ancillary, flags)
+            reply = answer(data)
+            if reply is None:
+                return self._take(data, ancillary, flags)
             if reply:
-                self._send(reply)
-            return False
-        except OSError as error:
-            self._close(f"the connection broke: {error.strerror}")
-            return False
+                try:
+                    sent = send(reply, _SEND)
+                except OSError:
+                    sent = 0
+                if sent < len(reply):
+                    return self._send(reply[sent:])
+            if len(data) != READ_SIZE:
+                # A write may have set a timer.
+                patience_end_ns = self._patience_end_ns(turn_end_ns)
+            how = _SOON if now() < patience_end_ns else _NOW
         return False
 
     def _serve_any(self, how: int) -> bool:
         """Read on, whatever comes; False when the turn is over."""
         try:
             data, ancillary, flags, _ = self._socket.recvmsg(self.connection.wanted, _ANCILLARY_SPACE, how)
-        except BlockingIOError:
-            self._send(self.connection.data_to_send())
-            return False
         except OSError as error:
-            self._close(f"the connection broke: {error.strerror}")
-            return False
+            return self._unread(error)
         return self._take(data, ancillary, flags)
+
+    def _unread(self, error: OSError) -> bool:
+        """Nothing can be read: nothing has come, or the connection is broken. Either way the turn is over."""
+        if isinstance(error, BlockingIOError):
+            self._send(self.connection.data_to_send())
+        else:
+            self._close(f"the connection broke: {error.strerror}")
+        return False
 
     def _take(self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int) -> bool:
         """Work off what was read; False when the turn is over."""
