@@ -201,7 +201,8 @@ class BadServer:
                 self.received.append(data)
                 if not data:
                     return
-                client.sendall(answer)
+                if answer:
+                    client.sendall(answer)
             if not self._hang_up:
                 self._done.wait(10.0)
 
