@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     group.addoption("--fuzz-seed", type=int, default=1, metavar="SEED", help="first seed of -m fuzz (default: %(default)s)")
     group.addoption(
-        "--fuzz-messages", type=int, default=40_000, metavar="N",
+        "--fuzz-messages", type=int, default=10_000, metavar="N",
         help="random vfio-user messages in -m fuzz (default: %(default)s)",
     )  # fmt: skip
     group.addoption("--bench-json", type=Path, default=None, metavar="FILE", help="also store the figures of -m bench in FILE")
