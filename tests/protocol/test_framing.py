@@ -278,7 +278,8 @@ def test_file_descriptors_with_every_byte_of_an_endless_message_do_not_pile_up()
     wrong = message(Command.REGION_WRITE, body)
     for index in range(len(wrong) - 1):
         assert peer.ask(wrong[index : index + 1], [event] * 16) == b""
-        assert open_fds() <= before + 32
+        if index % 50 == 49:
+            assert open_fds() == before + 32
     assert peer.ask(wrong[-1:]) == refusal(Command.REGION_WRITE, INVALID)
     assert open_fds() == before
     assert peer.ask(region_read(0, 0, 4)) == region_read_reply(0, 0, bytes(4))

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from host_model.clock import RealClock
 from host_model.hypervisor.vfio_user import GuestRam
-from host_model.vfio.user.connection import MemoryReadReply, Request, ServerConnection
+from host_model.vfio.user.connection import MemoryReadReply, ServerConnection
 from host_model.vfio.user.device_server import DeviceServer, MemoryWindow
+from host_model.vfio.user.requests import Request
 from host_model.vfio.user.serve import ServedDevice, VfioUserServer
 from pvinfo.errors import PeerError
 from pvinfo.finding import FindingLog

@@ -21,56 +21,35 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any, Final, NamedTuple, TypeAlias, final
+from typing import Final, NamedTuple, final
 
 from pvinfo.errors import PeerError, WireError
 from pvinfo.units import PAGE_SIZE
 from pvinfo.vfio_user import (
-    DEVICE_FEATURE,
-    DEVICE_INFO,
     DMA_ACCESS,
-    DMA_MAP,
-    DMA_UNMAP,
     HEADER,
-    IRQ_INFO,
     IRQ_SET,
     MAX_DATA_SIZE,
     MAX_DMA_MAPS,
     MAX_MESSAGE_FDS,
     MAX_MESSAGE_SIZE,
-    MIGRATION_DATA,
-    REGION_ACCESS,
-    REGION_INFO,
-    REGION_IO_FDS,
     VERSION,
     VERSION_MAJOR,
     VERSION_MINOR,
-    WRITE_MULTI,
-    WRITE_MULTI_ENTRY,
     Capabilities,
     Command,
-    DeviceFeature,
-    DeviceInfo,
     DmaAccess,
-    DmaMap,
-    DmaUnmap,
     Header,
     HeaderFlags,
-    IrqInfo,
-    IrqSet,
     MessageType,
-    MigrationData,
-    RegionAccess,
-    RegionInfo,
-    RegionIoFds,
     Version,
-    WriteMulti,
     capability_text,
     read_capabilities,
 )
-from pvinfo.wire import Codec
 
-__all__ = ("READ_AHEAD", "Body", "Frame", "MemoryReadReply", "Phase", "Request", "ServerConnection")
+from .requests import Request, command_of, invalid, parse_request
+
+__all__ = ("READ_AHEAD", "Frame", "MemoryReadReply", "Phase", "ServerConnection")
 
 READ_AHEAD: Final = HEADER.size + IRQ_SET.size
 """Bytes to read where a message begins: the shortest message that may carry file descriptors."""
@@ -79,13 +58,6 @@ _LARGEST_READ: Final = 1 << 18
 
 _MOST_WAITING_FDS: Final = 2 * MAX_MESSAGE_FDS
 """File descriptors that are held for messages that have not come whole: those of one, and of the one behind it."""
-
-_COMMANDS: Final = frozenset(int(command) for command in Command)
-_FROM_SERVER: Final = frozenset({Command.DMA_READ, Command.DMA_WRITE})
-
-Body: TypeAlias = (
-    DeviceFeature | DeviceInfo | DmaMap | DmaUnmap | IrqInfo | IrqSet | MigrationData | RegionAccess | RegionInfo | RegionIoFds | WriteMulti
-)
 
 
 class Phase(Enum):
@@ -103,53 +75,12 @@ class Frame(NamedTuple):
     fds: tuple[int, ...]
 
 
-class Request(NamedTuple):
-    """One request that is well-formed by itself. Its file descriptors belong to whoever takes it."""
-
-    header: Header
-    command: Command
-    body: Body | None
-    """None for DEVICE_RESET, which has none."""
-    data: bytes
-    """What stands behind the record."""
-    fds: tuple[int, ...]
-
-
 class MemoryReadReply(NamedTuple):
     """The client's answer to :meth:`ServerConnection.read_memory`."""
 
     address: int
     data: bytes | None
     """None where the client refused."""
-
-
-class _Shape(NamedTuple):
-    """What the body of a request looks like."""
-
-    codec: Codec[Any]
-    argsz: bool
-    """It says how long a reply may be; a longer body is one of a later version of VFIO, and its rest is passed over."""
-    data: bool
-    """Data stands behind the record."""
-    fds: int
-    """How many file descriptors may come along."""
-
-
-_SHAPES: Final[dict[Command, _Shape]] = {
-    Command.DMA_MAP: _Shape(DMA_MAP, argsz=True, data=False, fds=1),
-    Command.DMA_UNMAP: _Shape(DMA_UNMAP, argsz=True, data=False, fds=0),
-    Command.DEVICE_GET_INFO: _Shape(DEVICE_INFO, argsz=True, data=False, fds=0),
-    Command.DEVICE_GET_REGION_INFO: _Shape(REGION_INFO, argsz=True, data=False, fds=0),
-    Command.DEVICE_GET_REGION_IO_FDS: _Shape(REGION_IO_FDS, argsz=True, data=False, fds=0),
-    Command.DEVICE_GET_IRQ_INFO: _Shape(IRQ_INFO, argsz=True, data=False, fds=0),
-    Command.DEVICE_SET_IRQS: _Shape(IRQ_SET, argsz=True, data=True, fds=MAX_MESSAGE_FDS),
-    Command.REGION_READ: _Shape(REGION_ACCESS, argsz=False, data=False, fds=0),
-    Command.REGION_WRITE: _Shape(REGION_ACCESS, argsz=False, data=True, fds=0),
-    Command.REGION_WRITE_MULTI: _Shape(WRITE_MULTI, argsz=False, data=True, fds=0),
-    Command.DEVICE_FEATURE: _Shape(DEVICE_FEATURE, argsz=True, data=True, fds=0),
-    Command.MIG_DATA_READ: _Shape(MIGRATION_DATA, argsz=True, data=False, fds=0),
-    Command.MIG_DATA_WRITE: _Shape(MIGRATION_DATA, argsz=True, data=True, fds=0),
-}
 
 
 class _Arrival(NamedTuple):
@@ -165,10 +96,6 @@ class _Arrival(NamedTuple):
 def _close_all(fds: Sequence[int]) -> None:
     for fd in fds:
         os.close(fd)
-
-
-def _invalid(rule: str) -> PeerError:
-    return PeerError(errno.EINVAL, rule)
 
 
 @final
@@ -238,7 +165,7 @@ class ServerConnection:
         size = int.from_bytes(buffer[4:8], "little")
         if not HEADER.size <= size <= MAX_MESSAGE_SIZE:
             header = HEADER.unpack_from(buffer)
-            raise self._end(header, _invalid(f"message size {size}: a message has {HEADER.size} to {MAX_MESSAGE_SIZE} bytes"))
+            raise self._end(header, invalid(f"message size {size}: a message has {HEADER.size} to {MAX_MESSAGE_SIZE} bytes"))
         if len(buffer) < size:
             return None
         data = bytes(memoryview(buffer)[:size])
@@ -263,9 +190,9 @@ class ServerConnection:
             arrival = self._arrivals.popleft()
             claimed += arrival.fds
             if start < arrival.first:
-                wrong = _invalid("file descriptors came in the middle of a message, not beside its first byte")
+                wrong = invalid("file descriptors came in the middle of a message, not beside its first byte")
             elif arrival.surplus or len(claimed) > MAX_MESSAGE_FDS:
-                wrong = _invalid(f"more than {MAX_MESSAGE_FDS} file descriptors with one message")
+                wrong = invalid(f"more than {MAX_MESSAGE_FDS} file descriptors with one message")
         return claimed, wrong
 
     # ---- requests ----
@@ -300,48 +227,25 @@ class ServerConnection:
         if header.flags.type is MessageType.REPLY:
             return self._read_reply(header, frame)
         if header.flags.type is not MessageType.COMMAND or header.flags.error:
-            raise _invalid(f"message flags {int(header.flags):#x}: neither a command nor a reply")
-        if header.command not in _COMMANDS or header.command in _FROM_SERVER:
-            raise _invalid(f"command {header.command}: no such command goes from client to server")
-        command = Command(header.command)
+            raise invalid(f"message flags {int(header.flags):#x}: neither a command nor a reply")
+        command = command_of(header)
         if (command is Command.VERSION) != (self.phase is Phase.OPENING):
-            raise _invalid(f"{command.name} in the phase {self.phase.value}: VERSION is the first message, and only that")
+            raise invalid(f"{command.name} in the phase {self.phase.value}: VERSION is the first message, and only that")
         if command is Command.VERSION:
             if frame.fds:
-                raise _invalid("VERSION with file descriptors")
+                raise invalid("VERSION with file descriptors")
             self._open(header, frame.data[HEADER.size :])
             return None
-        return self._read_request(header, command, frame)
-
-    def _read_request(self, header: Header, command: Command, frame: Frame) -> Request:
-        data, fds = frame
-        if command is Command.DEVICE_RESET:
-            if len(data) > HEADER.size or fds:
-                raise _invalid("DEVICE_RESET is a header and nothing else")
-            return Request(header, command, None, b"", ())
-        shape = _SHAPES[command]
-        try:
-            body = shape.codec.unpack_from(data, HEADER.size)
-        except WireError as error:
-            raise _invalid(f"{command.name}: {error}") from None
-        rest = data[HEADER.size + shape.codec.size :]
-        if shape.argsz and body.argsz < shape.codec.size:
-            raise _invalid(f"{command.name}.argsz {body.argsz}: the record alone has {shape.codec.size} bytes")
-        if rest and not shape.data and not shape.argsz:
-            raise _invalid(f"{command.name}: {len(rest)} bytes behind a record of {shape.codec.size}")
-        if len(fds) > shape.fds:
-            raise _invalid(f"{command.name} with {len(fds)} file descriptors: it carries {shape.fds} at most")
-        _check_data(command, body, rest)
-        return Request(header, command, body, rest if shape.data else b"", fds)
+        return parse_request(header, command, frame.data, frame.fds)
 
     def _open(self, header: Header, body: bytes) -> None:
         try:
             proposed = VERSION.unpack_from(body)
             self.client = read_capabilities(body[VERSION.size :])
         except WireError as error:
-            raise _invalid(f"VERSION: {error}") from None
+            raise invalid(f"VERSION: {error}") from None
         if proposed.major != VERSION_MAJOR:
-            raise _invalid(f"VERSION {proposed.major}.{proposed.minor}: this is {VERSION_MAJOR}.{VERSION_MINOR}")
+            raise invalid(f"VERSION {proposed.major}.{proposed.minor}: this is {VERSION_MAJOR}.{VERSION_MINOR}")
         refused = self._admit()
         if refused:
             raise PeerError(refused, "VERSION: the device has another client")
@@ -411,12 +315,12 @@ class ServerConnection:
     def _read_reply(self, header: Header, frame: Frame) -> MemoryReadReply:
         asked = self._asked.pop(header.id, None) if header.command == Command.DMA_READ else None
         if asked is None or frame.fds:
-            raise _invalid(f"reply to command {header.command} with id {header.id}: nothing like that was asked")
+            raise invalid(f"reply to command {header.command} with id {header.id}: nothing like that was asked")
         if header.flags.error:
             return MemoryReadReply(asked.address, None)
         data = frame.data[HEADER.size + DMA_ACCESS.size :]
         if frame.data[HEADER.size : HEADER.size + DMA_ACCESS.size] != DMA_ACCESS.pack(asked) or len(data) != asked.length:
-            raise _invalid(f"reply to DMA_READ of {asked.length} bytes at {asked.address:#x}: it answers something else")
+            raise invalid(f"reply to DMA_READ of {asked.length} bytes at {asked.address:#x}: it answers something else")
         return MemoryReadReply(asked.address, data)
 
     # ---- the end ----
@@ -433,21 +337,6 @@ class ServerConnection:
         self._buffer.clear()
         while self._arrivals:
             _close_all(self._arrivals.popleft().fds)
-
-
-def _check_data(command: Command, body: Body, data: bytes) -> None:
-    """Whether as much stands behind the record as it says. Raises: PeerError."""
-    match body:
-        case RegionAccess() if body.length > MAX_DATA_SIZE:
-            raise _invalid(f"{command.name} of {body.length} bytes: {MAX_DATA_SIZE} at most")
-        case RegionAccess() if command is Command.REGION_WRITE and len(data) != body.length:
-            raise _invalid(f"REGION_WRITE of {body.length} bytes with {len(data)} bytes of data")
-        case WriteMulti() if len(data) != body.wr_cnt * WRITE_MULTI_ENTRY.size:
-            raise _invalid(f"REGION_WRITE_MULTI of {body.wr_cnt} writes with {len(data)} bytes of data")
-        case IrqSet() if len(data) != (body.number if body.flags.data_bool else 0):
-            raise _invalid(f"DEVICE_SET_IRQS of {body.number} interrupts with {len(data)} bytes of data")
-        case _:
-            pass
 
 
 def _shortened(offer: Capabilities, space: int) -> bytes:

@@ -44,9 +44,9 @@ from pvinfo.vfio_user import (
     WriteMulti,
 )
 
-from .connection import Request
 from .interrupts import DescriptorWatch, InterruptLines
 from .regions import DeviceRegions
+from .requests import Request
 
 __all__ = ("DeviceServer", "MemoryWindow")
 

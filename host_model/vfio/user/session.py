@@ -24,9 +24,10 @@ from pvinfo.units import PAGE_SIZE
 from pvinfo.vfio_user import MAX_MESSAGE_FDS, RegionAccess, RegionIndex
 
 from ...clock import HostClock
-from .connection import READ_AHEAD, Frame, MemoryReadReply, Phase, Request, ServerConnection
+from .connection import READ_AHEAD, Frame, MemoryReadReply, Phase, ServerConnection
 from .device_server import DeviceServer
 from .regions import READ_SIZE
+from .requests import Request
 
 __all__ = ("Loop", "Session")
 
