@@ -123,9 +123,12 @@ class MmioWindow:
 
     def _read_slow(self, offset: int, size: int) -> int:
         if 0 <= offset and offset + size <= MMIO_SIZE:
-            value = 0
-            for at, width in aligned_pieces(offset, size):
-                value |= self._read_piece(at, width) << 8 * (at - offset)
+            if size == 4 and not offset & 3:
+                value = self._read_piece(offset, 4)
+            else:
+                value = 0
+                for at, width in aligned_pieces(offset, size):
+                    value |= self._read_piece(at, width) << 8 * (at - offset)
             op, place = Op.READ, offset
         elif GTT_OFFSET <= offset and offset + size <= self._gtt_end:
             place = offset - GTT_OFFSET
@@ -143,6 +146,9 @@ class MmioWindow:
         if 0 <= offset and offset + size <= MMIO_SIZE:
             if trace is not None:
                 trace.add(self._vgpu.clock.now_ns() // 1_000_000, Op.WRITE, size, offset, value)
+            if size == 4 and not offset & 3:
+                self._write_piece(offset, 4, value)
+                return
             for at, width in aligned_pieces(offset, size):
                 self._write_piece(at, width, value >> 8 * (at - offset) & ((1 << 8 * width) - 1))
         elif GTT_OFFSET <= offset and offset + size <= self._gtt_end:
