@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from support.figures import Figures
 
 # Test aids are imported as ``support.…`` whatever the import mode and the directory pytest was started in.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -35,3 +40,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if len(asked_for) < len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in asked_for])
         items[:] = asked_for
+
+
+@pytest.fixture(scope="session")
+def figures(request: pytest.FixtureRequest) -> Iterator[Figures]:
+    """The figures of this run; stored at its end where ``--bench-json`` says."""
+    from support.figures import Figures
+
+    collected = Figures()
+    yield collected
+    path: Path | None = request.config.getoption("--bench-json")
+    if path is not None:
+        collected.store(path)
