@@ -66,7 +66,7 @@ class Host:
             )
         self.clock = clock if clock is not None else VirtualClock()
         self.memory = HostMemory()
-        self.gpu = PhysicalGpu(self.platform, aperture_size, ggtt_size, self.memory)
+        self.gpu = PhysicalGpu(self.platform, aperture_size, self.memory, self.clock, ggtt_size)
         self.pool = ResourcePool(aperture_size, ggtt_size)
         self.vgpus: dict[int, Vgpu] = {}
         self._local_ports: dict[int, LocalPort] = {}
@@ -103,7 +103,7 @@ class Host:
         resources = self.pool.take(vgpu_type, low_at=low_at, high_at=high_at)
         number = next(number for number in range(1, len(self.vgpus) + 2) if number not in self.vgpus)
         vgpu = Vgpu(
-            number, vgpu_type, resources, self.gpu, self._golden, port, self.clock,
+            number, vgpu_type, resources, self.gpu, self._golden, port, self.clock, self.memory.allocate_page(),
             announcement if announcement is not None else Announcement(),
         )  # fmt: skip
         self.vgpus[number] = vgpu

@@ -1,46 +1,129 @@
-"""The physical GPU: a PCI device that knows nothing of guests."""
+"""The physical GPU: a whole PCI device that knows nothing of guests.
+
+A host's driver is bound to it, or a mediator shares it out; either goes through its registers. It sees bus addresses, its
+own table and whatever memory stands behind the bus.
+"""
 
 from __future__ import annotations
 
-from typing import final
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol, final
 
-from pvinfo.platform import Platform
+from pvinfo.bus import Region
+from pvinfo.finding import FindingLog
+from pvinfo.platform import Engine, Platform
 from pvinfo.registers.fence import FENCE_BASE, FENCE_COUNT
-from pvinfo.units import GIB, PAGE_SIZE
+from pvinfo.trace import TraceWriter, open_trace
+from pvinfo.units import GIB, PAGE_SIZE, BusAddress
 
-from ..memory import HostMemory
+from ..clock import HostClock
+from ..device.config_space import ConfigurationSpace
+from ..device.interrupts import InterruptTree
+from ..device.mmio.registers import RegisterPage
+from ..device.mmio.window import BAR0_SIZE, MmioWindow
+from ..device.sideband import SidebandRegisters
+from .aperture import HardwareAperture
 from .config_image import config_image
-from .registers import RegisterFile
+from .policy import policy_for
 from .reset_values import reset_values
+from .table_window import HardwareTable
 
-__all__ = ("PhysicalGpu",)
+__all__ = ("BusMemory", "PhysicalGpu")
+
+_IO_WINDOW: Final = 64
+_GT_END: Final = 0x44200
+"""A reset of the whole GT restores the registers below; interrupts and display, above, survive it."""
+
+
+class BusMemory(Protocol):
+    """The memory behind the GPU's bus."""
+
+    def page(self, address: BusAddress, /) -> memoryview | None:
+        """The page that holds ``address``, or None where there is no memory."""
 
 
 @final
 class PhysicalGpu:
-    """Registers, the global translation table and fences of one GPU, as its host's driver has left them.
+    """One GPU; a :class:`~pvinfo.bus.PciDevice`.
+
+    Its registers begin as firmware and an i915 of the host have left them, so that a mediator's snapshot is a real one.
 
     Raises: UsageError for a GGTT size that no GPU has (1, 2 or 4 GiB).
     """
 
-    def __init__(self, platform: Platform, aperture_size: int, ggtt_size: int = 4 * GIB, memory: HostMemory | None = None) -> None:
+    def __init__(self, platform: Platform, aperture_size: int, memory: BusMemory, clock: HostClock, ggtt_size: int = 4 * GIB) -> None:
         self.platform = platform
         self.aperture_size = aperture_size
         self.ggtt_size = ggtt_size
-        self.memory = memory if memory is not None else HostMemory()
-        """What the GPU reaches by bus address."""
-        self._config = config_image(platform, ggtt_size)
-        self.registers = RegisterFile()
-        for row in reset_values(platform.name):
-            self.registers.write32(row.offset, row.value)
-        self.ggtt = memoryview(bytearray(ggtt_size // PAGE_SIZE * 8)).cast("Q")
-        """Hardware entries, one per page of graphics memory: bus address and flags."""
+        self.memory = memory
+        self.clock = clock
+        self.findings = FindingLog(0)
+        self.registers = RegisterPage()
         self.fences = memoryview(self.registers.bytes)[FENCE_BASE : FENCE_BASE + 8 * FENCE_COUNT].cast("Q")
         """Hardware fences, low dword first; the registers themselves."""
+        self.interrupts = InterruptTree(self)
+        self.sideband = SidebandRegisters()
+        self.ggtt = HardwareTable(ggtt_size // PAGE_SIZE, self._table_changed)
+        self.mmio = MmioWindow(self, policy_for(platform.name))
+        self.aperture = HardwareAperture(self, aperture_size)
+        self._image = config_image(platform, ggtt_size)
+        sizes = {0: BAR0_SIZE, 2: aperture_size, 4: _IO_WINDOW}
+        self.config = ConfigurationSpace(self._image, sizes, self.findings, clock, self.interrupts.check_pending)
+        self.resets: Counter[str] = Counter()
+        """Resets by kind: ``device``, ``full``, ``engine``."""
+        self.interrupts_sent = 0
+        self._interrupt_handler: Callable[[], None] | None = None
+        self._trace: TraceWriter | None = None
+        for row in reset_values(platform.name):
+            self.registers.write32(row.offset, row.value)
+        self._fresh = bytes(self.registers.bytes)
+
+    # ---- PciDevice ----
+
+    def bar(self, index: int) -> Region | None:
+        if index == 0:
+            return self.mmio
+        if index == 2:
+            return self.aperture
+        return None
+
+    def reset(self) -> None:
+        """Function-level reset. The table keeps its entries, as on hardware."""
+        self.resets["device"] += 1
+        self.registers.load(self._fresh)
+        self.sideband.clear()
+        self.config.reset()
+
+    def on_interrupt(self, handler: Callable[[], None] | None) -> None:
+        self._interrupt_handler = handler
+
+    # ---- what handlers ask ----
+
+    def inject_msi(self) -> None:
+        """Send an interrupt, if the driver has set the device up to send one."""
+        if self.config.msi_enabled and self.config.master_enabled and self._interrupt_handler is not None:
+            self.interrupts_sent += 1
+            self._interrupt_handler()
+
+    def reset_engines(self, engines: frozenset[Engine], *, full: bool) -> None:
+        """GDRST: reset the engines, or the whole GT with its registers."""
+        self.resets["full" if full else "engine"] += 1
+        if full:
+            self.registers.load(self._fresh, 0, _GT_END)
+
+    def drop_translations(self) -> None:
+        """Forget every cached translation."""
+
+    def _table_changed(self, first: int, end: int) -> None:
+        """Cached translations of these entries are stale."""
+
+    # ---- what a mediator asks ----
 
     def config_image(self) -> bytes:
-        """The whole configuration space, 4096 bytes."""
-        return self._config
+        """The configuration space at power-on, 4096 bytes."""
+        return self._image
 
     def write_fence(self, number: int, value: int) -> None:
         """Set fence ``number``; 0 takes it out of use. The fence never covers a range that is half old, half new."""
@@ -48,3 +131,19 @@ class PhysicalGpu:
         self.registers.write32(offset, 0)
         self.registers.write32(offset + 4, value >> 32)
         self.registers.write32(offset, value & 0xFFFFFFFF)
+
+    # ---- traces ----
+
+    def trace_to(self, path: Path) -> None:
+        """Record every access of the driver from now on. Raises: OSError."""
+        self._trace = open_trace(path, f"Accesses of the physical GPU ({self.platform.name}) by its driver, in order of arrival.")
+        self.mmio.trace_to(self._trace)
+        self.config.trace = self.aperture.trace = self._trace
+
+    def end_trace(self) -> None:
+        """Close the trace, if one is taken."""
+        if self._trace is not None:
+            self.mmio.trace_to(None)
+            self.config.trace = self.aperture.trace = None
+            self._trace.close()
+            self._trace = None

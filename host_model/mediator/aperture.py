@@ -5,17 +5,16 @@ The window has the host's full length, but only the vGPU's own slice of it answe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, final
 
 from pvinfo.trace import Op, TraceWriter
-from pvinfo.units import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, BusAddress, format_range
+from pvinfo.units import PAGE_MASK, PAGE_SIZE, format_range
 
 if TYPE_CHECKING:
     from .vgpu import Vgpu
 
 __all__ = ("ApertureWindow",)
-
-_FRAME: Final = ((1 << 46) - 1) & ~PAGE_MASK
 
 
 @final
@@ -51,37 +50,34 @@ class ApertureWindow:
         if self.trace is not None:
             self.trace.add(self._vgpu.clock.now_ns() // 1_000_000, op, size, offset, value)
 
-    def _page(self, offset: int, what: str) -> memoryview | None:
-        """The memory behind aperture page ``offset``, or None with a finding."""
-        vgpu = self._vgpu
-        if offset not in vgpu.resources.low:
-            low = vgpu.resources.low
-            vgpu.findings.fault(
-                "aperture-outside-slice", f"BAR2+{offset & ~PAGE_MASK:#x}",
-                f"a {what} outside the vGPU's part of the aperture; reads all ones, writes are dropped",
-                nearest=format_range(low.start, low.stop),
-            )  # fmt: skip
-            return None
-        return vgpu.gpu.memory.page(BusAddress(vgpu.gpu.ggtt[offset >> PAGE_SHIFT] & _FRAME))
+    def _owned(self, offset: int, what: str) -> bool:
+        """The aperture page at ``offset`` is the vGPU's own; else a finding."""
+        low = self._vgpu.resources.low
+        if offset in low:
+            return True
+        self._vgpu.findings.fault(
+            "aperture-outside-slice", f"BAR2+{offset & ~PAGE_MASK:#x}",
+            f"a {what} outside the vGPU's part of the aperture; reads all ones, writes are dropped",
+            nearest=format_range(low.start, low.stop),
+        )  # fmt: skip
+        return False
 
     def _copy_out(self, offset: int, size: int) -> bytes:
-        data = bytearray(b"\xff" * size)
-        at = 0
-        while at < size:
-            start = (offset + at) & PAGE_MASK
-            length = min(size - at, PAGE_SIZE - start)
-            page = self._page(offset + at, "read")
-            if page is not None:
-                data[at : at + length] = page[start : start + length]
-            at += length
-        return bytes(data)
+        hardware = self._vgpu.gpu.aperture
+        return b"".join(
+            hardware.copy_out(at, length) if self._owned(at, "read") else b"\xff" * length for at, length in _by_page(offset, size)
+        )
 
     def _copy_in(self, offset: int, data: bytes) -> None:
-        at = 0
-        while at < len(data):
-            start = (offset + at) & PAGE_MASK
-            length = min(len(data) - at, PAGE_SIZE - start)
-            page = self._page(offset + at, "write")
-            if page is not None and not page.readonly:
-                page[start : start + length] = data[at : at + length]
-            at += length
+        for at, length in _by_page(offset, len(data)):
+            if self._owned(at, "write"):
+                self._vgpu.gpu.aperture.copy_in(at, data[at - offset : at - offset + length])
+
+
+def _by_page(offset: int, size: int) -> Iterator[tuple[int, int]]:
+    """Cut an access at page borders."""
+    end = offset + size
+    while offset < end:
+        length = min(end - offset, PAGE_SIZE - (offset & PAGE_MASK))
+        yield offset, length
+        offset += length

@@ -8,6 +8,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final, final
 
+from ..device.mmio.policy import storage_policy
+from .policy import policy_for
+
 if TYPE_CHECKING:
     from .vgpu import Vgpu
 
@@ -51,10 +54,10 @@ class Failsafe:
         self._vgpu.findings.fault(
             "failsafe", where, f"failsafe mode entered, {reason.value}: {_ADVICE[reason]}; a device reset leads out", value=value
         )
-        self._vgpu.mmio.enter_failsafe()
+        self._vgpu.mmio.use(storage_policy())
 
     def leave(self) -> None:
         """A device reset makes the guest a new one."""
         if self.reason is not None:
             self.reason = None
-            self._vgpu.mmio.leave_failsafe()
+            self._vgpu.mmio.use(policy_for(self._vgpu.platform.name))

@@ -11,14 +11,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pvinfo.golden_state import GoldenState
+from pvinfo.pci import ASLS, BAR0, BAR4, BSM, COMMAND, GMCH_CTL, EXPANSION_ROM
 from pvinfo.registers.tracked import MMIO_SIZE, tracked_runs
 
-from .mmio.registers import RegisterPage
+from ..device.config_space import CAPABILITY_MSI, capabilities
+from ..device.mmio.registers import RegisterPage
 
 if TYPE_CHECKING:
     from ..gpu.device import PhysicalGpu
 
-__all__ = ("show_to_guest", "take_snapshot")
+__all__ = ("GT_REGISTERS_END", "guest_config", "show_to_guest", "take_snapshot")
 
 
 def take_snapshot(gpu: PhysicalGpu) -> GoldenState:
@@ -45,3 +47,26 @@ def show_to_guest(golden: GoldenState, registers: RegisterPage, end: int = MMIO_
     for offset in _CLEARED:
         if offset < end:
             registers.write32(offset, 0)
+
+
+_KEPT_TYPE_BITS: Final = 0xF
+
+
+def guest_config(golden: GoldenState) -> bytes:
+    """The snapshot's configuration space as a guest finds it: no stolen memory, no I/O window, nothing placed or enabled.
+
+    Source: linux:drivers/gpu/drm/i915/gvt/cfg_space.c (intel_vgpu_init_cfg_space)
+    """
+    image = bytearray(golden.config)
+    image[GMCH_CTL + 1] = 0
+    image[BSM : BSM + 4] = bytes(4)
+    image[COMMAND : COMMAND + 2] = bytes(2)
+    for window in range(BAR0, BAR4, 8):
+        image[window : window + 8] = bytes([image[window] & _KEPT_TYPE_BITS]) + bytes(7)
+    image[BAR4 : BAR4 + 8] = bytes(8)
+    image[EXPANSION_ROM : EXPANSION_ROM + 4] = bytes(4)
+    image[ASLS : ASLS + 4] = bytes(4)
+    msi = capabilities(image).get(CAPABILITY_MSI)
+    if msi is not None:
+        image[msi + 2 : msi + 10] = bytes(8)
+    return bytes(image)

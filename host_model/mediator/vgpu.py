@@ -12,21 +12,23 @@ from pvinfo.finding import FindingLog
 from pvinfo.golden_state import GoldenState
 from pvinfo.platform import Engine
 from pvinfo.trace import TraceWriter, open_trace
+from pvinfo.units import BusAddress
 
 from ..clock import HostClock
+from ..device.config_space import ConfigurationSpace
+from ..device.interrupts import InterruptTree
+from ..device.mmio.registers import RegisterPage
+from ..device.mmio.window import BAR0_SIZE, MmioWindow
+from ..device.sideband import SidebandRegisters
 from ..hypervisor.base import HypervisorPort
 from .aperture import ApertureWindow
-from .config_space import VirtualConfig
 from .failsafe import Failsafe
 from .fences import VgpuFences
-from .interrupts import VirtualInterrupts
-from .mmio.registers import RegisterPage
-from .mmio.window import BAR0_SIZE, MmioWindow
+from .policy import policy_for
 from .pv import Announcement, PvState
 from .resources import VgpuResources
 from .shadow.ggtt import GuestGgtt
-from .sideband import SidebandRegisters
-from .snapshot import GT_REGISTERS_END, show_to_guest
+from .snapshot import GT_REGISTERS_END, guest_config, show_to_guest
 from .submission.port import SubmissionPorts
 from .types import VgpuType
 
@@ -52,6 +54,7 @@ class Vgpu:
         golden: GoldenState,
         port: HypervisorPort,
         clock: HostClock,
+        scratch_page: BusAddress,
         announcement: Announcement,
     ) -> None:
         self.number = number
@@ -61,21 +64,23 @@ class Vgpu:
         self.port = port
         self.clock = clock
         self.platform = gpu.platform
-        self.scratch_page = gpu.memory.allocate_page()
+        self.scratch_page = scratch_page
         """What the GPU sees where the guest has mapped nothing; the vGPU's own, so that nothing leaks through it."""
         self._golden = golden
         self.findings = FindingLog(number)
         self.registers = RegisterPage()
         self.ggtt = GuestGgtt(self)
         self.fences = VgpuFences(self)
-        self.interrupts = VirtualInterrupts(self)
+        self.interrupts = InterruptTree(self)
         self.submission = SubmissionPorts(self)
         self.sideband = SidebandRegisters()
         self.pv = PvState(self, announcement)
-        self.mmio = MmioWindow(self)
+        self.mmio = MmioWindow(self, policy_for(self.platform.name))
         self.failsafe = Failsafe(self)
         self.aperture = ApertureWindow(self, gpu.aperture_size)
-        self.config = VirtualConfig(self, golden.config, {_BAR0: BAR0_SIZE, _BAR2: gpu.aperture_size})
+        self.config = ConfigurationSpace(
+            guest_config(golden), {_BAR0: BAR0_SIZE, _BAR2: gpu.aperture_size}, self.findings, clock, self.interrupts.check_pending
+        )
         self.resets: Counter[str] = Counter()
         """Resets by kind: ``device``, ``full``, ``engine``."""
         self.interrupts_sent = 0

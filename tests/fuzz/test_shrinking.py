@@ -9,7 +9,7 @@ from support.byte_script import ACT_BYTES, Kind, acts_of
 from support.duel import Divergence, Duel, run_script
 from support.shrink import as_test, shrink
 
-from host_model.mediator.mmio.window import MmioWindow
+from host_model.device.mmio.window import MmioWindow
 from host_model.mediator.shadow.ggtt import GuestGgtt
 
 

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from host_model.mediator.mmio.policy import Attribute, policy_for
+from host_model.device.mmio.policy import Attribute
+from host_model.mediator.policy import policy_for
 from pvinfo.trace import Op, TraceRow, read_trace
 
 VARIABLES = ("GVT_QEMU", "GVT_KERNEL", "GVT_MODULES", "GVT_BUSYBOX")

@@ -11,7 +11,7 @@ from collections import Counter
 from functools import cache
 
 from host_model.host import Host, PluggedVgpu
-from host_model.mediator.interrupts import Event, event_places
+from host_model.device.interrupts import Event, event_places
 from host_model.mediator.snapshot import take_snapshot
 from host_model.mediator.types import VgpuType
 from pvinfo.finding import FindingLog
@@ -176,8 +176,8 @@ class Duel:
                 else:
                     expected = guest.window + (frame << 12) | others
                     pinned[frame] += 1
-                if vgpu.gpu.ggtt[page] != expected:
-                    raise Divergence(f"hardware entry of {page << 12:#x} is {vgpu.gpu.ggtt[page]:#x}, by the rules {expected:#x}")
+                if vgpu.gpu.ggtt.entries[page] != expected:
+                    raise Divergence(f"hardware entry of {page << 12:#x} is {vgpu.gpu.ggtt.entries[page]:#x}, by the rules {expected:#x}")
                 if vgpu.ggtt.entry(page) != naive.entries.get(page, 0):
                     raise Divergence(f"entry of {page << 12:#x} is {vgpu.ggtt.entry(page):#x}, by the rules {naive.entries.get(page, 0):#x}")
         if vgpu.port.mapped_pages != len(pinned):
@@ -206,7 +206,7 @@ class Duel:
     def _check_nobody_elses(self) -> None:
         """No hardware entry outside the two guests' slices was ever written, nor a fence."""
         gpu = self.host.gpu
-        table = gpu.ggtt
+        table = gpu.ggtt.entries
         start = 0
         for owned in sorted((part for guest in self.guests for part in guest.vgpu.resources[:2]), key=lambda part: part.start):
             if any(bytes(table[start : owned.start >> 12])):

@@ -287,10 +287,32 @@ class NaiveVgpu:
     def aperture_byte(self, address: int) -> tuple[dict[int, int], int] | None:
         if address not in self.low:
             return None
+        tiled = self.through_fence(address)
+        if tiled is None:
+            return None
+        address = tiled
         frame, _ = self.hardware.get(address >> 12, (SCRATCH, 1))
         if isinstance(frame, str):
             return self.scratch, address & 0xFFF
         return self.ram, frame << 12 | address & 0xFFF
+
+    def through_fence(self, address: int) -> int | None:
+        """Where the tiling of the first fence over the byte keeps it; None past the fence's end."""
+        for fence in self.hardware_fences:
+            first, last = fence >> 12 & 0xFFFFF, fence >> 44 & 0xFFFFF
+            if not fence & 1 or not first <= address >> 12 <= last:
+                continue
+            pitch = 128 * ((fence >> 32 & 0x7FF) + 1)
+            y, x = (address - (first << 12)) // pitch, (address - (first << 12)) % pitch
+            if fence & 2:
+                tile = y // 32 * (pitch // 128) + x // 128
+                inside = x % 128 // 16 * 512 + y % 32 * 16 + x % 16
+            else:
+                tile = y // 8 * (pitch // 512) + x // 512
+                inside = y % 8 * 512 + x % 512
+            place = (first + tile << 12) + inside
+            return place if place >> 12 <= last else None
+        return address
 
     def read_aperture(self, address: int, size: int) -> int:
         value = 0

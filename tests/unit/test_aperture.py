@@ -9,7 +9,7 @@ import pytest
 from support.golden import made_host
 
 from host_model.host import PluggedVgpu
-from host_model.mediator.mmio.window import GTT_OFFSET
+from host_model.device.mmio.window import GTT_OFFSET
 from pvinfo.trace import Op, TraceRow, read_trace
 from pvinfo.units import MIB, GuestAddress
 

@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 from support.golden import CONFIG, MSI, POWER, made_host
 
-from host_model.mediator.config_space import VirtualConfig
+from host_model.device.config_space import ConfigurationSpace
 from host_model.mediator.vgpu import Vgpu
 from pvinfo.units import MIB
 
@@ -18,7 +18,7 @@ def vgpu(aperture_mib: int = 256) -> Vgpu:
 
 
 @pytest.fixture
-def config() -> VirtualConfig:
+def config() -> ConfigurationSpace:
     return vgpu().config
 
 
@@ -46,18 +46,19 @@ def faults(device: Vgpu) -> list[tuple[str, str]]:
         ("the first capability is where it was", 0x34, 0x40),
         ("the interrupt line is what the host's firmware left", 0x3C, 0x010B),
         ("GMCH_CTL has no stolen memory", 0x50, 0x00C1),
+        ("stolen memory has no base", 0x5C, 0),
         ("the OpRegion is not there", 0xFC, 0),
         ("MSI is off", MSI, 0x0000_D005),
         ("and has no address", MSI + 4, 0),
         ("the device is awake", POWER + 4, 0),
     ],
 )
-def test_a_guest_first_finds(config: VirtualConfig, what: str, offset: int, value: int) -> None:
+def test_a_guest_first_finds(config: ConfigurationSpace, what: str, offset: int, value: int) -> None:
     assert config.read(offset, 4) == value, what
 
 
-def test_everything_without_a_rule_is_a_copy_of_the_physical_gpus(config: VirtualConfig) -> None:
-    special = {0x04, 0x10, 0x14, 0x18, 0x20, 0x30, 0x50, 0xFC, MSI, MSI + 4, MSI + 8}
+def test_everything_without_a_rule_is_a_copy_of_the_physical_gpus(config: ConfigurationSpace) -> None:
+    special = {0x04, 0x10, 0x14, 0x18, 0x20, 0x30, 0x50, 0x5C, 0xFC, MSI, MSI + 4, MSI + 8}
     for offset in range(0, 4096, 4):
         if offset not in special:
             assert config.read(offset, 4) == CONFIG.get(offset, 0), hex(offset)
@@ -74,7 +75,7 @@ def test_sizing_shows_the_physical_windows_lengths(aperture_mib: int, bar2_low: 
     assert [config.read(bar, 4) for bar in range(0x10, 0x28, 4)] == [0xFF00_0004, 0xFFFF_FFFF, bar2_low, 0xFFFF_FFFF, 0, 0]
 
 
-def test_an_address_is_kept_down_to_the_windows_length_with_the_type_bits(config: VirtualConfig) -> None:
+def test_an_address_is_kept_down_to_the_windows_length_with_the_type_bits(config: ConfigurationSpace) -> None:
     config.write(0x10, 4, 0xFD12_3456)
     config.write(0x14, 4, 0x0000_0012)
     config.write(0x18, 4, 0xE123_4567)
@@ -83,7 +84,7 @@ def test_an_address_is_kept_down_to_the_windows_length_with_the_type_bits(config
     assert (config.bar_address(0), config.bar_address(2)) == (0x12_FD00_0000, 0x34_E000_0000)
 
 
-def test_sizing_leaves_no_trace_once_the_address_is_back(config: VirtualConfig) -> None:
+def test_sizing_leaves_no_trace_once_the_address_is_back(config: ConfigurationSpace) -> None:
     config.write(0x10, 8, 0x4_FD00_0004)
     before = config.read(0x10, 8)
     config.write(0x10, 4, 0xFFFFFFFF)
@@ -93,7 +94,7 @@ def test_sizing_leaves_no_trace_once_the_address_is_back(config: VirtualConfig) 
     assert config.read(0x10, 8) == 0x4_FD00_0004
 
 
-def test_a_rom_cannot_be_sized_because_there_is_none(config: VirtualConfig) -> None:
+def test_a_rom_cannot_be_sized_because_there_is_none(config: ConfigurationSpace) -> None:
     for pattern in (0xFFFF_F800, 0xFFFF_FFFF, 0x000C_0001):
         config.write(0x30, 4, pattern)
         assert config.read(0x30, 4) == 0
@@ -109,7 +110,7 @@ def test_a_base_address_register_written_byte_by_byte_is_the_same(bar: int) -> N
         assert pieces.read(bar, 4) == whole.read(bar, 4)
 
 
-def test_the_guest_cannot_move_type_bits_in(config: VirtualConfig) -> None:
+def test_the_guest_cannot_move_type_bits_in(config: ConfigurationSpace) -> None:
     config.write(0x10, 1, 0xFF)
     config.write(0x18, 2, 0xFFFF)
     assert (config.read(0x10, 4), config.read(0x18, 4)) == (0x4, 0xC)
@@ -118,7 +119,7 @@ def test_the_guest_cannot_move_type_bits_in(config: VirtualConfig) -> None:
 # ---- command and status ----
 
 
-def test_the_bits_of_command_that_a_guest_may_set(config: VirtualConfig) -> None:
+def test_the_bits_of_command_that_a_guest_may_set(config: ConfigurationSpace) -> None:
     config.write(0x04, 2, 0xFFFF)
     assert config.read(0x04, 2) == 0x07FF
     assert (config.memory_enabled, config.master_enabled) == (True, True)
@@ -127,7 +128,7 @@ def test_the_bits_of_command_that_a_guest_may_set(config: VirtualConfig) -> None
     assert (config.memory_enabled, config.master_enabled) == (False, True)
 
 
-def test_error_bits_of_status_are_cleared_by_writing_ones(config: VirtualConfig) -> None:
+def test_error_bits_of_status_are_cleared_by_writing_ones(config: ConfigurationSpace) -> None:
     config.bytes[0x07] = 0xF9
     config.write(0x04, 2, 0xFFFF)
     assert config.read(0x06, 2) == 0xF910, "a write of command alone leaves them"
@@ -162,7 +163,7 @@ def test_error_bits_of_status_are_cleared_by_writing_ones(config: VirtualConfig)
         ("extended space", 0xFFC, 0xFFFF_FFFF),
     ],
 )
-def test_which_bits_a_guest_can_change(config: VirtualConfig, what: str, offset: int, writable: int) -> None:
+def test_which_bits_a_guest_can_change(config: ConfigurationSpace, what: str, offset: int, writable: int) -> None:
     first = config.read(offset, 4)
     config.write(offset, 4, 0xFFFFFFFF)
     assert config.read(offset, 4) == first | writable, what
@@ -170,7 +171,7 @@ def test_which_bits_a_guest_can_change(config: VirtualConfig, what: str, offset:
     assert config.read(offset, 4) == first & ~writable, what
 
 
-def test_msi_is_on_once_enabled_and_not_by_any_other_bit(config: VirtualConfig) -> None:
+def test_msi_is_on_once_enabled_and_not_by_any_other_bit(config: ConfigurationSpace) -> None:
     assert config.msi_capability == MSI
     enabled = []
     for control in (0xFFFE, 0x0001, 0xFFFF, 0x0000):
@@ -179,7 +180,7 @@ def test_msi_is_on_once_enabled_and_not_by_any_other_bit(config: VirtualConfig) 
     assert enabled == [(False, 0), (True, 1), (True, 1), (False, 0)]
 
 
-def test_only_d3_is_asleep(config: VirtualConfig) -> None:
+def test_only_d3_is_asleep(config: ConfigurationSpace) -> None:
     asleep = []
     for state in (0, 1, 2, 3, 0):
         config.write(POWER + 4, 2, state)
@@ -199,7 +200,7 @@ def test_a_gpu_without_capabilities_has_no_msi_and_never_sleeps() -> None:
     device = vgpu()
     image = bytearray(device.config.bytes)
     image[0x06] = 0
-    bare = VirtualConfig(device, bytes(image), {0: 16 * MIB, 2: 256 * MIB})
+    bare = ConfigurationSpace(bytes(image), {0: 16 * MIB, 2: 256 * MIB}, device.findings, device.clock, lambda: None)
     assert (bare.msi_capability, bare.msi_enabled, bare.in_d3) == (None, False, False)
     bare.write(POWER + 4, 2, 3)
     assert not bare.in_d3
@@ -209,14 +210,14 @@ def test_a_capability_list_that_bites_its_tail_ends() -> None:
     device = vgpu()
     image = bytearray(device.config.bytes)
     image[POWER + 1] = 0x40
-    assert VirtualConfig(device, bytes(image), {}).msi_capability == MSI
+    assert ConfigurationSpace(bytes(image), {}, device.findings, device.clock, lambda: None).msi_capability == MSI
 
 
 # ---- widths ----
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 8])
-def test_every_width_reads_the_same_bytes(config: VirtualConfig, size: int) -> None:
+def test_every_width_reads_the_same_bytes(config: ConfigurationSpace, size: int) -> None:
     for offset in [*range(0, 0x60), *range(4096 - size - 4, 4096 - size + 1)]:
         bytewise = sum(config.read(offset + lane, 1) << 8 * lane for lane in range(size))
         assert config.read(offset, size) == bytewise
@@ -249,12 +250,12 @@ def test_past_the_end_there_is_nothing(offset: int, size: int) -> None:
     assert (finding.nearest, finding.occurrences) == ("[0, 0x1000)", 2)
 
 
-def test_a_value_wider_than_the_access_is_cut(config: VirtualConfig) -> None:
+def test_a_value_wider_than_the_access_is_cut(config: ConfigurationSpace) -> None:
     config.write(0x60, 2, 0x1234_5678)
     assert config.read(0x60, 4) == 0x5678
 
 
-def test_a_reset_brings_the_initial_image_back(config: VirtualConfig) -> None:
+def test_a_reset_brings_the_initial_image_back(config: ConfigurationSpace) -> None:
     before = bytes(config.bytes)
     rng = random.Random(3)
     for offset in range(0, 4096, 4):

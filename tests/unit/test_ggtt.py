@@ -9,7 +9,7 @@ from support.golden import made_host
 
 from host_model.host import Host, PluggedVgpu
 from host_model.mediator.failsafe import FailsafeReason
-from host_model.mediator.mmio.window import GTT_OFFSET
+from host_model.device.mmio.window import GTT_OFFSET
 from pvinfo.units import GraphicsAddress, MIB
 
 RAM = 16 * MIB
@@ -27,7 +27,7 @@ def place(address: int) -> int:
 
 
 def hardware(plugged: PluggedVgpu, address: int) -> int:
-    return plugged.vgpu.gpu.ggtt[address >> 12]
+    return plugged.vgpu.gpu.ggtt.entries[address >> 12]
 
 
 def write(plugged: PluggedVgpu, address: int, entry: int, size: int = 8) -> None:
@@ -119,7 +119,7 @@ def test_the_last_page_of_the_guests_memory_is_still_memory(plugged: PluggedVgpu
 
 def test_the_entries_at_each_edge_of_each_slice(plugged: PluggedVgpu) -> None:
     vgpu = plugged.vgpu
-    before = bytes(vgpu.gpu.ggtt)
+    before = bytes(vgpu.gpu.ggtt.entries)
     for owned in (vgpu.resources.low, vgpu.resources.high):
         for inside in (owned.start, owned.stop - 4096):
             write(plugged, inside, 0x1001)
@@ -134,7 +134,7 @@ def test_the_entries_at_each_edge_of_each_slice(plugged: PluggedVgpu) -> None:
         f"GGTT entry of {address:#x}"
         for address in (vgpu.resources.low.start - 4096, vgpu.resources.low.stop, vgpu.resources.high.start - 4096)
     }
-    for index, (old, new) in enumerate(zip(memoryview(before).cast("Q"), vgpu.gpu.ggtt, strict=True)):
+    for index, (old, new) in enumerate(zip(memoryview(before).cast("Q"), vgpu.gpu.ggtt.entries, strict=True)):
         if old != new:
             assert index << 12 in vgpu.resources.low or index << 12 in vgpu.resources.high
 

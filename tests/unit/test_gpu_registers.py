@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from host_model.clock import VirtualClock
 from host_model.gpu.device import PhysicalGpu
+from host_model.memory import HostMemory
 from host_model.gpu.reset_values import reset_values
 from host_model.mediator.snapshot import take_snapshot
 from pvinfo.errors import UsageError
@@ -15,7 +17,7 @@ from pvinfo.units import GIB, MIB
 
 
 def _gpu(platform: str, ggtt_size: int = 4 * GIB) -> PhysicalGpu:
-    return PhysicalGpu(PLATFORMS[platform], 256 * MIB, ggtt_size)
+    return PhysicalGpu(PLATFORMS[platform], 256 * MIB, HostMemory(), VirtualClock(), ggtt_size)
 
 
 def _capabilities(config: bytes) -> dict[int, int]:
@@ -104,9 +106,9 @@ def test_graphics_control_tells_the_size_of_the_table(size: int, code: GgttSize)
     gpu = _gpu("skl", size)
     control = GmchControl(int.from_bytes(gpu.config_image()[GMCH_CTL : GMCH_CTL + 2], "little"))
     assert control.ggms == code
-    assert control.ggtt_bytes == gpu.ggtt.nbytes == size // 4096 * 8
+    assert control.ggtt_bytes == gpu.ggtt.window_size == size // 4096 * 8
     assert control.gms != 0
-    assert set(gpu.ggtt[:1024].tolist()) == {0}
+    assert set(gpu.ggtt.entries[:1024].tolist()) == {0}
 
 
 def test_a_table_size_that_no_gpu_has_is_refused() -> None:

@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 import pytest
 
 import pvinfo.registers
-from host_model.mediator.mmio.handling import handlers_for
+from host_model.mediator.policy import handlers_for
 from pvinfo.page import PVINFO_BASE, PVINFO_SIZE
 from pvinfo.platform import PLATFORMS
 from pvinfo.register import declared_blocks

@@ -6,7 +6,7 @@ import pytest
 from support.vgpus import make_vgpu
 
 from host_model.clock import VirtualClock
-from host_model.gpu.timestamp import timestamp_at
+from host_model.device.timestamp import timestamp_at
 from host_model.mediator.failsafe import FailsafeReason
 from host_model.mediator.vgpu import Vgpu
 from pvinfo.finding import FindingKind

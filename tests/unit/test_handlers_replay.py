@@ -12,7 +12,7 @@ import pytest
 
 from host_model.host import Host
 from host_model.mediator.failsafe import FailsafeReason
-from host_model.mediator.mmio.window import GTT_OFFSET
+from host_model.device.mmio.window import GTT_OFFSET
 from host_model.mediator.vgpu import Vgpu
 from pvinfo.finding import FindingKind
 from pvinfo.platform import Engine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.vgpus import make_vgpu, send_messages_to
 
-from host_model.mediator.interrupts import CONTEXT_SWITCH_EVENTS, Event, event_places
+from host_model.device.interrupts import CONTEXT_SWITCH_EVENTS, Event, event_places
 from host_model.mediator.vgpu import Vgpu
 from pvinfo.platform import ENGINES, PLATFORMS
 from pvinfo.registers.interrupt import (

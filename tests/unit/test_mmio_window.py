@@ -10,8 +10,9 @@ import pytest
 from support.golden import made_host
 
 from host_model.mediator.failsafe import FailsafeReason
-from host_model.mediator.mmio.policy import Attribute, policy_for
-from host_model.mediator.mmio.window import BAR0_SIZE, GTT_OFFSET, MmioWindow, aligned_pieces
+from host_model.device.mmio.policy import Attribute
+from host_model.mediator.policy import policy_for
+from host_model.device.mmio.window import BAR0_SIZE, GTT_OFFSET, MmioWindow, aligned_pieces
 from host_model.mediator.vgpu import Vgpu
 from pvinfo.platform import PLATFORMS
 from pvinfo.registers.tracked import MMIO_SIZE, TrackedAttribute, tracked_offsets, tracked_register_count, tracked_runs
@@ -197,10 +198,10 @@ EDGES: list[tuple[int, int]] = [
 @pytest.mark.parametrize(("offset", "size"), EDGES)
 def test_an_access_that_leaves_the_registers_or_the_table_reads_ones_and_writes_nothing(offset: int, size: int) -> None:
     device = vgpu()
-    before = bytes(device.registers.bytes), bytes(device.gpu.ggtt)
+    before = bytes(device.registers.bytes), bytes(device.gpu.ggtt.entries)
     assert device.mmio.read(offset, size) == (1 << 8 * size) - 1
     device.mmio.write(offset, size, 0)
-    assert (bytes(device.registers.bytes), bytes(device.gpu.ggtt)) == before
+    assert (bytes(device.registers.bytes), bytes(device.gpu.ggtt.entries)) == before
     (finding,) = device.findings
     assert (finding.rule, finding.where, finding.occurrences) == ("mmio-outside-window", f"BAR0+{offset:#x}", 2)
     assert finding.nearest == "[0, 0x200000) or [0x800000, 0x1000000)"

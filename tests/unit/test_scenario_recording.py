@@ -5,7 +5,7 @@ from __future__ import annotations
 from guest_driver.scenarios.access import Access, AccessKind, count_by_kind, trace_text
 from guest_driver.scenarios.recording import Recorder, RecordingMachine
 from host_model.host import Host
-from host_model.mediator.interrupts import Event
+from host_model.device.interrupts import Event
 from pvinfo.trace import read_rows
 from pvinfo.pci import Command, MsiControl
 

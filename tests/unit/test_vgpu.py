@@ -249,14 +249,14 @@ def test_after_a_device_reset_nothing_tells_a_new_guest_of_the_old_one(seed: int
     rng = random.Random(seed)
     plugged = made_host().plug(ram_size=4 * MIB)
     vgpu = plugged.vgpu
-    fresh = bytes(vgpu.registers.bytes), bytes(vgpu.config.bytes), bytes(vgpu.gpu.ggtt)
+    fresh = bytes(vgpu.registers.bytes), bytes(vgpu.config.bytes), bytes(vgpu.gpu.ggtt.entries)
     for _ in range(3000):
         size = rng.choice((1, 2, 4, 8))
         offset = rng.choice((rng.randrange(0x200000), 0x800000 + (vgpu.resources.low.start >> 9) + 4 * rng.randrange(64)))
         vgpu.mmio.write(offset, size, rng.getrandbits(8 * size))
         vgpu.config.write(rng.randrange(4096), 1, rng.getrandbits(8))
     vgpu.reset()
-    assert (bytes(vgpu.registers.bytes), bytes(vgpu.config.bytes), bytes(vgpu.gpu.ggtt)) == fresh
+    assert (bytes(vgpu.registers.bytes), bytes(vgpu.config.bytes), bytes(vgpu.gpu.ggtt.entries)) == fresh
     assert vgpu.port.mapped_pages == 0
 
 
@@ -316,7 +316,7 @@ def test_a_vgpu_that_goes_away_lets_go_of_its_guest(plugged: PluggedVgpu) -> Non
     vgpu.inject_msi()
     assert heard == [0]
     assert vgpu.port.mapped_pages == 0
-    assert all(vgpu.gpu.ggtt[address >> 12] == vgpu.scratch_page | 1 for address in range(vgpu.resources.low.start, vgpu.resources.low.stop, 4096))
+    assert all(vgpu.gpu.ggtt.entries[address >> 12] == vgpu.scratch_page | 1 for address in range(vgpu.resources.low.start, vgpu.resources.low.stop, 4096))
 
 
 @pytest.mark.parametrize(("index", "size"), [(0, 16 * MIB), (2, 256 * MIB)])

@@ -52,7 +52,7 @@ def table_entries_read_back(stage: Stage) -> None:
     stage.check("it reads", guest.mmio.read(place, 8), entry)
     stage.host_view("the guest's own entry", lambda vgpu: vgpu.ggtt.entry(base // PAGE_SIZE), entry)
     stage.host_view(
-        "the hardware's entry holds the guest's address", lambda vgpu: vgpu.gpu.ggtt[base // PAGE_SIZE] == entry, False
+        "the hardware's entry holds the guest's address", lambda vgpu: vgpu.gpu.ggtt.entries[base // PAGE_SIZE] == entry, False
     )
 
     stage.step("another by halves")
@@ -67,7 +67,7 @@ def table_entries_read_back(stage: Stage) -> None:
     guest.mmio.write(place + 8, 8, int(GgttEntry.pointing_to(BusAddress(0x7F_FFFF_F000))))
     stage.check("it reads as written", guest.mmio.read(place + 8, 8), 0x7F_FFFF_F001)
     stage.expect_finding("ggtt-not-memory")
-    stage.host_view("the GPU is shown a scratch page", lambda vgpu: vgpu.gpu.ggtt[page + 1] & ~0xFFF == vgpu.scratch_page, True)
+    stage.host_view("the GPU is shown a scratch page", lambda vgpu: vgpu.gpu.ggtt.entries[page + 1] & ~0xFFF == vgpu.scratch_page, True)
 
 
 @scenario()

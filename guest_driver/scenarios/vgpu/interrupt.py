@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from host_model.mediator.interrupts import Event
+from host_model.device.interrupts import Event
 from host_model.mediator.vgpu import Vgpu
 from pvinfo.platform import Platform
 from pvinfo.registers import (

@@ -42,7 +42,7 @@ class GuestGgtt:
 
     def __init__(self, vgpu: Vgpu) -> None:
         self._vgpu = vgpu
-        self._hardware = vgpu.gpu.ggtt
+        self._hardware = vgpu.gpu.ggtt.entries
         self._scratch: BusAddress = vgpu.scratch_page
         self._slices = (_Slice(vgpu.resources.low), _Slice(vgpu.resources.high))
         self._half_written: dict[int, tuple[int, int]] = {}

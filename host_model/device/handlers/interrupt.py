@@ -1,0 +1,56 @@
+"""Interrupt registers: masks, acknowledgements, and the master enable.
+
+A message may be sent while a write is being served, and a guest of this process answers it before the write returns: so what
+a register holds afterwards is what stands in it then, not what was written.
+
+Source: linux:drivers/gpu/drm/i915/gvt/interrupt.c
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pvinfo.registers.engine import EngineRegisters
+from pvinfo.registers.interrupt import InterruptGroup, MasterControl, MasterInterrupt, PsrInterruptRegisters
+
+from . import on_write
+
+if TYPE_CHECKING:
+    from ..base import RegisterDevice
+
+
+@on_write(InterruptGroup.imr)
+def mask_written(device: RegisterDevice, offset: int, value: int) -> int:
+    """Also IER: either may open the way for something pending."""
+    device.registers.write32(offset, value)
+    device.interrupts.check_pending()
+    return device.registers.read32(offset)
+
+
+on_write(InterruptGroup.ier)(mask_written)
+on_write(EngineRegisters.imr)(mask_written)
+
+
+@on_write(InterruptGroup.iir)
+def events_acknowledged(device: RegisterDevice, offset: int, value: int) -> int:
+    device.registers.write32(offset, device.registers.read32(offset) & ~value)
+    device.interrupts.update_master()
+    return device.registers.read32(offset)
+
+
+@on_write(MasterInterrupt.control)
+def master_written(device: RegisterDevice, offset: int, value: MasterControl) -> int:
+    """Only the enable can be written. What is pending at that moment is sent now, even if it was sent before."""
+    master = MasterInterrupt(device.registers)
+    master.control = MasterControl.of(master.control, enable=value.enable)
+    device.interrupts.check_pending()
+    return master.control
+
+
+@on_write(PsrInterruptRegisters.imr)
+def panel_self_refresh_written(device: RegisterDevice, offset: int, value: int) -> int:
+    """No panel, no events, nothing masked: both registers stay 0."""
+    return 0
+
+
+on_write(PsrInterruptRegisters.iir)(panel_self_refresh_written)

@@ -1,0 +1,139 @@
+"""BAR2 of the physical GPU: graphics memory below the aperture's end, through fences and the GGTT.
+
+A fence makes a tiled surface look linear: an access inside it is sent to the place where the tiling keeps that byte.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+from pvinfo.registers.fence import FenceHigh, FenceLow
+from pvinfo.trace import Op, TraceWriter
+from pvinfo.units import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, BusAddress
+
+if TYPE_CHECKING:
+    from .device import PhysicalGpu
+
+__all__ = ("HardwareAperture", "untiled")
+
+_FRAME: Final = ((1 << 46) - 1) & ~PAGE_MASK
+_PITCH_UNIT: Final = 128
+_Y_COLUMN: Final = 16
+"""Bytes of a row that lie together in a Y tile; the smallest piece that any tiling keeps whole."""
+
+
+def untiled(fence: int, address: int) -> int | None:
+    """Where the byte that software sees at graphics ``address``, inside the fence of value ``fence``, really lies.
+
+    None when that is behind the fence's end, as with a surface that is no whole number of tiles: nothing is reached then.
+
+    Source: prm:skl:vol5 (tiling formats), linux:drivers/gpu/drm/i915/gt/intel_ggtt_fencing.c
+    """
+    low, high = FenceLow(fence & 0xFFFFFFFF), FenceHigh(fence >> 32)
+    start = low.start_page << PAGE_SHIFT
+    pitch = (high.pitch + 1) * _PITCH_UNIT
+    row, x = divmod(address - start, pitch)
+    if low.tiling:
+        tile_row, in_row = divmod(row, 32)
+        tile_column, in_column = divmod(x, 128)
+        tile = tile_row * (pitch // 128) + tile_column
+        within = in_column // _Y_COLUMN * 512 + in_row * _Y_COLUMN + in_column % _Y_COLUMN
+    else:
+        tile_row, in_row = divmod(row, 8)
+        tile_column, in_column = divmod(x, 512)
+        tile = tile_row * (pitch // 512) + tile_column
+        within = in_row * 512 + in_column
+    place = start + tile * PAGE_SIZE + within
+    return place if place >> PAGE_SHIFT <= high.last_page else None
+
+
+@final
+class HardwareAperture:
+    """A :class:`~pvinfo.bus.Region` onto graphics memory."""
+
+    def __init__(self, gpu: PhysicalGpu, size: int) -> None:
+        self._gpu = gpu
+        self.size = size
+        self.reads = 0
+        self.writes = 0
+        self.trace: TraceWriter | None = None
+
+    # ---- Region ----
+
+    def read32(self, offset: int, /) -> int:
+        return self.read(offset, 4)
+
+    def write32(self, offset: int, value: int, /) -> None:
+        self.write(offset, 4, value)
+
+    def read(self, offset: int, size: int) -> int:
+        self.reads += 1
+        value = int.from_bytes(self.copy_out(offset, size), "little")
+        if self.trace is not None:
+            self.trace.add(self._gpu.clock.now_ns() // 1_000_000, Op.APERTURE_READ, size, offset, value)
+        return value
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.writes += 1
+        value &= (1 << 8 * size) - 1
+        if self.trace is not None:
+            self.trace.add(self._gpu.clock.now_ns() // 1_000_000, Op.APERTURE_WRITE, size, offset, value)
+        self.copy_in(offset, value.to_bytes(size, "little"))
+
+    # ---- bytes ----
+
+    def copy_out(self, offset: int, size: int) -> bytes:
+        """``size`` bytes at ``offset``; ones where there is no memory."""
+        data = bytearray(b"\xff" * size)
+        for at, place, length in self._pieces(offset, size):
+            page = self._page(place)
+            if page is not None:
+                start = place & PAGE_MASK
+                data[at : at + length] = page[start : start + length]
+        return bytes(data)
+
+    def copy_in(self, offset: int, data: bytes) -> None:
+        """Store ``data`` at ``offset``, as far as there is memory."""
+        for at, place, length in self._pieces(offset, len(data)):
+            page = self._page(place)
+            if page is not None and not page.readonly:
+                start = place & PAGE_MASK
+                page[start : start + length] = data[at : at + length]
+
+    def _pieces(self, offset: int, size: int) -> list[tuple[int, int, int]]:
+        """Cut an access into pieces that lie together: (position in the access, graphics address, length)."""
+        pieces: list[tuple[int, int, int]] = []
+        at = 0
+        while at < size:
+            address = offset + at
+            fence = self._fence_over(address)
+            if fence is None:
+                length = min(size - at, PAGE_SIZE - (address & PAGE_MASK))
+            else:
+                length = min(size - at, _Y_COLUMN - address % _Y_COLUMN)
+                place = untiled(fence, address)
+                if place is None:
+                    at += length
+                    continue
+                address = place
+            pieces.append((at, address, length))
+            at += length
+        return pieces
+
+    def _fence_over(self, address: int) -> int | None:
+        page = address >> PAGE_SHIFT
+        for fence in self._gpu.fences:
+            if fence & FenceLow.valid.mask:
+                low, high = FenceLow(fence & 0xFFFFFFFF), FenceHigh(fence >> 32)
+                if low.start_page <= page <= high.last_page:
+                    return fence
+        return None
+
+    def _page(self, address: int) -> memoryview | None:
+        entries = self._gpu.ggtt.entries
+        index = address >> PAGE_SHIFT
+        if index >= len(entries):
+            return None
+        # The processor's way in does not look at the present bit; an entry that nobody ever wrote leads nowhere.
+        frame = entries[index] & _FRAME
+        return self._gpu.memory.page(BusAddress(frame)) if frame else None

@@ -1,0 +1,35 @@
+"""The GGTT's entries as the physical GPU's BAR0 shows them: 64-bit entries, written whole or by halves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import final
+
+__all__ = ("HardwareTable",)
+
+
+@final
+class HardwareTable:
+    """The global graphics translation table.
+
+    ``entries`` is the table itself. ``changed`` is called after each write, with the numbers of the first entry written
+    and of the one behind the last: what was cached of them is no longer true.
+    """
+
+    def __init__(self, pages: int, changed: Callable[[int, int], None]) -> None:
+        self._bytes = memoryview(bytearray(8 * pages))
+        self.entries = self._bytes.cast("Q")
+        self.window_size = 8 * pages
+        self.entry_writes = 0
+        """Writes by the host's driver, halves included."""
+        self._changed = changed
+
+    def guest_read(self, offset: int, size: int) -> int:
+        """``size`` bytes at ``offset`` of the window."""
+        return int.from_bytes(self._bytes[offset : offset + size], "little")
+
+    def guest_write(self, offset: int, size: int, value: int) -> None:
+        """Store ``size`` bytes at ``offset`` of the window."""
+        self._bytes[offset : offset + size] = value.to_bytes(size, "little")
+        self.entry_writes += 1
+        self._changed(offset >> 3, (offset + size + 7) >> 3)

@@ -1,0 +1,26 @@
+"""Invalidation of cached translations. The guest polls until its request bit reads 0, which it does at once.
+
+Source: linux:drivers/gpu/drm/i915/gvt/handlers.c (gvt_reg_tlb_control_handler)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pvinfo.registers.gtt import TlbInvalidate, TlbInvalidation
+
+from . import on_write
+
+if TYPE_CHECKING:
+    from ..vgpu import Vgpu
+
+
+@on_write(TlbInvalidation.rcs0)
+def translations_dropped(vgpu: Vgpu, offset: int, value: TlbInvalidate) -> int:
+    return 0
+
+
+on_write(TlbInvalidation.vcs0)(translations_dropped)
+on_write(TlbInvalidation.vcs1)(translations_dropped)
+on_write(TlbInvalidation.bcs0)(translations_dropped)
+on_write(TlbInvalidation.vecs0)(translations_dropped)

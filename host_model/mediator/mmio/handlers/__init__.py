@@ -1,1 +1,0 @@
-"""The registers that are served by code, one module per idea. Importing a module enters its handlers."""
