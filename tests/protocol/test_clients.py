@@ -290,18 +290,28 @@ def test_clients_that_wait_in_line_without_a_word_do_not_pile_up(served: Served)
     quiet = [served.connect(opened=False) for _ in range(12)]
     for _ in range(20):
         served.step()
-    ended = 0
+    assert served.served.connections == 1 + 8
+    ended = []
     for waiting in quiet:
         try:
-            ended += waiting.socket.recv(1) == b""
+            ended.append(waiting.socket.recv(1) == b"")
         except BlockingIOError:
-            pass
-    assert ended == 4
+            ended.append(False)
+    assert ended == [True] * 4 + [False] * 8, "who has waited longest goes"
     for waiting in quiet:
         waiting.close()
-    for _ in range(12):
-        served.step()
+    assert served.until(lambda: served.served.connections == 1)
     assert first.ask(region_read(0, 0, 4), 36) == region_read_reply(0, 0, bytes(4))
+
+
+def test_a_client_that_opens_at_once_is_served_however_many_stand_around_in_silence(served: Served) -> None:
+    for _ in range(60):
+        served.connect(opened=False)
+    client = served.connect()
+    for _ in range(60):
+        served.connect(opened=False)
+    assert client.ask(region_read(0, 0, 4), 36) == region_read_reply(0, 0, bytes(4))
+    assert served.served.connected and served.served.connections <= 1 + 8
 
 
 # ---- rude ones ----

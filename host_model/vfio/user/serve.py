@@ -29,6 +29,7 @@ LONGEST_SOCKET_PATH: Final = 107
 """Bytes of a Unix socket's path, its closing NUL apart. Source: linux:include/uapi/linux/un.h"""
 _MOST_WAITING: Final = 8
 """How many may be connected to one device, at one time, without being its client."""
+_ACCEPTS_A_TURN: Final = _MOST_WAITING
 _ACCEPT_PAUSE_NS: Final = 100_000_000
 
 
@@ -56,19 +57,34 @@ class ServedDevice:
         """A client is there."""
         return self._client is not None
 
+    @property
+    def connections(self) -> int:
+        """The client, and who else is connected."""
+        return len(self._waiting) + self.connected
+
     def _accept(self, events: int) -> None:
-        try:
-            client, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return
-        except OSError as error:
-            self.server.findings.note("vfio-user-accept", str(self.path), f"no client can be accepted now: {error.strerror}")
-            self._pause()
-            return
-        if len(self._waiting) < _MOST_WAITING:
+        for _ in range(_ACCEPTS_A_TURN):
+            try:
+                client, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                self.server.findings.note("vfio-user-accept", str(self.path), f"no client can be accepted now: {error.strerror}")
+                self._pause()
+                return
+            if len(self._waiting) >= _MOST_WAITING:
+                self._make_room()
             self._waiting.append(Session(client, self.server, self._loop, self._admit, self._session_ended))
-        else:
-            client.close()
+            self._loop.crowd_changed()
+
+    def _make_room(self) -> None:
+        """Who has waited longest without a word goes, so that silence keeps nobody out; what it has said counts first."""
+        oldest = self._waiting[0]
+        oldest.serve(selectors.EVENT_READ)
+        if oldest in self._waiting:
+            oldest.close()
 
     def _admit(self, session: Session) -> int:
         """Whoever opens first is the client, until it goes: a connection that stays silent keeps nobody out."""
@@ -94,6 +110,7 @@ class ServedDevice:
     def _session_ended(self, session: Session, why: str | None) -> None:
         if session is not self._client:
             self._waiting.remove(session)
+            self._loop.crowd_changed()
             return
         self._client = None
         self._loop.crowd_changed()
@@ -176,7 +193,7 @@ class VfioUserServer:
         self._devices: list[ServedDevice] = []
         self._watched = 0
         self.crowded = False
-        """More than one client, or descriptors that must not wait."""
+        """More than one connection, or descriptors that must not wait."""
 
     def __enter__(self) -> VfioUserServer:
         return self
@@ -226,5 +243,5 @@ class VfioUserServer:
         self.crowd_changed()
 
     def crowd_changed(self) -> None:
-        """A client or a descriptor has come or gone."""
-        self.crowded = self._watched > 0 or sum(device.connected for device in self._devices) > 1
+        """Somebody or a descriptor has come or gone."""
+        self.crowded = self._watched > 0 or sum(device.connections for device in self._devices) > 1
