@@ -31,8 +31,10 @@ from .interrupts import Interrupts
 from .log import DriverLog, LogLine, Severity
 from .memory import Buffer, GuestPages
 from .pci import Bar, PciFunction
+from .power_domains import Domain, PowerDomains, WakingRegion, domains_of
 from .ppgtt import Ppgtt, ScratchTables
 from .probe import PROBE_STEPS, ProbeStep
+from .rc6 import Rc6
 from .refusal import REFUSAL_DOC, Refusal
 from .state import TRANSITIONS, Act, DriverState, StateMachine, Transition, draw_svg, draw_text
 from .submission import GtState, NoSubmission, Submission
@@ -54,6 +56,7 @@ __all__ = (
     "ContextObjects",
     "Device",
     "DeviceInfo",
+    "Domain",
     "DriverLog",
     "DriverState",
     "EngineSetup",
@@ -73,8 +76,10 @@ __all__ = (
     "Part",
     "PciFunction",
     "Placement",
+    "PowerDomains",
     "Ppgtt",
     "ProbeStep",
+    "Rc6",
     "Refusal",
     "Resources",
     "ScratchTables",
@@ -85,6 +90,8 @@ __all__ = (
     "Transition",
     "Uncore",
     "VgpuInterface",
+    "WakingRegion",
+    "domains_of",
     "draw_svg",
     "draw_text",
     "fence_value",

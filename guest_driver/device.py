@@ -31,7 +31,7 @@ P = TypeVar("P")
 
 
 class Resources(NamedTuple):
-    """What of the GPU belongs to this vGPU, as the page says."""
+    """What of the GPU belongs to the driver: of a vGPU what the page says, of a bare GPU everything."""
 
     mappable: GraphicsRange
     nonmappable: GraphicsRange
@@ -73,19 +73,21 @@ class Device:
     pci: Part[PciFunction] = Part(DriverState.PLACED, "The PCI function.")
     platform: Part[Platform] = Part(DriverState.PLACED, "The platform it belongs to.")
     uncore: Part[Uncore] = Part(DriverState.PLACED, "Its registers.")
-    interface: Part[VgpuInterface] = Part(DriverState.DETECTED, "Version and capabilities of the host.")
+    interface: Part[VgpuInterface] = Part(DriverState.DETECTED, "Version and capabilities of the host; a bare GPU has none.")
     info: Part[DeviceInfo] = Part(DriverState.AWAKE, "What the part at hand has.")
     memory: Part[GuestPages] = Part(DriverState.SIZED, "The guest's page frames.")
     aperture: Part[Region] = Part(DriverState.SIZED, "The window onto the mappable part of graphics memory.")
     ggtt: Part[Ggtt] = Part(DriverState.SIZED, "Graphics memory and its table.")
-    fences: Part[Fences] = Part(DriverState.SIZED, "The vGPU's fences.")
+    fences: Part[Fences] = Part(DriverState.SIZED, "The fences.")
     interrupts: Part[Interrupts] = Part(DriverState.LISTENING, "The interrupt tree.")
-    resources: Part[Resources] = Part(DriverState.BALLOONED, "What of the GPU belongs to this vGPU.")
+    resources: Part[Resources] = Part(DriverState.BALLOONED, "What of the GPU belongs to the driver.")
     balloon: Part[Balloon] = Part(DriverState.BALLOONED, "What is kept from the allocator because it does not.")
     gt: Part[Gt] = Part(DriverState.STARTED, "The engines.")
 
-    def __init__(self, machine: Machine, submission: Submission) -> None:
+    def __init__(self, machine: Machine, submission: Submission, *, vgpu_required: bool) -> None:
         self.machine = machine
+        self.vgpu_required = vgpu_required
+        """The driver is for vGPUs only."""
         self.submission = submission
         self.log = DriverLog(machine.clock)
         self.states = StateMachine()

@@ -35,9 +35,9 @@ class GuestDriver(Device):
     ``interrupts`` and so on) exist from the state on that each names; asking earlier raises StateError.
     """
 
-    def __init__(self, machine: Machine, *, submission: Submission | None = None) -> None:
-        """``submission`` is how work is handed to the engines; without one, none is."""
-        super().__init__(machine, submission if submission is not None else NoSubmission())
+    def __init__(self, machine: Machine, *, submission: Submission | None = None, vgpu_required: bool = False) -> None:
+        """``submission`` is how work is handed to the engines; without one, none is. ``vgpu_required``: refuse a bare GPU."""
+        super().__init__(machine, submission if submission is not None else NoSubmission(), vgpu_required=vgpu_required)
 
     @property
     def gt_state(self) -> GtState:
@@ -47,16 +47,16 @@ class GuestDriver(Device):
     def probe(self) -> None:
         """Find the device, negotiate with its host, take what is ours, and register: to state READY.
 
-        Raises: NotVirtualized when there is no PVINFO page, in state NATIVE; HostRefused when what the host
-        offers cannot be used, in state REFUSED; DriverError, WaitTimeout among them, when the device does not
-        answer as it must or memory is used up, in state FAILED; StateError when a driver is loaded already.
+        Raises: NotVirtualized when there is no PVINFO page but a vGPU is required, in state NATIVE; HostRefused when
+        what the host offers cannot be used, in state REFUSED; DriverError, WaitTimeout among them, when the device does
+        not answer as it must or memory is used up, in state FAILED; StateError when a driver is loaded already.
         After any of the first three everything was undone but the placing of the base address registers.
         """
         self.states.check(PROBE_STEPS[0].act)
         try:
             for step in PROBE_STEPS:
                 step.run(self)
-                self.states.perform(step.act)
+                self.states.perform(step.completes(self))
         except NotVirtualized:
             self.states.perform(Act.FIND_NO_PAGE)
             raise

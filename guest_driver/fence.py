@@ -1,7 +1,7 @@
-"""Fences: the vGPU's share of the registers that let the processor see tiled memory as rows.
+"""Fences: the driver's share of the registers that let the processor see tiled memory as rows.
 
-The page says how many the driver may use, from number 0 on. All are cleared at load and written again after
-everything that may have lost them.
+The page says how many a vGPU's driver may use, from number 0 on; on a bare GPU all are its own. They are cleared at
+load and written again after everything that may have lost them.
 Source: linux:drivers/gpu/drm/i915/gt/intel_ggtt_fencing.c
 """
 
@@ -50,16 +50,16 @@ class Fence:
 
 @final
 class Fences:
-    """The fences of one vGPU."""
+    """The fences of one driver."""
 
-    def __init__(self, uncore: Uncore, mappable_end: int) -> None:
-        """Read how many there are and clear them (``intel_ggtt_init_fences``).
+    def __init__(self, uncore: Uncore, mappable_end: int, *, virtual: bool) -> None:
+        """Read how many there are, where that is for a host to say, and clear them (``intel_ggtt_init_fences``).
 
         Raises: HostRefused for more than the GPU has.
         """
         self._uncore = uncore
         self._mappable_end = mappable_end
-        count = PvInfo(uncore.regs).fence_num
+        count = PvInfo(uncore.regs).fence_num if virtual else FENCE_COUNT
         if count > FENCE_COUNT:
             refuse(Refusal.TOO_MANY_FENCES, f"fence_num {count} at {PvInfo.fence_num.at():#x}")
         self.fences = [Fence(number) for number in range(count)]

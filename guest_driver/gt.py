@@ -22,6 +22,7 @@ from .ggtt import Binding, Ggtt
 from .memory import GuestPages
 from .mocs import init_l3_control
 from .ppgtt import Ppgtt, ScratchTables
+from .rc6 import Rc6
 from .reset import reset_all_engines, reset_guc, stop_engine
 from .submission import GtState, Submission
 from .uncore import Uncore
@@ -62,6 +63,7 @@ class Gt:
         self.migrate_vm: Ppgtt | None = None
         self.migrate_context: ContextObjects | None = None
         """The copy engine's context that moves memory about, once the GT runs."""
+        self.rc6 = Rc6(uncore, supported=not virtual)
         self.frequency = Frequency(uncore)
         self._scratch: Binding | None = None
         self._retired: list[ContextObjects] = []
@@ -82,7 +84,12 @@ class Gt:
 
         Raises: DriverError when memory or graphics memory is used up.
         """
+        with self._uncore.held_awake():
+            self._init()
+
+    def _init(self) -> None:
         self._scratch = bind_pages(self._ggtt, self._pages, 1, "GT scratch page")
+        self.rc6.init()
         self.frequency.init()
         self.kernel_vm = self.create_vm("kernel")
         for engine in self._uncore.platform.engines:
@@ -146,6 +153,7 @@ class Gt:
     def resume(self) -> bool:
         """Reset the GT and make its engines take work (``intel_gt_resume``); False when it cannot be used."""
         self.sanitize(force=True)
+        self.rc6.sanitize()
         if self._wedged:
             self._uncore.log.error("gt-reset", "the GT cannot be reset; it is given up")
             return False
@@ -158,6 +166,7 @@ class Gt:
         for setup in self.engines.values():
             resume_engine(self._uncore, setup)
             self._submission.park(setup)
+        self.rc6.enable()
         return True
 
     def _init_hw(self) -> bool:

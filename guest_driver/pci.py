@@ -27,7 +27,7 @@ from pvinfo.pci import (
     bar_offset,
 )
 from pvinfo.platform import PLATFORMS, Platform
-from pvinfo.units import GIB, PAGE_MASK, format_size
+from pvinfo.units import GIB, MIB, PAGE_MASK, format_size
 
 from .address_space import AddressSpace, Placement
 from .log import DriverLog
@@ -42,6 +42,11 @@ _CACHE_LINE_CYCLES: Final = 64
 _LOW_WINDOW: Final = (0xC000_0000, 0xFEC0_0000)
 """Where a PC puts device memory below 4 GiB."""
 _IO_WINDOW: Final = (0xC000, 0x1_0000)
+
+_STOLEN_UNIT: Final = 32 * MIB
+_STOLEN_FINE: Final = 0xF0
+"""From this count of stolen memory on, gen9 counts anew in smaller steps."""
+_STOLEN_FINE_UNIT: Final = 4 * MIB
 
 _MSI_ADDRESS: Final = 0xFEE0_0000
 """The first processor's local interrupt controller."""
@@ -111,6 +116,11 @@ class PciFunction:
     def gmch_control(self) -> GmchControl:
         """Size of the global table and of stolen memory."""
         return GmchControl(self.config.read(GMCH_CTL, 2))
+
+    def stolen_bytes(self) -> int:
+        """How much memory the firmware has taken for graphics. Source: linux:arch/x86/kernel/early-quirks.c"""
+        gms = self.gmch_control().gms
+        return gms * _STOLEN_UNIT if gms < _STOLEN_FINE else (gms - _STOLEN_FINE + 1) * _STOLEN_FINE_UNIT
 
     # ---- what firmware does ----
 

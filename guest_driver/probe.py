@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from pvinfo.errors import NotVirtualized
-from pvinfo.page import PVINFO_BASE, PvInfo
+from pvinfo.page import PVINFO_BASE, GraphicsRange, PvInfo
 from pvinfo.platform import Engine, Platform
 from pvinfo.registers import EngineRegisters, GttRegisters, MemoryController, PatCache, PatTarget, PrivatePat
+from pvinfo.units import format_size
 
 from .balloon import Balloon, read_ranges
 from .client import Client
@@ -54,17 +55,18 @@ def i915_pci_probe(device: Device) -> None:
 
 
 def intel_vgpu_detect(device: Device) -> None:
-    """Ask the PVINFO page whether there is a host. Raises: NotVirtualized when there is no page."""
+    """Ask the PVINFO page whether there is a host. Raises: NotVirtualized when there is none and the driver insists on one."""
     interface = detect_vgpu(device.uncore.regs, device.log)
-    if interface is None:
+    if interface is not None:
+        device.interface = interface
+    elif device.vgpu_required:
         raise NotVirtualized(f"no PVINFO page at {PVINFO_BASE:#x} of BAR0: this is a bare {device.platform.title} GPU")
-    device.interface = interface
 
 
 def i915_driver_mmio_probe(device: Device) -> None:
     """Registers: do they answer, what has the part, which engines; then reset what ran before."""
     uncore = device.uncore
-    uncore.init_mmio()
+    uncore.init_mmio(virtual=device.virtual)
     device.info = read_device_info(uncore)
     for engine in _BY_CLASS:
         if engine in uncore.platform.engines:
@@ -76,7 +78,8 @@ def i915_driver_mmio_probe(device: Device) -> None:
 def i915_driver_hw_probe(device: Device) -> None:
     """Insist on the capabilities; size graphics memory; clear the fences; become bus master with messages."""
     uncore, pci = device.uncore, device.pci
-    check_capabilities(device.interface)
+    if device.virtual:
+        check_capabilities(device.interface)
     if uncore.read(MemoryController.edram_cap).enabled:
         device.log.info("edram", "the package has an extra cache")
     total, mappable_end = size_ggtt(pci, uncore)
@@ -85,7 +88,10 @@ def i915_driver_hw_probe(device: Device) -> None:
     ggtt = Ggtt(uncore, device.memory, total, mappable_end)
     device.ggtt = ggtt
     device.undo.append(ggtt.cleanup)
-    device.fences = Fences(uncore, mappable_end)
+    device.fences = Fences(uncore, mappable_end, virtual=device.virtual)
+    stolen = pci.stolen_bytes()
+    if stolen:
+        device.log.info("stolen-memory", f"firmware has set {format_size(stolen)} aside for graphics; this driver leaves it alone")
     pci.set_master()
     device.undo.append(pci.disable_msi)
     if not pci.enable_msi():
@@ -119,15 +125,19 @@ def _pat(platform: Platform) -> tuple[PrivatePat, PrivatePat]:
 
 
 def i915_init_ggtt(device: Device) -> None:
-    """Keep clear of what belongs to others, and set the error capture pages aside."""
+    """Keep clear of what belongs to others, where there are others, and set the error capture pages aside."""
     uncore, ggtt = device.uncore, device.ggtt
     low, high = _pat(uncore.platform)
     uncore.write(GttRegisters.private_pat_lo, low)
     uncore.write(GttRegisters.private_pat_hi, high)
-    mappable, nonmappable = read_ranges(uncore)
     balloon = Balloon(ggtt.space, device.log)
-    balloon.inflate(mappable, nonmappable, ggtt.mappable_end)
-    device.undo.append(balloon.deflate)
+    if device.virtual:
+        mappable, nonmappable = read_ranges(uncore)
+        balloon.inflate(mappable, nonmappable, ggtt.mappable_end)
+        device.undo.append(balloon.deflate)
+    else:
+        mappable = GraphicsRange(0, ggtt.mappable_end)
+        nonmappable = GraphicsRange(ggtt.mappable_end, ggtt.total - ggtt.mappable_end)
     device.resources = Resources(mappable, nonmappable, len(device.fences))
     device.balloon = balloon
     ggtt.reserve_error_capture()
@@ -136,7 +146,7 @@ def i915_init_ggtt(device: Device) -> None:
 def i915_gem_init(device: Device) -> None:
     """Start the GT; when it cannot be used, put back what giving it up may have lost, for the display's sake."""
     uncore = device.uncore
-    large_pages = uncore.platform.graphics_version >= 9 and device.interface.huge_gtt
+    large_pages = uncore.platform.graphics_version >= 9 and (not device.virtual or device.interface.huge_gtt)
     init_clock_gating(uncore)
     gt = Gt(uncore, device.memory, device.ggtt, device.info, device.submission, virtual=device.virtual, large_pages=large_pages)
     device.gt = gt
@@ -155,8 +165,10 @@ def i915_gem_init(device: Device) -> None:
 
 
 def i915_driver_register(device: Device) -> None:
-    """Tell the host that the display is ready, then let clients come: the console is the first, where there is a display."""
-    device.uncore.write(PvInfo.display_ready, 1)
+    """Tell the host, if there is one, that the display is ready, then let clients come: the console is the first, where
+    there is a display."""
+    if device.virtual:
+        device.uncore.write(PvInfo.display_ready, 1)
     if device.info.has_display:
         Client(device.gt, "console", device.clients)
     device.log.info("registered", "the device node is there")
@@ -167,6 +179,12 @@ class ProbeStep(NamedTuple):
 
     run: Callable[[Device], None]
     act: Act
+    native_act: Act | None = None
+    """What it completes on a bare GPU, where that differs."""
+
+    def completes(self, device: Device) -> Act:
+        """The act that it has completed."""
+        return self.act if device.virtual or self.native_act is None else self.native_act
 
     @property
     def name(self) -> str:
@@ -181,7 +199,7 @@ class ProbeStep(NamedTuple):
 
 PROBE_STEPS: Final = (
     ProbeStep(i915_pci_probe, Act.PLACE),
-    ProbeStep(intel_vgpu_detect, Act.DETECT),
+    ProbeStep(intel_vgpu_detect, Act.DETECT, Act.FIND_NO_PAGE),
     ProbeStep(i915_driver_mmio_probe, Act.WAKE),
     ProbeStep(i915_driver_hw_probe, Act.SIZE),
     ProbeStep(intel_irq_install, Act.LISTEN),

@@ -77,6 +77,11 @@ def reset_all_engines(uncore: Uncore) -> bool:
 
     From the second attempt on, an engine that does not get ready is reset all the same.
     """
+    with uncore.held_awake():
+        return _reset_all_engines(uncore)
+
+
+def _reset_all_engines(uncore: Uncore) -> bool:
     done = False
     for attempt in range(_ATTEMPTS):
         ready = True

@@ -24,9 +24,9 @@ class DriverState(Enum):
     PLACED = "placed"
     """The base address registers have addresses, the function answers memory accesses and its platform is known."""
     DETECTED = "detected"
-    """The PVINFO page was found; version and capabilities are known."""
+    """The PVINFO page was found: this is a vGPU, and its host's version and capabilities are known."""
     NATIVE = "native"
-    """There is no PVINFO page: this is a bare GPU. This version of the driver stops here."""
+    """There is no PVINFO page: this is a bare GPU. A driver that requires a vGPU stops here."""
     AWAKE = "awake"
     """Registers answer, fuses and engines are known, the GPU was reset."""
     SIZED = "sized"
@@ -80,16 +80,25 @@ _PATH: Final = (
     Transition(DriverState.BALLOONED, Act.START, DriverState.STARTED),
     Transition(DriverState.STARTED, Act.REGISTER, DriverState.READY),
 )
-"""The probe that meets no obstacle."""
+"""The probe of a vGPU that meets no obstacle."""
+
+_DETOUR: Final = (
+    Transition(DriverState.PLACED, Act.FIND_NO_PAGE, DriverState.NATIVE),
+    Transition(DriverState.NATIVE, Act.WAKE, DriverState.AWAKE),
+)
+"""Where the probe of a bare GPU leaves that path, and comes back to it."""
+
+_UNFINISHED: Final = (DriverState.UNBOUND, DriverState.PLACED, DriverState.NATIVE, *(step.source for step in _PATH[2:]))
+"""Where a probe may be given up."""
 
 _ENDS: Final = (DriverState.READY, DriverState.NATIVE, DriverState.REFUSED, DriverState.FAILED)
 """Where a probe may end."""
 
 TRANSITIONS: Final[tuple[Transition, ...]] = (
     *_PATH,
-    Transition(DriverState.PLACED, Act.FIND_NO_PAGE, DriverState.NATIVE),
-    *(Transition(step.source, Act.REFUSE, DriverState.REFUSED) for step in _PATH),
-    *(Transition(step.source, Act.FAIL, DriverState.FAILED) for step in _PATH),
+    *_DETOUR,
+    *(Transition(source, Act.REFUSE, DriverState.REFUSED) for source in _UNFINISHED),
+    *(Transition(source, Act.FAIL, DriverState.FAILED) for source in _UNFINISHED),
     *(Transition(end, Act.UNLOAD, DriverState.UNBOUND) for end in _ENDS),
 )
 """Every legal move."""
@@ -142,7 +151,7 @@ def draw_text() -> str:
     lines = []
     for sources, act, target in _groups():
         names = [state.value for state in sources]
-        origin = f"{names[0]} … {names[-1]}" if len(sources) == len(_PATH) else ", ".join(names)
+        origin = f"{names[0]} … {names[-1]}" if len(sources) == len(_UNFINISHED) else ", ".join(names)
         lines.append((origin, act.value, target.value))
     left = max(len(origin) for origin, _, _ in lines)
     middle = max(len(act) for _, act, _ in lines)
@@ -194,6 +203,12 @@ def _edges() -> Iterator[str]:
                 middle = sy + _BOX_HEIGHT // 2
                 bend = sx + _BOX_WIDTH + 24
                 yield _arrow(f"M{sx + _BOX_WIDTH},{middle} H{bend} V{ty + 8} H{tx + _BOX_WIDTH + 4}", label, bend - 6, ty + 24, "end")
+            elif sx == tx == _SIDE:
+                middle, aim = sy + _BOX_HEIGHT // 2, ty + _BOX_HEIGHT // 2
+                yield _arrow(f"M{sx},{middle} H{sx - 14} V{aim} H{tx - 4}", label, tx + 4, ty - 7)
+            elif sx > tx:
+                middle, aim = sy + _BOX_HEIGHT // 2, ty + _BOX_HEIGHT // 2
+                yield _arrow(f"M{sx},{middle} L{tx + _BOX_WIDTH + 4},{aim}", label, tx + _BOX_WIDTH + 12, ty - 7)
             elif sx == tx:
                 centre = sx + _BOX_WIDTH // 2
                 yield _arrow(f"M{centre},{sy + _BOX_HEIGHT} V{ty - 4}", label, centre + 8, sy + _BOX_HEIGHT + 18)

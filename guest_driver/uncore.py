@@ -1,11 +1,13 @@
 """Access to the GPU's registers, and the first looks at them (the kernel calls this part the *uncore*).
 
-In vGPU mode the driver takes no forcewake and checks no access for being claimed: every access is one trap.
+In vGPU mode the driver takes no forcewake and checks no access for being claimed: every access is one trap. On a
+bare GPU an access wakes its register's power domains first.
 Source: linux:drivers/gpu/drm/i915/intel_uncore.c
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final, TypeVar, final
 
 from pvinfo.bus import Clock, Region
@@ -15,6 +17,7 @@ from pvinfo.register import Register, masked_bits
 from pvinfo.registers import DisplayEngine, Forcewake, UnclaimedAccess
 
 from .log import DriverLog
+from .power_domains import PowerDomains, WakingRegion
 from .wait import wait_for
 
 __all__ = ("Uncore",)
@@ -31,7 +34,11 @@ class Uncore:
 
     def __init__(self, regs: Region, clock: Clock, log: DriverLog, platform: Platform, revision: int) -> None:
         self.regs = regs
-        """Registers and global table."""
+        """Registers and global table; on a bare GPU an access wakes what it needs."""
+        self.raw = regs
+        """The same without waking anything: for what works asleep, and where the driver knows that it holds what it needs."""
+        self.domains: PowerDomains | None = None
+        """The power domains of a bare GPU; None where a host sees to the power."""
         self.clock = clock
         self.log = log
         self.platform = platform
@@ -60,8 +67,13 @@ class Uncore:
         self.regs.write32(offset, before & ~clear | set_bits)
         return before
 
-    def init_mmio(self) -> None:
-        """See that the device answers, and that no access has gone astray so far (``intel_uncore_init_mmio``).
+    def held_awake(self, *, linger: bool = False) -> AbstractContextManager[None]:
+        """Keep every power domain awake for the length of a ``with`` block; nothing in vGPU mode."""
+        return self.domains.held(linger=linger) if self.domains is not None else nullcontext()
+
+    def init_mmio(self, *, virtual: bool) -> None:
+        """See that the device answers, take charge of its power domains unless it is ``virtual``, and see that no access
+        has gone astray so far (``intel_uncore_init_mmio``).
 
         Raises: WaitTimeout when it reads all ones for 2 s.
         """
@@ -71,6 +83,9 @@ class Uncore:
             if self.clock.now_ns() >= deadline:
                 raise WaitTimeout(f"{Forcewake.gt.title} at {offset:#x}: the device does not answer", _DEAD, 0, _WAKE_TIMEOUT_NS)
             self.clock.wait_ns(1_000_000)
+        if not virtual:
+            self.domains = PowerDomains(self.raw, self.clock, self.log, self.platform)
+            self.regs = WakingRegion(self.raw, self.domains)
         if self.read(DisplayEngine.fpga_dbg).no_claim:
             self.log.warning("unclaimed-access", "an access before the driver was loaded met no register")
             self.write(DisplayEngine.fpga_dbg, UnclaimedAccess.no_claim.mask)

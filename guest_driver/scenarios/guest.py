@@ -33,9 +33,9 @@ class Guest:
 
     # ---- the device ----
 
-    def driver(self) -> GuestDriver:
-        """A new driver for the GPU, not yet probed. What it does is part of the report."""
-        driver = GuestDriver(self.machine)
+    def driver(self, *, vgpu_required: bool = False) -> GuestDriver:
+        """A new driver for the GPU, not yet probed. What it does is part of the report. ``vgpu_required``: it refuses a bare GPU."""
+        driver = GuestDriver(self.machine, vgpu_required=vgpu_required)
         self._drivers.append(driver)
         self._entered.append([])
         return driver

@@ -20,6 +20,8 @@ MSI_AT: Final = 0x90
 CAPABILITIES: Final = 0x1C
 GT_END: Final = 0x44200
 """A reset of the GT leaves the registers from here on alone."""
+FORCEWAKE: Final = {0xA278: 0xD84, 0xA188: 0x130044, 0xA270: 0xD88}
+"""Request and acknowledge of the power domains render, gt and media."""
 ENGINE_BASES: Final = tuple(spec.base for spec in ENGINES.values())
 
 
@@ -116,6 +118,13 @@ class FakeRegisters:
         for group in (*range(0x44300, 0x44340, 0x10), 0x44400, 0x44410, 0x44420, 0x44440, 0x44460, 0x444E0, 0xC4000):
             self.rules[group + 8] = lambda value, at=group + 8: self.stored.get(at, 0) & ~value  # type: ignore[misc]
         self.rules[0x64834] = self.rules[0x64838] = lambda value: 0
+        for request, acknowledge in FORCEWAKE.items():
+            self.rules[request] = lambda value, ack=acknowledge: self._wake(value, ack)  # type: ignore[misc]
+
+    def _wake(self, request: int, acknowledge: int) -> int:
+        mask = request >> 16
+        self.stored[acknowledge] = self.stored.get(acknowledge, 0) & ~mask | request & mask
+        return 0
 
     def _reset(self, domains: int) -> int:
         if self.forgets_at_reset and domains & 1:

@@ -22,9 +22,9 @@ def test_detection_reads_a_quadword_a_word_and_a_dword() -> None:
     ]  # fmt: skip
 
 
-def test_without_the_magic_the_driver_reads_nothing_else_and_stops_as_native() -> None:
+def test_without_the_magic_a_driver_for_vgpus_reads_nothing_else_and_stops_as_native() -> None:
     machine = FakeMachine()
-    driver = GuestDriver(machine)
+    driver = GuestDriver(machine, vgpu_required=True)
     with pytest.raises(NotVirtualized, match="no PVINFO page at 0x78000 of BAR0: this is a bare Skylake GPU"):
         driver.probe()
     assert driver.state is DriverState.NATIVE
@@ -36,7 +36,7 @@ def test_without_the_magic_the_driver_reads_nothing_else_and_stops_as_native() -
 
 
 def test_a_magic_with_one_wrong_bit_is_none() -> None:
-    driver = GuestDriver(FakeMachine(pv_page(magic=VGT_MAGIC ^ 1 << 63)))
+    driver = GuestDriver(FakeMachine(pv_page(magic=VGT_MAGIC ^ 1 << 63)), vgpu_required=True)
     with pytest.raises(NotVirtualized):
         driver.probe()
 

@@ -38,7 +38,16 @@ def test_a_probe_can_fail_or_be_refused_at_every_step_but_never_after_the_last()
     for act in (Act.FAIL, Act.REFUSE):
         sources = {step.source for step in TRANSITIONS if step.act is act}
         assert DriverState.UNBOUND in sources and DriverState.STARTED in sources
-        assert DriverState.READY not in sources and DriverState.NATIVE not in sources
+        assert DriverState.READY not in sources and DriverState.NATIVE in sources
+
+
+def test_the_probe_of_a_bare_gpu_joins_the_path_where_registers_are_looked_at() -> None:
+    machine = StateMachine()
+    for act in (Act.PLACE, Act.FIND_NO_PAGE, Act.WAKE, Act.SIZE):
+        machine.perform(act)
+    assert [state.value for state in machine.history] == ["unbound", "placed", "native", "awake", "sized"]
+    with pytest.raises(StateError):
+        machine.perform(Act.DETECT)
 
 
 def test_no_state_and_act_lead_to_two_places() -> None:

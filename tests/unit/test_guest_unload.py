@@ -132,7 +132,7 @@ def test_a_client_that_was_closed_by_itself_does_not_trouble_the_unload() -> Non
 
 def test_a_driver_whose_probe_ended_early_unloads_without_touching_the_device() -> None:
     machine = FakeMachine()
-    driver = GuestDriver(machine)
+    driver = GuestDriver(machine, vgpu_required=True)
     with pytest.raises(Exception, match="no PVINFO page"):
         driver.probe()
     machine.regs.accesses.clear()

@@ -70,7 +70,7 @@ def test_an_error_that_must_come_is_returned_and_one_that_does_not_fails() -> No
 
 def test_another_error_than_the_awaited_one_fails_with_its_own_words() -> None:
     def act(stage: Stage) -> None:
-        stage.check_raises("the probe ends with", HostRefused, stage.guest.driver().probe)
+        stage.check_raises("the probe ends with", HostRefused, stage.guest.driver(vgpu_required=True).probe)
 
     result = _play(act, Needs(announced=Announced(magic=0)))
     assert NotVirtualized.__name__ in result.reason and result.outcome is Outcome.FAILED

@@ -72,8 +72,8 @@ def probe(stage: Stage) -> None:
 def native_fallback(stage: Stage) -> None:
     """Without the magic number there is no host: the driver takes the GPU for bare metal and touches nothing more."""
     guest = stage.guest
-    stage.step("the driver probes")
-    driver = guest.driver()
+    stage.step("a driver that is for vGPUs only probes")
+    driver = guest.driver(vgpu_required=True)
     stage.check_raises("the probe ends with", NotVirtualized, driver.probe)
     stage.check("the driver is", driver.state, DriverState.NATIVE)
     stage.check("accesses of the page", page_story(guest, AccessKind.REGISTER_READ), [("magic", 64)])
