@@ -10,12 +10,15 @@ from support.golden import made_host
 
 from host_model.clock import RealClock
 from host_model.host import Host
+from host_model.hypervisor.local import LocalPort, Ram
 from host_model.mediator.resources import FreeResources
+from host_model.mediator.snapshot import take_snapshot
+from host_model.memory import HostMemory
 from host_model.report import host_report
 from pvinfo.errors import ResourceExhausted, UsageError
 from pvinfo.page import PVINFO_BASE
 from pvinfo.platform import PLATFORMS
-from pvinfo.units import GIB, MIB
+from pvinfo.units import GIB, MIB, BusAddress, GuestAddress
 
 
 def test_a_host_offers_its_types_with_how_many_still_fit() -> None:
@@ -143,3 +146,93 @@ def test_a_guests_fault_makes_the_report_not_ok_and_shows_the_finding() -> None:
 
 def test_a_fresh_host_has_everything_left() -> None:
     assert made_host().pool.free == FreeResources(128 * MIB, (4096 - 256 - 384) * MIB, 28)
+
+
+# ---- host memory, and the machines of this process ----
+
+
+def test_each_machines_memory_has_a_window_of_its_own_that_goes_with_it() -> None:
+    memory = HostMemory()
+    first, second = Ram(8192), Ram(4096)
+    bases = memory.attach(first), memory.attach(second)
+    assert bases == (1 << 40, 2 << 40)
+    first.write(GuestAddress(4096), b"first")
+    page = memory.page(BusAddress(bases[0] + 4096 + 123))
+    assert page is not None and bytes(page[:5]) == b"first" and len(page) == 4096
+    assert memory.page(BusAddress(bases[0] + 8192)) is None
+    assert memory.page(BusAddress(bases[1] + 4096)) is None
+    assert memory.page(BusAddress(3 << 40)) is None
+    memory.detach(bases[0])
+    assert memory.page(bases[0]) is None
+    assert memory.attach(first) == bases[0], "a free window is used again"
+
+
+def test_the_hosts_own_pages_are_zero_distinct_and_never_at_address_zero() -> None:
+    memory = HostMemory()
+    addresses = [memory.allocate_page() for _ in range(5)]
+    assert len(set(addresses)) == 5 and 0 not in addresses
+    page = memory.page(addresses[2])
+    assert page is not None and bytes(page) == bytes(4096)
+    page[:3] = b"own"
+    others = [memory.page(address) for address in addresses if address != addresses[2]]
+    assert [bytes(other[:3]) for other in others if other is not None] == [bytes(3)] * 4
+
+
+def test_host_memory_has_room_for_as_many_machines_as_a_table_entry_can_tell_apart() -> None:
+    memory = HostMemory()
+    for _ in range(63):
+        memory.attach(Ram(4096))
+    with pytest.raises(RuntimeError, match="^all 63 windows of host memory are taken$"):
+        memory.attach(Ram(4096))
+
+
+@pytest.mark.parametrize("size", [0, -4096, 4095])
+def test_ram_is_whole_pages(size: int) -> None:
+    with pytest.raises(ValueError, match=f"^{size} bytes of RAM: RAM is a positive number of 4096-byte pages$"):
+        Ram(size)
+
+
+@pytest.mark.parametrize(("address", "size"), [(8192, 1), (8191, 2), (-1, 1), (1 << 40, 4)])
+def test_where_a_guest_has_no_memory_its_own_side_errs_and_the_mediator_is_told(address: int, size: int) -> None:
+    ram = Ram(8192)
+    with pytest.raises(IndexError, match=re.escape(f"{size} bytes at {address:#x}: RAM is [0, 0x2000) (8 KiB)")):
+        ram.read(GuestAddress(address), size)
+    with pytest.raises(IndexError):
+        ram.write(GuestAddress(address), bytes(size))
+    port = LocalPort(ram, HostMemory())
+    assert port.read_guest(GuestAddress(address), size) is None
+    assert port.write_guest(GuestAddress(address), bytes(size)) is False
+    assert ram.read(GuestAddress(0), 8192) == bytes(8192)
+
+
+def test_a_page_is_pinned_until_it_is_let_go_as_often_as_it_was_asked_for() -> None:
+    ram = Ram(8192)
+    port = LocalPort(ram, HostMemory())
+    first, again = port.map_guest_page(GuestAddress(4100)), port.map_guest_page(GuestAddress(4096))
+    assert first == again and first is not None and first % 4096 == 0
+    assert port.map_guest_page(GuestAddress(8192)) is None
+    pinned = []
+    for _ in range(3):
+        pinned.append(port.mapped_pages)
+        port.unmap_guest_page(first)
+    assert pinned == [1, 1, 0]
+    assert port.mapped_pages == 0
+
+
+def test_the_mediator_reads_and_writes_what_the_guest_has() -> None:
+    ram = Ram(4096)
+    port = LocalPort(ram, HostMemory())
+    assert port.write_guest(GuestAddress(4090), b"end")
+    assert ram.read(GuestAddress(4090), 3) == b"end"
+    ram.write(GuestAddress(0), b"start")
+    assert port.read_guest(GuestAddress(0), 5) == b"start"
+
+
+def test_the_snapshot_holds_the_tracked_registers_and_nothing_else() -> None:
+    host = Host("skl")
+    tracked, untracked = 0x2030, 0x3000
+    host.gpu.registers.write32(tracked, 0x1234)
+    host.gpu.registers.write32(untracked, 0x5678)
+    golden = take_snapshot(host.gpu)
+    assert [int.from_bytes(golden.mmio[offset : offset + 4], "little") for offset in (tracked, untracked)] == [0x1234, 0]
+    assert golden.config == host.gpu.config_image()

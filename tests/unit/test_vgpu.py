@@ -282,6 +282,56 @@ def test_failsafe_mode_is_entered_once_and_left_by_a_device_reset_only(vgpu: Vgp
     assert vgpu.failsafe.entered == 2
 
 
+AWARE = "read of the magic"
+"""A trigger's history: what the guest did before."""
+
+
+@pytest.mark.parametrize(
+    ("platform", "before", "act", "reason"),
+    [
+        ("skl", "", ("write", 0x100020, 1), FailsafeReason.UNSUPPORTED_GUEST),
+        ("skl", "", ("read", 0x100020, 0), FailsafeReason.UNSUPPORTED_GUEST),
+        ("skl", AWARE, ("write", 0x100020, 1), None),
+        ("skl", "", ("write", 0x100018, 1), None),
+        ("skl", AWARE, ("write", 0x229C, 0x0001_0001), FailsafeReason.UNSUPPORTED_GUEST),
+        ("skl", AWARE, ("write", 0x229C, 0x0001_0000), None),
+        ("skl", AWARE, ("write", 0x229C, 0x0000_0001), None),
+        ("skl", AWARE, ("write", 0x229C, 0x0002_0002), None),
+        ("cfl", AWARE, ("write", 0x229C, 0x0002_0002), FailsafeReason.UNSUPPORTED_GUEST),
+        ("skl", "", ("write", 0x229C, 0x0200_0200), FailsafeReason.UNSUPPORTED_GUEST),
+        ("skl", "", ("write", 0x1A29C, 0x8000_8000), FailsafeReason.UNSUPPORTED_GUEST),
+        ("skl", "", ("write", 0x229C, 0x8200_0000), None),
+        ("skl", AWARE, ("write", 0x2229C, 0x8200_8200), None),
+        ("skl", AWARE, ("write", 0x20D4, 0x0008_0008), FailsafeReason.UNSUPPORTED_GUEST),
+        ("kbl", AWARE, ("write", 0x120D4, 0x0010_0010), FailsafeReason.UNSUPPORTED_GUEST),
+        ("skl", AWARE, ("write", 0x20D4, 0x0020_0020), None),
+        ("bdw", AWARE, ("write", 0x20D4, 0x0008_0008), None),
+        ("bdw", "", ("write", 0x1229C, 0x8000_8000), FailsafeReason.UNSUPPORTED_GUEST),
+        ("skl", AWARE, ("write", ALARM, 0), FailsafeReason.INSUFFICIENT_RESOURCE),
+        ("skl", "", ("write", ALARM + 12, 7), FailsafeReason.INSUFFICIENT_RESOURCE),
+    ],
+)
+def test_what_leads_into_failsafe_mode_and_that_a_device_reset_leads_out(
+    platform: str, before: str, act: tuple[str, int, int], reason: FailsafeReason | None
+) -> None:
+    vgpu = made_host(platform=platform).plug(ram_size=MIB).vgpu
+    if before == AWARE:
+        vgpu.mmio.read(PVINFO_BASE, 8)
+    what, offset, value = act
+    if what == "write":
+        vgpu.mmio.write32(offset, value)
+    else:
+        vgpu.mmio.read32(offset)
+    assert vgpu.failsafe.reason is reason
+    assert len(vgpu.findings.of_rule("failsafe")) == (reason is not None)
+    vgpu.reset_engines(frozenset(Engine), full=True)
+    assert vgpu.failsafe.reason is reason
+    vgpu.reset()
+    assert vgpu.failsafe.reason is None
+    vgpu.mmio.write32(0x2234, 0xFFFF_FFFF)
+    assert vgpu.mmio.read32(0x2234) == 0, "read-only registers are read-only again"
+
+
 # ---- traces and the end ----
 
 
