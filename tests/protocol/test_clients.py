@@ -259,6 +259,16 @@ def test_what_a_client_posted_before_it_died_is_done(served: Served) -> None:
     assert bytes(served.device.bars[0].bytes[: 8 * 200]) == b"posted!!" * 200
 
 
+def test_a_client_that_has_gone_with_much_left_to_do_does_not_keep_the_next_one_out(served: Served) -> None:
+    gone = served.connect()
+    for index in range(250):
+        gone.send(region_write(0, 8 * index, b"posted!!", flags=NO_REPLY))
+    gone.close()
+    client = served.connect()
+    assert client.ask(region_read(0, 8 * 249, 4), 36) == region_read_reply(0, 8 * 249, b"post")
+    assert served.served.clients_seen == 2
+
+
 # ---- two at once ----
 
 

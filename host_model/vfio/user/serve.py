@@ -29,6 +29,8 @@ LONGEST_SOCKET_PATH: Final = 107
 """Bytes of a Unix socket's path, its closing NUL apart. Source: linux:include/uapi/linux/un.h"""
 _MOST_WAITING: Final = 8
 """How many may be connected to one device, at one time, without being its client."""
+_BACKLOG: Final = 1024
+"""Connections that the system holds until they are accepted: a burst of clients is not turned away."""
 _ACCEPTS_A_TURN: Final = _MOST_WAITING
 _ACCEPT_PAUSE_NS: Final = 100_000_000
 
@@ -89,6 +91,8 @@ class ServedDevice:
     def _admit(self, session: Session) -> int:
         """Whoever opens first is the client, until it goes: a connection that stays silent keeps nobody out."""
         if self._client is not None:
+            self._client.finish_if_gone()
+        if self._client is not None:
             return errno.EBUSY
         self._waiting.remove(session)
         self._client = session
@@ -144,7 +148,7 @@ def _listen(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(os.fspath(path))
-        listener.listen()
+        listener.listen(_BACKLOG)
         listener.setblocking(False)
     except OSError as error:
         listener.close()

@@ -12,6 +12,7 @@ What matters here is the round trip of a read, because a guest's processor waits
 from __future__ import annotations
 
 import array
+import select
 import selectors
 import socket
 import struct
@@ -263,6 +264,13 @@ class Session:
         return True
 
     # ---- the end ----
+
+    def finish_if_gone(self) -> None:
+        """If the client has hung up, work off what it has left in the socket, which is little, and end."""
+        poll = select.poll()
+        poll.register(self._socket, 0)
+        while not self._closed and any(events & select.POLLHUP for _, events in poll.poll(0)):
+            self.serve(selectors.EVENT_READ)
 
     def close(self) -> None:
         """Hang up."""
