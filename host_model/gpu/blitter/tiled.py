@@ -1,0 +1,204 @@
+"""Windows onto tiled surfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, final
+
+from .rectangle import Rectangle
+from .stretch import Stretch, copy_pieces
+from .surface import Space, Surface
+from .tiling import Buffer, Tiling, transpose
+
+__all__ = ("TiledWindow",)
+
+
+class _Part(NamedTuple):
+    """The part of a window that is in one row of tiles."""
+
+    memory: Stretch
+    """The row of tiles from the window's first unit of columns to its last."""
+    top: int
+    """First row of the part, counted in the tiles."""
+    bottom: int
+    start: int
+    """First row of the part, counted in the window."""
+
+
+@final
+class TiledWindow:
+    """Rows of ``area``, columns counted in bytes, of a surface with ``tiling``.
+
+    Raises: what the space raises for an address that leads nowhere.
+    """
+
+    def __init__(self, space: Space, surface: Surface, tiling: Tiling, area: Rectangle, *, write: bool) -> None:
+        self._tiling = tiling
+        self._width = area.width
+        unit = tiling.unit * tiling.run
+        first_column = area.left // unit * tiling.unit
+        self._columns = -(-area.right // unit) * tiling.unit - first_column
+        self._left = area.left - first_column * tiling.run
+        """Where the area begins in its first column of runs."""
+        size = self._columns * tiling.run * tiling.height
+        begin = surface.base + tiling.offset(first_column, 0)
+        self._parts: list[_Part] = []
+        numbers = range(area.top // tiling.height, -(-area.bottom // tiling.height))
+        step = surface.pitch * tiling.height
+        begin += numbers.start * step
+        together = _Cutter(space.spans(begin, size * len(numbers), write=write)) if step == size else None
+        for number in numbers:
+            if together is not None:
+                memory = together.take(size)
+            else:
+                memory = space.spans(begin, size, write=write)
+                begin += step
+            top = number * tiling.height
+            self._parts.append(
+                _Part(
+                    Stretch(memory), max(area.top - top, 0), min(area.bottom - top, tiling.height), max(top - area.top, 0)
+                )
+            )
+        run = tiling.run
+        # Columns that the area covers whole; those at its sides are stored piece by piece.
+        self._first_whole = -(-self._left // run)
+        self._last_whole = (self._left + self._width) // run
+        self._all_whole = self._last_whole - self._first_whole == self._columns
+
+    def _within(self, first: int, last: int) -> Iterator[_Part]:
+        """The parts that rows ``first`` up to ``last`` are in, cut to them."""
+        height = self._tiling.height
+        skipped = self._parts[0].top
+        for part in self._parts[(first + skipped) // height : -(-(last + skipped) // height)]:
+            end = part.start + part.bottom - part.top
+            if part.start >= first and end <= last:
+                yield part
+            else:
+                yield part._replace(
+                    top=part.top + max(first - part.start, 0), bottom=part.bottom - max(end - last, 0), start=max(part.start, first)
+                )
+
+    def read(self, first: int, last: int) -> Buffer:
+        tiling, width = self._tiling, self._width
+        stride = self._columns * tiling.run
+        found: list[Buffer] = []
+        for part in self._within(first, last):
+            rows = tiling.untile(part.memory.read(0, part.memory.size), self._columns)
+            if stride == width:
+                found.append(rows if part.bottom - part.top == tiling.height else memoryview(rows)[part.top * stride : part.bottom * stride])
+            else:
+                begin = memoryview(rows)[self._left :]
+                found += [begin[start : start + width] for start in range(part.top * stride, part.bottom * stride, stride)]
+        return found[0] if len(found) == 1 else b"".join(found)
+
+    def write(self, first: int, last: int, data: Buffer) -> None:
+        width = self._width
+        rows = memoryview(data)
+        for part in self._within(first, last):
+            self._write_part(part, rows[(part.start - first) * width : (part.start - first + part.bottom - part.top) * width])
+
+    def _write_part(self, part: _Part, rows: memoryview) -> None:
+        tiling = self._tiling
+        height = part.bottom - part.top
+        if self._all_whole and height == tiling.height:
+            part.memory.write(0, tiling.tile(rows, self._columns))
+        elif not tiling.transposed or self._last_whole <= self._first_whole:
+            self._write_runs(part, rows, 0, self._width)
+        else:
+            left = self._first_whole * tiling.run - self._left
+            right = self._last_whole * tiling.run - self._left
+            self._write_runs(part, rows, 0, left)
+            self._write_columns(part, rows, left, right)
+            self._write_runs(part, rows, right, self._width)
+
+    def _write_columns(self, part: _Part, rows: memoryview, left: int, right: int) -> None:
+        """Store whole columns, of any number of rows, into tiles whose columns lie together."""
+        tiling, height = self._tiling, part.bottom - part.top
+        width, columns = self._width, self._last_whole - self._first_whole
+        if right - left != width:
+            rows = memoryview(b"".join([rows[start + left : start + right] for start in range(0, height * width, width)]))
+        transposed = memoryview(transpose(rows, height, columns, tiling.run))
+        column_size = tiling.height * tiling.run
+        start = self._first_whole * column_size + part.top * tiling.run
+        if height == tiling.height:
+            part.memory.write(start, transposed)
+            return
+        size = height * tiling.run
+        for at in range(0, columns * size, size):
+            part.memory.write(start, transposed[at : at + size])
+            start += column_size
+
+    def _write_runs(self, part: _Part, rows: memoryview, left: int, right: int) -> None:
+        """Store columns ``left`` up to ``right``, counted in bytes of the window, run by run."""
+        tiling, width = self._tiling, self._width
+        at = left
+        while at < right:
+            column, inside = divmod(self._left + at, tiling.run)
+            length = min(tiling.run - inside, right - at)
+            base = tiling.offset(column, 0) + inside
+            for row in range(part.top, part.bottom):
+                start = (row - part.top) * width + at
+                part.memory.write(base + tiling.row_offsets[row], rows[start : start + length])
+            at += length
+
+    def fill(self, pixel: bytes) -> None:
+        tiling = self._tiling
+        for part in self._parts:
+            height = part.bottom - part.top
+            if self._all_whole and height == tiling.height:
+                part.memory.fill(0, part.memory.size, pixel)
+            elif not tiling.transposed or not self._all_whole:
+                self._write_part(part, memoryview(pixel * (self._width // len(pixel) * height)))
+            else:
+                column = pixel * (height * tiling.run // len(pixel))
+                column_size = tiling.height * tiling.run
+                start = part.top * tiling.run
+                for at in range(start, start + self._columns * column_size, column_size):
+                    part.memory.write(at, column)
+
+    def aligned_with(self, other: TiledWindow) -> bool:
+        """Whether both windows lie alike in their tiles, so that whole pieces of memory can be copied."""
+        return (
+            self._tiling is other._tiling
+            and self._left == other._left
+            and self._width == other._width
+            and [part[1:] for part in self._parts] == [part[1:] for part in other._parts]
+        )
+
+    def copy_from(self, source: TiledWindow) -> None:
+        """Take over all rows of a window that is aligned with this one and shares no byte with it."""
+        tiling = self._tiling
+        for part, other in zip(self._parts, source._parts, strict=True):
+            height = part.bottom - part.top
+            if self._all_whole and height == tiling.height:
+                copy_pieces(part.memory.pieces(0, part.memory.size), other.memory.pieces(0, other.memory.size))
+            elif self._all_whole and tiling.transposed:
+                size, column_size = height * tiling.run, tiling.height * tiling.run
+                start = part.top * tiling.run
+                for at in range(start, start + self._columns * column_size, column_size):
+                    part.memory.write(at, other.memory.read(at, size))
+            else:
+                self._write_part(part, memoryview(source.read(part.start, part.start + height)))
+
+
+@final
+class _Cutter:
+    """Takes views of given sizes from the front of a list of views."""
+
+    def __init__(self, views: list[memoryview]) -> None:
+        self._views = views
+        self._number = 0
+        self._at = 0
+
+    def take(self, size: int) -> list[memoryview]:
+        found = []
+        while size:
+            view = self._views[self._number]
+            piece = view[self._at : self._at + size]
+            found.append(piece)
+            size -= len(piece)
+            self._at += len(piece)
+            if self._at == len(view):
+                self._number += 1
+                self._at = 0
+        return found

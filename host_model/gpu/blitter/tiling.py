@@ -1,0 +1,147 @@
+"""Tiling: how the bytes of a surface's rows are strewn over memory.
+
+A tile is a piece of memory, of one or sixteen pages, that holds a rectangle of the surface. Inside it some bits of a byte's
+address count columns and the others rows; a tiling is the order of these bits. All tilings keep *runs* of a row together,
+the columns that the lowest address bits count: 512 bytes in an X tile, 16 in all others.
+
+In X tiles and in Y tiles of the older kind, each column of runs is one piece of memory. A row of such tiles is then the
+matrix of its runs, transposed, and is tiled and untiled as a whole. Tiles of the newer kinds mix the bits further and
+are put together run by run.
+
+Source: prm:bdw:vol5 (Address Tiling Function), gmmlib:Source/GmmLib/Utility/CpuSwizzleBlt/CpuSwizzleBlt.c
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import lru_cache
+from operator import itemgetter
+from typing import Final, final
+
+from pvinfo.errors import LayoutError
+
+__all__ = ("TILE_X", "TILE_Y", "TILE_YF", "TILE_YS", "Buffer", "Tiling", "transpose")
+
+Buffer = bytes | bytearray | memoryview
+
+
+_ELEMENTS: Final[dict[int, type[ctypes.Structure]]] = {
+    run: type(f"Run{run}", (ctypes.Structure,), {"_fields_": [("bytes", ctypes.c_char * run)]}) for run in (16, 512)
+}
+"""Runs as elements of a matrix."""
+
+
+@lru_cache(maxsize=256)
+def _matrix(rows: int, columns: int, run: int) -> type[ctypes.Array[ctypes.Array[ctypes.Structure]]]:
+    return _ELEMENTS[run] * columns * rows
+
+
+def transpose(data: Buffer, rows: int, columns: int, run: int) -> Buffer:
+    """A matrix of runs, given row by row, column by column.
+
+    The interpreter has one loop that moves elements of any size over two strides: the one that makes a matrix contiguous
+    in the other order. A ctypes array is what gives elements of 16 and of 512 bytes to it.
+    """
+    if rows <= 1 or columns <= 1:
+        return data
+    matrix = _matrix(rows, columns, run)
+    readonly = isinstance(data, bytes) or isinstance(data, memoryview) and data.readonly
+    array = matrix.from_buffer_copy(data) if readonly else matrix.from_buffer(data)
+    return memoryview(array).tobytes("F")
+
+
+def _deposit(value: int, positions: list[int]) -> int:
+    return sum(1 << position for bit, position in enumerate(positions) if value >> bit & 1)
+
+
+@final
+class Tiling:
+    """The order of the address bits inside a tile, highest first: X counts bytes of a row, Y counts rows.
+
+    Raises: LayoutError when the lowest four bits do not all count columns, or the runs are of a length not foreseen.
+    """
+
+    def __init__(self, name: str, order: str) -> None:
+        self.name = name
+        lowest_first = order[::-1]
+        columns = [position for position, bit in enumerate(lowest_first) if bit == "X"]
+        rows = [position for position, bit in enumerate(lowest_first) if bit == "Y"]
+        run_bits = lowest_first.find("Y")
+        if len(columns) + len(rows) != len(order) or 1 << run_bits not in _ELEMENTS:
+            raise LayoutError(f"tiling {name}: {order} does not begin with runs of 16 or 512 bytes")
+        self.width = 1 << len(columns)
+        """Bytes of a row."""
+        self.height = 1 << len(rows)
+        self.size = self.width * self.height
+        self.run = 1 << run_bits
+        """Bytes of a row that lie together."""
+        self.columns = self.width // self.run
+        """Runs of a row."""
+        self.column_offsets = tuple(_deposit(column, columns[run_bits:]) for column in range(self.columns))
+        """Offset in the tile of each column of runs."""
+        self.row_offsets = tuple(_deposit(row, rows) for row in range(self.height))
+        """Offset in the tile of each row."""
+        self.transposed = rows == list(range(run_bits, run_bits + len(rows)))
+        """Each column of runs lies together."""
+        self.unit = 1 if self.transposed else self.columns
+        """Columns that are tiled and untiled together."""
+
+    def __repr__(self) -> str:
+        return f"<tiling {self.name}>"
+
+    def tile(self, rows: Buffer, columns: int) -> Buffer:
+        """The memory of ``columns`` columns of runs, whole units, from a tile's height of rows."""
+        if self.transposed:
+            return transpose(rows, self.height, columns, self.run)
+        return b"".join(_scatter(self, columns // self.columns)(bytes(rows)))
+
+    def untile(self, memory: Buffer, columns: int) -> Buffer:
+        """The rows from memory, the reverse of :meth:`tile`."""
+        if self.transposed:
+            return transpose(memory, columns, self.height, self.run)
+        return b"".join(_gather(self, columns // self.columns)(bytes(memory)))
+
+    def offset(self, column: int, row: int) -> int:
+        """Offset of a run in a row of tiles, from its first tile."""
+        tile, inside = divmod(column, self.columns)
+        return tile * self.size + self.column_offsets[inside] + self.row_offsets[row]
+
+
+@lru_cache(maxsize=8)
+def _gather(tiling: Tiling, tiles: int) -> Callable[[bytes], tuple[bytes, ...]]:
+    """Takes the runs of a row of tiles out of its memory, row by row."""
+    run = tiling.run
+    places = (tiling.offset(column, row) for row in range(tiling.height) for column in range(tiles * tiling.columns))
+    return itemgetter(*(slice(place, place + run) for place in places))
+
+
+@lru_cache(maxsize=8)
+def _scatter(tiling: Tiling, tiles: int) -> Callable[[bytes], tuple[bytes, ...]]:
+    """Takes the runs of a row of tiles out of its rows, in the order of memory."""
+    run, stride = tiling.run, tiles * tiling.width
+    inside = sorted((tiling.offset(column, row), row * stride + column * run) for row in range(tiling.height) for column in range(tiling.columns))
+    places = (tile * tiling.width + place for tile in range(tiles) for _, place in inside)
+    return itemgetter(*(slice(place, place + run) for place in places))
+
+
+TILE_X: Final = Tiling("X", "YYY" "XXXXXXXXX")
+TILE_Y: Final = Tiling("Y", "XXX" "YYYYY" "XXXX")
+
+_YF_64: Final = "XYXYXXYY" "XXXX"
+_YF_32: Final = "XYXYXYYY" "XXXX"
+_YF_8: Final = "XYXYYYYY" "XXXX"
+
+TILE_YF: Final = {
+    1: Tiling("Yf, 8 bits per pixel", _YF_8),
+    2: Tiling("Yf, 16 bits per pixel", _YF_32),
+    4: Tiling("Yf, 32 bits per pixel", _YF_32),
+    8: Tiling("Yf, 64 bits per pixel", _YF_64),
+    16: Tiling("Yf, 128 bits per pixel", _YF_64),
+}
+"""By bytes per pixel. A tile is one page."""
+
+TILE_YS: Final = {size: Tiling(tiling.name.replace("Yf", "Ys"), "XYXY" + order) for (size, tiling), order in zip(
+    TILE_YF.items(), (_YF_8, _YF_32, _YF_32, _YF_64, _YF_64), strict=True
+)}  # fmt: skip
+"""By bytes per pixel. A tile is sixteen pages."""
