@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,12 +35,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("markexpr"):
-        return
-    asked_for = [item for item in items if not any(item.get_closest_marker(marker) for marker in ONLY_WHEN_ASKED)]
-    if len(asked_for) < len(items):
-        config.hook.pytest_deselected(items=[item for item in items if item not in asked_for])
-        items[:] = asked_for
+    expression = config.getoption("markexpr")
+    unasked = [marker for marker in ONLY_WHEN_ASKED if not re.search(rf"\b{marker}\b", expression)]
+    kept: list[pytest.Item] = []
+    dropped: list[pytest.Item] = []
+    for item in items:
+        (dropped if any(item.get_closest_marker(marker) for marker in unasked) else kept).append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
 
 
 @pytest.fixture(scope="session")
