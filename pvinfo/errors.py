@@ -10,7 +10,9 @@
      ├── DriverError                      the guest driver gives up
      │    ├── NotVirtualized              no PVINFO page: this is bare metal
      │    ├── HostRefused                 the page is there, but the driver cannot use what it offers
-     │    └── WaitTimeout                 a register never showed the value waited for
+     │    ├── WaitTimeout                 a register or request never showed the value waited for
+     │    ├── RequestFailed               a request was not executed, or not as a whole
+     │    └── GpuWedged                   the GT was given up: nothing is executed any more
      ├── ResourceExhausted                the host has no aperture, fence or vGPU slot left
      ├── PeerError                        a vfio-user peer broke the protocol
      └── SetupError                       something of the machine around us is missing or unusable
@@ -24,11 +26,13 @@ from typing import final
 
 __all__ = (
     "DriverError",
+    "GpuWedged",
     "GvtError",
     "HostRefused",
     "LayoutError",
     "NotVirtualized",
     "PeerError",
+    "RequestFailed",
     "ResourceExhausted",
     "SetupError",
     "StateError",
@@ -103,7 +107,7 @@ class HostRefused(DriverError):
 
 @final
 class WaitTimeout(DriverError):
-    """A register did not reach the awaited value in time."""
+    """A register, or the dword in which a request reports, did not reach the awaited value in time."""
 
     def __init__(self, what: str, value: int, wanted: int, timeout_ns: int) -> None:
         self.what = what
@@ -113,6 +117,26 @@ class WaitTimeout(DriverError):
         super().__init__(
             f"{what}: reads {value:#x}, still not {wanted:#x} after {timeout_ns / 1000:.0f} us"
         )
+
+
+@final
+class RequestFailed(DriverError):
+    """A request was not executed, or not as a whole: its context hung the engine, or was banned before for doing so.
+
+    ``engine``, ``context`` and ``seqno`` name the request.
+    """
+
+    def __init__(self, engine: str, context: str, seqno: int, reason: str) -> None:
+        self.engine = engine
+        self.context = context
+        self.seqno = seqno
+        self.reason = reason
+        super().__init__(f"request {seqno} of {context} on {engine}: {reason}")
+
+
+@final
+class GpuWedged(DriverError):
+    """The driver has given the GT up: there is no GPU work until it is loaded anew, or the GT is reset."""
 
 
 @final
