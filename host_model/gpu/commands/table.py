@@ -1,0 +1,108 @@
+"""Which handler executes a command, by its header.
+
+A table is per engine and graphics version. The upper half of a header says what the command is; what was looked up once
+is kept under it. Commands that no handler executes are passed over by their length: they take their time, and are
+reported once for each kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
+
+from pvinfo.commands.command import Client, Command
+from pvinfo.commands.mi import batch as _b, control as _c, display as _d, flush as _f, memory as _m, register as _r, resource_streamer as _s
+from pvinfo.platform import Engine
+
+from ..cost import command_cost
+from . import atomic, batch, control, flush, math, predicate, register_access, semaphore, store  # noqa: F401
+from .execution import HANDLERS, Handler, Stop
+
+if TYPE_CHECKING:
+    from ..engine_state import EngineState
+
+__all__ = ("CommandTable", "TableEntry", "command_table")
+
+_SLICE_SHARE_NS: Final = 20_000
+"""A command that has made the slice this long is the last one of it."""
+_EXECUTED_ALWAYS: Final = frozenset({"MI_SET_PREDICATE", "MI_BATCH_BUFFER_START", "MI_BATCH_BUFFER_END"})
+"""Commands that MI_SET_PREDICATE does not make no-operations of."""
+
+
+class TableEntry(NamedTuple):
+    """How a command is executed."""
+
+    handler: Handler
+    length_mask: int
+    """Bits of the header that count dwords."""
+    length_added: int
+    """What is added to the count."""
+    least: int
+    """Dwords that the command has at least."""
+    cost_ns: int
+
+
+def _skip(engine: EngineState, dwords: memoryview, at: int, length: int) -> Stop | None:
+    """The command is a no-operation."""
+    return None
+
+
+def _illegal(engine: EngineState, dwords: memoryview, at: int, length: int) -> Stop | None:
+    header = dwords[at]
+    return engine.illegal("illegal-command", f"{header:#010x} begins no command of this engine", at, header)
+
+
+_ILLEGAL: Final = TableEntry(_illegal, 0, 1, 1, 0)
+
+
+def _passing_over(name: str) -> Handler:
+    """A handler for a command that is timed and counted, but not executed."""
+
+    def pass_over(engine: EngineState, dwords: memoryview, at: int, length: int) -> Stop | None:
+        engine.not_executed(name, at, dwords[at])
+        return Stop.YIELD if engine.charged_ns > _SLICE_SHARE_NS else None
+
+    return pass_over
+
+
+def _entry(command: Command[Any]) -> TableEntry:
+    handler = HANDLERS.get(command.name) or _passing_over(command.name)
+    least = min((form.dwords for form in command.forms), default=1)
+    return TableEntry(handler, command.length.mask, command.length.added, least, command_cost(command).fixed_ns)
+
+
+@final
+class CommandTable:
+    """The commands of one engine."""
+
+    def __init__(self, commands: Iterable[Command[Any]], *, predicated: bool = False) -> None:
+        self._commands: dict[int, list[Command[Any]]] = {}
+        for command in commands:
+            self._commands.setdefault(command.match >> 29, []).append(command)
+        self._only_flow = predicated
+        self.known: dict[int, TableEntry] = {}
+        """By bits 31:16 of the header, what was looked up."""
+        self.predicated = self if predicated else CommandTable([c for row in self._commands.values() for c in row], predicated=True)
+        """The table while MI_SET_PREDICATE makes no-operations of commands."""
+
+    def entry(self, header: int) -> TableEntry:
+        """What executes the command that begins with ``header``."""
+        command = next((command for command in self._commands.get(header >> 29, ()) if command.matches(header)), None)
+        if command is None:
+            return _ILLEGAL
+        entry = _entry(command)
+        if self._only_flow and command.name not in _EXECUTED_ALWAYS:
+            entry = entry._replace(handler=_skip)
+        self.known[header >> 16] = entry
+        return entry
+
+
+def _declared() -> list[Command[Any]]:
+    return [v for m in (_b, _c, _d, _f, _m, _r, _s) for v in vars(m).values() if isinstance(v, Command)]
+
+
+@cache
+def command_table(engine: Engine, graphics_version: int) -> CommandTable:
+    """The table of ``engine`` on hardware of ``graphics_version``."""
+    return CommandTable(command for command in _declared() if engine in command.engines and command.exists(graphics_version))

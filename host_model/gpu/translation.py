@@ -1,0 +1,376 @@
+"""Translation: the GGTT, and page tables in memory as the GPU walks them.
+
+What was translated once is kept, as in hardware's buffers, until it is invalidated: a table that is rewritten takes
+effect with the next invalidation and not before. Entries of the GGTT are held in the GPU itself and take effect at once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Final, NamedTuple, final
+
+from pvinfo.gtt_entry import (
+    FRAME_MASK_1G,
+    FRAME_MASK_2M,
+    FRAME_MASK_4K,
+    FRAME_MASK_64K,
+    PAGE_64K_ENTRIES,
+    GgttEntry,
+    PageDirectoryEntry,
+    PageDirectoryPointerEntry,
+    PageTableEntry,
+)
+from pvinfo.units import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, BusAddress
+
+from ..memory import BusMemory
+from .address_space import FaultReason, TranslationFault
+
+__all__ = ("GlobalSpace", "ProcessSpace")
+
+_PRESENT: Final = PageTableEntry.present.mask
+_WRITABLE: Final = PageTableEntry.writable.mask
+_GIGABYTE_PAGE: Final = PageDirectoryPointerEntry.page_size.mask
+_TWO_MEGABYTE_PAGE: Final = PageDirectoryEntry.page_size.mask
+_PAGES_OF_64K: Final = PageDirectoryEntry.intermediate_page_size.mask
+_GGTT_PRESENT: Final = GgttEntry.present.mask
+_INDEX: Final = 511
+_ADDRESS_BITS: Final = {3: 32, 4: 48}
+_BYTES_64K: Final = PAGE_64K_ENTRIES * PAGE_SIZE
+
+
+class _Run(NamedTuple):
+    """A piece of an address space that is in one piece on the bus too."""
+
+    bus: int
+    size: int
+    writable: bool
+
+
+class _Space(ABC):
+    """What both kinds of space share: access to more than a dword, by the memory behind a range."""
+
+    def __init__(self, memory: BusMemory) -> None:
+        self._memory = memory
+        self._revision = memory.revision
+        self.on_denied: Callable[[int], None] | None = None
+        """Called with the address of a write to a page that may only be read, once until the next invalidation."""
+
+    @abstractmethod
+    def invalidate(self) -> None:
+        """Forget every translation."""
+
+    @abstractmethod
+    def _run(self, address: int, size: int) -> _Run:
+        """The longest known run at ``address``, of at most ``size`` bytes. Raises: TranslationFault."""
+
+    @abstractmethod
+    def _fault(self, address: int, level: int, reason: FaultReason) -> TranslationFault:
+        """The fault to raise."""
+
+    def refresh(self) -> None:
+        """Forget every translation if memory behind one may have gone meanwhile."""
+        revision = self._memory.revision
+        if revision != self._revision:
+            self._revision = revision
+            self.invalidate()
+
+    def _page(self, address: int, bus: int, *, write: bool, writable: bool) -> memoryview:
+        """The page at bus address ``bus``, in dwords; one to lose writes in where writes are not allowed."""
+        page = self._memory.page(BusAddress(bus))
+        if page is None:
+            raise self._fault(address, 0, FaultReason.NO_MEMORY)
+        if write and (not writable or page.readonly):
+            page = self._denied(address, page)
+        return page.cast("I")
+
+    def _denied(self, address: int, memory: memoryview) -> memoryview:
+        if self.on_denied is not None:
+            self.on_denied(address)
+        return memoryview(bytearray(memory))
+
+    def spans(self, address: int, size: int, *, write: bool) -> list[memoryview]:
+        views: list[memoryview] = []
+        start, whole = address, _Run(0, 0, writable=True)
+        while size > 0:
+            run = self._run(address, size)
+            if whole.size and run.bus == whole.bus + whole.size and run.writable == whole.writable:
+                whole = whole._replace(size=whole.size + run.size)
+            else:
+                views += self._views(start, whole, write=write)
+                start, whole = address, run
+            address += run.size
+            size -= run.size
+        return views + self._views(start, whole, write=write)
+
+    def _views(self, address: int, run: _Run, *, write: bool) -> list[memoryview]:
+        """The memory behind a run, which is at ``address``: in one piece if possible, else page by page."""
+        bus, size, writable = run
+        if not size:
+            return []
+        whole = self._memory.span(BusAddress(bus), size)
+        if whole is not None:
+            return [self._denied(address, whole) if write and (not writable or whole.readonly) else whole]
+        views: list[memoryview] = []
+        while size > 0:
+            page = self._memory.page(BusAddress(bus))
+            if page is None:
+                raise self._fault(address, 0, FaultReason.NO_MEMORY)
+            first = bus & PAGE_MASK
+            piece = page[first : min(first + size, PAGE_SIZE)]
+            views.append(self._denied(address, piece) if write and (not writable or piece.readonly) else piece)
+            address += len(piece)
+            bus += len(piece)
+            size -= len(piece)
+        return views
+
+    def read(self, address: int, size: int) -> bytes:
+        return b"".join(self.spans(address, size, write=False))
+
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        done = 0
+        for view in self.spans(address, len(data), write=True):
+            view[:] = data[done : done + len(view)]
+            done += len(view)
+
+
+class _GlobalPage(NamedTuple):
+    """A page of graphics memory as it was looked up."""
+
+    entry: int
+    readable: memoryview
+    writable: memoryview | None
+    """None: not looked up for writing yet."""
+
+
+@final
+class GlobalSpace(_Space):
+    """The GGTT's space. ``entries`` are the table itself: whoever writes them need not tell."""
+
+    def __init__(self, entries: memoryview, memory: BusMemory) -> None:
+        super().__init__(memory)
+        self._entries = entries
+        self._pages: dict[int, _GlobalPage] = {}
+
+    @property
+    def size(self) -> int:
+        """Bytes of graphics memory."""
+        return len(self._entries) << PAGE_SHIFT
+
+    def invalidate(self) -> None:
+        self._pages.clear()
+
+    def _fault(self, address: int, level: int, reason: FaultReason) -> TranslationFault:
+        return TranslationFault(address, level, reason, global_table=True)
+
+    def _entry(self, address: int) -> int:
+        page = address >> PAGE_SHIFT
+        if not 0 <= page < len(self._entries):
+            raise self._fault(address, 0, FaultReason.OUTSIDE)
+        entry = self._entries[page]
+        if not entry & _GGTT_PRESENT:
+            raise self._fault(address, 0, FaultReason.NOT_PRESENT)
+        return entry
+
+    def _run(self, address: int, size: int) -> _Run:
+        entry = self._entry(address)
+        bus = entry & FRAME_MASK_4K
+        offset = address & PAGE_MASK
+        page = address >> PAGE_SHIFT
+        last = (address + size - 1) >> PAGE_SHIFT
+        pages = 1
+        for following in self._entries[page + 1 : last + 1]:
+            if not following & _GGTT_PRESENT or following & FRAME_MASK_4K != bus + (pages << PAGE_SHIFT):
+                break
+            pages += 1
+        return _Run(bus + offset, min((pages << PAGE_SHIFT) - offset, size), writable=True)
+
+    def _look_up(self, address: int, *, write: bool) -> _GlobalPage:
+        entry = self._entry(address)
+        bus = entry & FRAME_MASK_4K
+        readable = self._page(address, bus, write=False, writable=True)
+        writable = self._page(address, bus, write=True, writable=True) if write else None
+        found = self._pages[address >> PAGE_SHIFT] = _GlobalPage(entry, readable, writable)
+        return found
+
+    def dwords(self, address: int, /) -> memoryview:
+        page = address >> PAGE_SHIFT
+        known = self._pages.get(page)
+        if known is None or known[0] != self._entries[page]:
+            known = self._look_up(address, write=False)
+        return known[1]
+
+    def writable_dwords(self, address: int, /) -> memoryview:
+        """As :meth:`dwords`, for writing too."""
+        page = address >> PAGE_SHIFT
+        known = self._pages.get(page)
+        view = known[2] if known is not None and known[0] == self._entries[page] else None
+        if view is None:
+            view = self._look_up(address, write=True)[2]
+            assert view is not None
+        return view
+
+    def write_entry(self, page: int, entry: int) -> None:
+        """Write the table itself, as a command does; beyond its end nothing happens."""
+        if page < len(self._entries):
+            self._entries[page] = entry
+
+    def read32(self, address: int, /) -> int:
+        return self.dwords(address)[address >> 2 & 1023]
+
+    def write32(self, address: int, value: int, /) -> None:
+        self.writable_dwords(address)[address >> 2 & 1023] = value
+
+    def read64(self, address: int, /) -> int:
+        return self.read32(address) | self.read32(address + 4) << 32
+
+    def write64(self, address: int, value: int, /) -> None:
+        self.writable_dwords(address + 4)[address + 4 >> 2 & 1023] = value >> 32
+        self.writable_dwords(address)[address >> 2 & 1023] = value & 0xFFFFFFFF
+
+
+@final
+class ProcessSpace(_Space):
+    """A process's space, of four levels of tables or, with 32-bit addresses, of three.
+
+    Every entry on the way must allow writing for the page to be written. A table need not be where its entry says, and
+    may well point back at itself: whatever stands there is taken for entries.
+    """
+
+    def __init__(self, memory: BusMemory) -> None:
+        super().__init__(memory)
+        self._levels = 4
+        self._roots: tuple[int, ...] = (0,)
+        self._page_mask = (1 << 36) - 1
+        self._readable: dict[int, memoryview] = {}
+        self._for_writing: dict[int, memoryview] = {}
+        self._tables: dict[int, memoryview] = {}
+
+    @property
+    def roots(self) -> tuple[int, ...]:
+        """Bus addresses of the top tables: one of four levels, or the four page directories of three."""
+        return self._roots
+
+    def load(self, *roots: int) -> None:
+        """Use the tables at ``roots``, one or four; translations are forgotten if they are others than before."""
+        known = tuple(root & FRAME_MASK_4K for root in roots)
+        if known != self._roots:
+            self._levels = 4 if len(known) == 1 else 3
+            self._roots = known
+            self._page_mask = (1 << _ADDRESS_BITS[self._levels] - PAGE_SHIFT) - 1
+            self.invalidate()
+
+    def invalidate(self) -> None:
+        self._readable.clear()
+        self._for_writing.clear()
+        self._tables.clear()
+
+    def _fault(self, address: int, level: int, reason: FaultReason) -> TranslationFault:
+        return TranslationFault(address & (self._page_mask << PAGE_SHIFT | PAGE_MASK), level, reason, global_table=False)
+
+    def _table(self, address: int, level: int, bus: int) -> memoryview:
+        table = self._tables.get(bus)
+        if table is None:
+            page = self._memory.page(BusAddress(bus))
+            if page is None:
+                raise self._fault(address, level, FaultReason.NO_MEMORY)
+            table = self._tables[bus] = page.cast("Q")
+        return table
+
+    def _run(self, address: int, size: int) -> _Run:
+        writable = _WRITABLE
+        if self._levels == 4:
+            table = self._table(address, 3, self._roots[0])
+            entry = table[address >> 39 & _INDEX]
+            if not entry & _PRESENT:
+                raise self._fault(address, 3, FaultReason.NOT_PRESENT)
+            writable &= entry
+            table = self._table(address, 2, entry & FRAME_MASK_4K)
+            entry = table[address >> 30 & _INDEX]
+            if not entry & _PRESENT:
+                raise self._fault(address, 2, FaultReason.NOT_PRESENT)
+            writable &= entry
+            if entry & _GIGABYTE_PAGE:
+                offset = address & (1 << 30) - 1
+                return _Run((entry & FRAME_MASK_1G) + offset, min(size, (1 << 30) - offset), bool(writable))
+            directory = entry & FRAME_MASK_4K
+        else:
+            directory = self._roots[address >> 30 & 3]
+        entry = self._table(address, 1, directory)[address >> 21 & _INDEX]
+        if not entry & _PRESENT:
+            raise self._fault(address, 1, FaultReason.NOT_PRESENT)
+        writable &= entry
+        if entry & _TWO_MEGABYTE_PAGE:
+            offset = address & (1 << 21) - 1
+            return _Run((entry & FRAME_MASK_2M) + offset, min(size, (1 << 21) - offset), bool(writable))
+        table = self._table(address, 0, entry & FRAME_MASK_4K)
+        index = address >> PAGE_SHIFT & _INDEX
+        if entry & _PAGES_OF_64K:
+            return self._run_64k(table, address, size, index & ~(PAGE_64K_ENTRIES - 1), writable)
+        entry = table[index]
+        if not entry & _PRESENT:
+            raise self._fault(address, 0, FaultReason.NOT_PRESENT)
+        offset = address & PAGE_MASK
+        length = PAGE_SIZE - offset
+        if size > length:
+            # Neighbours that continue this page on the bus, with equal rights, belong to the run.
+            expected = entry
+            for following in table[index + 1 : index + 1 + (size - length + PAGE_MASK >> PAGE_SHIFT)].tolist():
+                expected += PAGE_SIZE
+                if following != expected:
+                    break
+                length += PAGE_SIZE
+        return _Run((entry & FRAME_MASK_4K) + offset, min(size, length), bool(writable & entry))
+
+    def _run_64k(self, table: memoryview, address: int, size: int, index: int, writable: int) -> _Run:
+        entry = table[index]
+        if not entry & _PRESENT:
+            raise self._fault(address, 0, FaultReason.NOT_PRESENT)
+        offset = address & (_BYTES_64K - 1)
+        return _Run((entry & FRAME_MASK_64K) + offset, min(size, _BYTES_64K - offset), bool(writable & entry))
+
+    # Translations are kept under the page number as it was asked for, be it sign-extended or not: masking it each time
+    # would cost more than keeping a page twice.
+
+    def dwords(self, address: int, /) -> memoryview:
+        try:
+            return self._readable[address >> 12]
+        except KeyError:
+            return self._look_up(address)
+
+    def _look_up(self, address: int) -> memoryview:
+        run = self._run(address & ~PAGE_MASK, PAGE_SIZE)
+        view = self._readable[address >> PAGE_SHIFT] = self._page(address, run.bus, write=False, writable=True)
+        return view
+
+    def writable_dwords(self, address: int, /) -> memoryview:
+        """As :meth:`dwords`, for writing too."""
+        try:
+            return self._for_writing[address >> 12]
+        except KeyError:
+            return self._look_up_writable(address)
+
+    def _look_up_writable(self, address: int) -> memoryview:
+        run = self._run(address & ~PAGE_MASK, PAGE_SIZE)
+        view = self._for_writing[address >> PAGE_SHIFT] = self._page(address, run.bus, write=True, writable=run.writable)
+        return view
+
+    def read32(self, address: int, /) -> int:
+        try:
+            return self._readable[address >> 12][address >> 2 & 1023]
+        except KeyError:
+            return self._look_up(address)[address >> 2 & 1023]
+
+    def write32(self, address: int, value: int, /) -> None:
+        try:
+            self._for_writing[address >> 12][address >> 2 & 1023] = value
+        except KeyError:
+            self._look_up_writable(address)[address >> 2 & 1023] = value
+
+    def read64(self, address: int, /) -> int:
+        return self.read32(address) | self.read32(address + 4) << 32
+
+    def write64(self, address: int, value: int, /) -> None:
+        upper, lower = self.writable_dwords(address + 4), self.writable_dwords(address)
+        lower[address >> 2 & 1023] = value & 0xFFFFFFFF
+        upper[address + 4 >> 2 & 1023] = value >> 32
