@@ -13,7 +13,7 @@ from pvinfo.units import MIB, format_size
 
 from .boot.command import add_boot_arguments, run_boot
 from .host import DEFAULT_APERTURE, Host
-from .serve import ServedHost, add_serve_arguments, run_serve
+from .serve import add_serve_arguments, host_for_boot, run_serve
 
 __all__ = ("main",)
 
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end_with_status("host-model types", lambda: _run_types(arguments))
     if arguments.command == "serve":
         return end_with_status("host-model serve", lambda: run_serve(arguments))
-    return end_with_status("host-model boot", lambda: run_boot(arguments, ServedHost.for_boot))
+    return end_with_status("host-model boot", lambda: run_boot(arguments, host_for_boot))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from .mediator.types import VgpuType, default_type, type_named, types_for
 from .mediator.vgpu import Vgpu
 from .memory import HostMemory
 
-__all__ = ("DEFAULT_APERTURE", "DEFAULT_RAM", "Host", "PluggedVgpu", "TypeAvailability")
+__all__ = ("DEFAULT_APERTURE", "DEFAULT_RAM", "Host", "PluggedVgpu", "TypeAvailability", "check_aperture")
 
 DEFAULT_APERTURE: Final = 256 * MIB
 DEFAULT_GGTT: Final = 4 * GIB
@@ -39,6 +39,14 @@ class TypeAvailability(NamedTuple):
 
     type: VgpuType
     instances: int
+
+
+def check_aperture(aperture_size: int, ggtt_size: int = DEFAULT_GGTT) -> None:
+    """Raises: UsageError unless a GPU with such a table can have such an aperture."""
+    if aperture_size < MIB or aperture_size & (aperture_size - 1) or aperture_size > ggtt_size:
+        raise UsageError(
+            f"an aperture of {format_size(aperture_size)}: it is a power of two, from 1 MiB up to the GGTT's {format_size(ggtt_size)}"
+        )
 
 
 @final
@@ -60,10 +68,7 @@ class Host:
         golden: GoldenState | None = None,
     ) -> None:
         self.platform = platform_named(platform)
-        if aperture_size < MIB or aperture_size & (aperture_size - 1) or aperture_size > ggtt_size:
-            raise UsageError(
-                f"an aperture of {format_size(aperture_size)}: it is a power of two, from 1 MiB up to the GGTT's {format_size(ggtt_size)}"
-            )
+        check_aperture(aperture_size, ggtt_size)
         self.clock = clock if clock is not None else VirtualClock()
         self.memory = HostMemory()
         self.gpu = PhysicalGpu(self.platform, aperture_size, self.memory, self.clock, ggtt_size)

@@ -10,7 +10,7 @@ from typing import Final, Protocol, final
 
 from pvinfo.units import PAGE_SIZE, BusAddress
 
-__all__ = ("WINDOW_SHIFT", "Backing", "BusMemory", "HostMemory")
+__all__ = ("WINDOW_SHIFT", "Backing", "BusMemory", "DirectMemory", "HostMemory")
 
 WINDOW_SHIFT: Final = 40
 """A window holds 1 TiB; 64 of them fill the 46 address bits of a GPU table entry."""
@@ -109,3 +109,26 @@ class HostMemory:
         if backing is None or offset + size > _OFFSET_MASK + 1:
             return None
         return backing.span(offset, size)
+
+
+@final
+class DirectMemory:
+    """The memory of one machine whose GPU is its own: bus addresses are the machine's physical addresses."""
+
+    def __init__(self, backing: Backing) -> None:
+        self._backing = backing
+        self._revision = 0
+
+    def revoke(self) -> None:
+        """Pages that were handed out may have gone."""
+        self._revision += 1
+
+    @property
+    def revision(self) -> int:
+        return self._revision
+
+    def page(self, address: BusAddress, /) -> memoryview | None:
+        return self._backing.page(address & ~(PAGE_SIZE - 1))
+
+    def span(self, address: BusAddress, size: int, /) -> memoryview | None:
+        return self._backing.span(address, size)

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from pvinfo.finding import Finding, FindingKind
 from pvinfo.page import Capability
 
+from .device.mmio.window import MmioWindow
+
 if TYPE_CHECKING:
+    from .gpu.device import PhysicalGpu
     from .host import Host
     from .mediator.vgpu import Vgpu
 
-__all__ = ("finding_report", "host_report", "vgpu_report")
+__all__ = ("finding_report", "host_report", "physical_report", "vgpu_report")
 
 Json = dict[str, object]
 
@@ -53,13 +56,7 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
             "nonmappable": [resources.high.start, resources.high.stop],
             "fences": len(resources.fences),
         },
-        "mmio": {
-            "reads": vgpu.mmio.reads,
-            "writes": vgpu.mmio.writes,
-            "unmodelled": {
-                (hex(offset) if offset >= 0 else "more"): times for offset, times in sorted(vgpu.mmio.unmodelled.items())
-            },
-        },
+        "mmio": _accesses(vgpu.mmio),
         "aperture": {"reads": vgpu.aperture.reads, "writes": vgpu.aperture.writes},
         "ggtt_writes": vgpu.ggtt.entry_writes,
         "requests": {engine.value: 0 for engine in vgpu.platform.engines},
@@ -84,4 +81,33 @@ def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
         "platform": host.platform.name,
         "vgpus": vgpus,
         "gpu": {"commands": {engine.value: 0 for engine in host.platform.engines}, "isolation_violations": 0},
+    }
+
+
+def physical_report(gpu: PhysicalGpu, socket: str | None = None) -> Json:
+    """The physical GPU handed to one machine: the same object without vGPUs."""
+    return {
+        "ok": not any(finding.kind is FindingKind.GUEST_FAULT for finding in gpu.findings),
+        "platform": gpu.platform.name,
+        "vgpus": [],
+        "gpu": {
+            "socket": socket,
+            "mmio": _accesses(gpu.mmio),
+            "aperture": {"reads": gpu.aperture.reads, "writes": gpu.aperture.writes},
+            "ggtt_writes": gpu.ggtt.entry_writes,
+            "interrupts": gpu.interrupts_sent,
+            "resets_by_kind": dict(gpu.resets),
+            "commands": {engine.value: 0 for engine in gpu.platform.engines},
+            "isolation_violations": 0,
+            "findings": [finding_report(finding) for finding in gpu.findings],
+        },
+    }
+
+
+def _accesses(window: MmioWindow) -> Json:
+    """Register accesses, and those of registers that the model does not know."""
+    return {
+        "reads": window.reads,
+        "writes": window.writes,
+        "unmodelled": {(hex(offset) if offset >= 0 else "more"): times for offset, times in sorted(window.unmodelled.items())},
     }

@@ -12,18 +12,20 @@ from typing import Final, NamedTuple, final
 
 from pvinfo.command_line import write_whole
 from pvinfo.errors import SetupError, UsageError
-from pvinfo.finding import Finding
-from pvinfo.platform import DEFAULT_PLATFORM, PLATFORMS
+from pvinfo.finding import Finding, FindingLog
+from pvinfo.platform import DEFAULT_PLATFORM, PLATFORMS, platform_named
 from pvinfo.units import MIB
 
 from .boot.host_side import HostRequest
 from .clock import RealClock
-from .host import DEFAULT_APERTURE, Host
-from .hypervisor.vfio_user import VfioUserPort
-from .report import host_report
+from .gpu.device import PhysicalGpu
+from .host import DEFAULT_APERTURE, Host, check_aperture
+from .hypervisor.vfio_user import SharedMachine, VfioUserPort
+from .mediator.vgpu import Vgpu
+from .report import host_report, physical_report
 from .vfio.user.serve import ServedDevice, VfioUserServer
 
-__all__ = ("ServedHost", "ServedType", "add_serve_arguments", "run_serve")
+__all__ = ("ServedGpu", "ServedHost", "ServedType", "add_serve_arguments", "host_for_boot", "run_serve")
 
 _TURN_S: Final = 1.0
 
@@ -73,16 +75,6 @@ class ServedHost:
             self.close()
             raise
 
-    @classmethod
-    def for_boot(cls, request: HostRequest) -> ServedHost:
-        """The host of a boot: one vGPU for each guest's socket."""
-        return cls(
-            request.platform,
-            [ServedType(request.vgpu_type, path) for path in request.sockets],
-            aperture_size=DEFAULT_APERTURE if request.aperture_mib is None else request.aperture_mib * MIB,
-            trace=request.trace,
-        )
-
     def _add(self, entry: ServedType, trace: Path | None, *, alone: bool) -> None:
         port = VfioUserPort(self.host.memory)
         self._ports.append(port)
@@ -91,10 +83,12 @@ class ServedHost:
         self._sockets[vgpu.number] = str(entry.path)
         if trace is not None:
             path = trace if alone else trace.with_name(f"{vgpu.number}-{trace.name}")
-            try:
-                vgpu.trace_to(path)
-            except OSError as error:
-                raise SetupError(f"the trace {path} cannot be written: {error.strerror}") from None
+            _trace(vgpu, path)
+
+    @property
+    def findings(self) -> tuple[FindingLog, ...]:
+        """What is noticed of each guest."""
+        return tuple(vgpu.findings for vgpu in self.host.vgpus.values())
 
     @property
     def devices(self) -> tuple[ServedDevice, ...]:
@@ -119,6 +113,72 @@ class ServedHost:
         self.selector.close()
 
 
+@final
+class ServedGpu:
+    """The physical GPU behind a socket, on real time: for a machine whose own it is.
+
+    Raises: UsageError for a platform or aperture that means nothing; SetupError for a socket.
+    """
+
+    def __init__(self, platform: str, path: Path, *, aperture_size: int = DEFAULT_APERTURE, trace: Path | None = None) -> None:
+        self._machine = SharedMachine()
+        self._clock = RealClock()
+        check_aperture(aperture_size)
+        self.gpu = PhysicalGpu(platform_named(platform), aperture_size, self._machine.memory, self._clock)
+        self.selector: selectors.BaseSelector = selectors.DefaultSelector()
+        self._server = VfioUserServer(self.selector, self._clock)
+        self._path = path
+        try:
+            self._server.listen(path, self.gpu, self._machine, self.gpu.findings)
+            if trace is not None:
+                _trace(self.gpu, trace)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def findings(self) -> tuple[FindingLog, ...]:
+        """What is noticed of the driver."""
+        return (self.gpu.findings,)
+
+    @property
+    def devices(self) -> tuple[ServedDevice, ...]:
+        """The GPU on its socket."""
+        return self._server.devices
+
+    def step(self, timeout_s: float) -> None:
+        """Serve whatever is ready, or becomes ready within ``timeout_s``."""
+        self._server.step(timeout_s)
+
+    def report(self) -> dict[str, object]:
+        """What the GPU saw: the JSON object of the command."""
+        return physical_report(self.gpu, str(self._path))
+
+    def close(self) -> None:
+        """Hang up, remove the socket, end the trace."""
+        self._server.close()
+        self.gpu.end_trace()
+        self.selector.close()
+
+
+def host_for_boot(request: HostRequest) -> ServedHost | ServedGpu:
+    """The host of a boot: a vGPU for each guest's socket, or the physical GPU for the one machine there is."""
+    aperture_size = DEFAULT_APERTURE if request.aperture_mib is None else request.aperture_mib * MIB
+    if not request.physical:
+        served = [ServedType(request.vgpu_type, path) for path in request.sockets]
+        return ServedHost(request.platform, served, aperture_size=aperture_size, trace=request.trace)
+    if len(request.sockets) != 1:
+        raise UsageError(f"{len(request.sockets)} machines want the physical GPU: it is the own of one")
+    return ServedGpu(request.platform, request.sockets[0], aperture_size=aperture_size, trace=request.trace)
+
+
+def _trace(device: Vgpu | PhysicalGpu, path: Path) -> None:
+    try:
+        device.trace_to(path)
+    except OSError as error:
+        raise SetupError(f"the trace {path} cannot be written: {error.strerror}") from None
+
+
 def _served_type(text: str) -> ServedType:
     vgpu_type, separator, path = text.partition("=")
     if not separator or not vgpu_type or not path:
@@ -136,6 +196,7 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vgpu", type=_served_type, action="append", default=[], metavar="T=PATH", help="serve a vGPU of type T at PATH (repeatable)"
     )
+    parser.add_argument("--physical", action="store_true", help="serve the physical GPU itself at --socket, for a host's driver")
     parser.add_argument("--platform", default=DEFAULT_PLATFORM, metavar="P", help=f"{', '.join(PLATFORMS)} ({DEFAULT_PLATFORM})")
     parser.add_argument(
         "--aperture", type=int, default=DEFAULT_APERTURE // MIB, metavar="MIB",
@@ -150,20 +211,13 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_serve(arguments: argparse.Namespace) -> int:
     """Run ``host-model serve`` until it is ended; what guests did is in the report, not in the status."""
-    served = list(arguments.vgpu)
-    if arguments.socket is not None:
-        served.insert(0, ServedType(arguments.vgpu_type, arguments.socket))
-    elif arguments.vgpu_type is not None:
-        raise UsageError("--type is the type of --socket's vGPU; with --vgpu it stands before the path: --vgpu T=PATH")
-    if not served:
-        raise UsageError("nothing to serve: give --socket PATH or --vgpu T=PATH")
-    host = ServedHost(arguments.platform, served, aperture_size=arguments.aperture * MIB, trace=arguments.trace)
+    host = _host_of(arguments)
     try:
         for device in host.devices:
             print(f"ready {device.path}", flush=True)
         if sys.stderr.isatty():
-            for vgpu in host.host.vgpus.values():
-                vgpu.findings.on_first = _show_finding
+            for findings in host.findings:
+                findings.on_first = _show_finding
         _serve_until_ended(host, once=arguments.once)
         report = host.report()
     finally:
@@ -177,7 +231,23 @@ def run_serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _serve_until_ended(host: ServedHost, *, once: bool) -> None:
+def _host_of(arguments: argparse.Namespace) -> ServedHost | ServedGpu:
+    aperture_size = arguments.aperture * MIB
+    if arguments.physical:
+        if arguments.socket is None or arguments.vgpu or arguments.vgpu_type:
+            raise UsageError("--physical serves one device: it goes with --socket, and with neither --type nor --vgpu")
+        return ServedGpu(arguments.platform, arguments.socket, aperture_size=aperture_size, trace=arguments.trace)
+    served = list(arguments.vgpu)
+    if arguments.socket is not None:
+        served.insert(0, ServedType(arguments.vgpu_type, arguments.socket))
+    elif arguments.vgpu_type is not None:
+        raise UsageError("--type is the type of --socket's vGPU; with --vgpu it stands before the path: --vgpu T=PATH")
+    if not served:
+        raise UsageError("nothing to serve: give --socket PATH or --vgpu T=PATH")
+    return ServedHost(arguments.platform, served, aperture_size=aperture_size, trace=arguments.trace)
+
+
+def _serve_until_ended(host: ServedHost | ServedGpu, *, once: bool) -> None:
     """Ctrl-C and SIGTERM are how a server is meant to end: they are no error."""
     try:
         while not (once and _all_gone(host.devices)):

@@ -42,6 +42,8 @@ class HostRequest(NamedTuple):
     vgpu_type: str | None
     aperture_mib: int | None
     trace: Path | None
+    physical: bool = False
+    """Hand out the physical GPU itself, to one machine."""
 
 
 HostFactory: TypeAlias = Callable[[HostRequest], HostSide]

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol, final
+from typing import Final, final
 
 from pvinfo.bus import Region
 from pvinfo.finding import FindingLog
 from pvinfo.platform import Engine, Platform
 from pvinfo.registers.fence import FENCE_BASE, FENCE_COUNT
 from pvinfo.trace import TraceWriter, open_trace
-from pvinfo.units import GIB, PAGE_SIZE, BusAddress
+from pvinfo.units import GIB, PAGE_SIZE
 
 from ..clock import HostClock
 from ..device.config_space import ConfigurationSpace
@@ -24,24 +24,18 @@ from ..device.interrupts import InterruptTree
 from ..device.mmio.registers import RegisterPage
 from ..device.mmio.window import BAR0_SIZE, MmioWindow
 from ..device.sideband import SidebandRegisters
+from ..memory import BusMemory
 from .aperture import HardwareAperture
 from .config_image import config_image
 from .policy import policy_for
 from .reset_values import reset_values
 from .table_window import HardwareTable
 
-__all__ = ("BusMemory", "PhysicalGpu")
+__all__ = ("PhysicalGpu",)
 
 _IO_WINDOW: Final = 64
 _GT_END: Final = 0x44200
 """A reset of the whole GT restores the registers below; interrupts and display, above, survive it."""
-
-
-class BusMemory(Protocol):
-    """The memory behind the GPU's bus."""
-
-    def page(self, address: BusAddress, /) -> memoryview | None:
-        """The page that holds ``address``, or None where there is no memory."""
 
 
 @final

@@ -21,9 +21,9 @@ from pvinfo.errors import PeerError
 from pvinfo.units import PAGE_MASK, PAGE_SIZE, BusAddress, GuestAddress, format_range
 from pvinfo.vfio_user import MAX_DMA_MAPS, DmaMap
 
-from ..memory import HostMemory
+from ..memory import DirectMemory, HostMemory
 
-__all__ = ("GuestRam", "VfioUserPort")
+__all__ = ("GuestRam", "SharedMachine", "VfioUserPort")
 
 _ADDRESS_END: Final = 1 << 64
 _CONVENTIONAL_MEMORY: Final = 640 << 10
@@ -365,3 +365,38 @@ class VfioUserPort:
         """The machine is gone: its memory leaves the GPU's bus."""
         self.disconnect()
         self._host_memory.detach(self._base)
+
+
+@final
+class SharedMachine:
+    """The memory of a machine behind a vfio-user socket that is handed the physical GPU itself: nothing is pinned or moved.
+
+    ``memory`` is what the GPU sees.
+    """
+
+    def __init__(self) -> None:
+        self.ram = GuestRam()
+        self.memory = DirectMemory(self.ram)
+
+    def map(self, request: DmaMap, fd: int | None) -> None:
+        """See :meth:`GuestRam.map`."""
+        self.ram.map(request, fd)
+
+    def unmap(self, address: int, size: int) -> None:
+        """See :meth:`GuestRam.unmap`."""
+        self.ram.unmap(address, size)
+        self.memory.revoke()
+
+    def unmap_all(self) -> None:
+        """See :meth:`GuestRam.unmap_all`."""
+        self.ram.unmap_all()
+        self.memory.revoke()
+
+    def disconnect(self) -> None:
+        """The client has gone, and its memory with it."""
+        self.ram.disconnect()
+        self.memory.revoke()
+
+    def doubtful_page(self) -> GuestAddress | None:
+        """See :meth:`GuestRam.doubtful_page`."""
+        return self.ram.doubtful_page()
