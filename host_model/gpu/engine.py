@@ -254,11 +254,12 @@ class Engine(Streamer):
                 if not (self.port.pending and self._can_leave):
                     return self._look_delay_ns() if stop is not Stop.WAIT_SIGNAL else None
                 continue
+            if stop is Stop.ARBITRATE:
+                self._may_leave = True
+                continue
             self._waiting_since_ns = None
             if stop is Stop.END:
                 self._complete()
-            elif stop is Stop.ARBITRATE:
-                self._may_leave = True
             elif stop is Stop.HANG:
                 self.activity = Activity.HUNG
             elif stop is Stop.STARVED:

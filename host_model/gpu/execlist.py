@@ -50,6 +50,15 @@ _NO_EVENT_YET: Final = 7
 """Write pointer after a reset. Source: linux:drivers/gpu/drm/i915/gvt/execlist.c"""
 _CONTEXT_SWITCH: Final = EngineInterrupt.context_switch.mask
 _RUN_LIST: Final = EngineMode.run_list_enable.mask
+_QUEUE_FULL: Final = ExeclistStatus.queue_full.mask
+_POINTERS: Final = ExeclistStatus.current_pointer.mask | ExeclistStatus.write_pointer.mask
+_BOTH_VALID: Final = ExeclistStatus.slot0_valid.mask | ExeclistStatus.slot1_valid.mask
+_REASON: Final = ExeclistStatus.last_switch_reason.mask >> ExeclistStatus.last_switch_reason.low
+_AT_PLACE: Final = (
+    int(ExeclistStatus.of(write_pointer=1, slot0_valid=1, slot0_active=1, arbitration_enabled=1)),
+    int(ExeclistStatus.of(current_pointer=1, slot1_valid=1, slot1_active=1, arbitration_enabled=1)),
+)
+"""Status while the submission in each of the two places runs."""
 
 
 class _Load(NamedTuple):
@@ -210,16 +219,14 @@ class SubmissionPort:
         """Keep the status register as the port is."""
         index = self._base + EngineRegisters.execlist_status_lo.offset >> 2
         running = self._running
+        status = (self._reason & _REASON) << ExeclistStatus.last_switch_reason.low
+        if self._pending is not None:
+            status |= _QUEUE_FULL
         if running is None:
-            pointers = self._registers[index] & (ExeclistStatus.current_pointer.mask | ExeclistStatus.write_pointer.mask)
-            status = ExeclistStatus.of(pointers, queue_full=self._pending is not None, last_switch_reason=self._reason & 0x1FF)
+            status |= self._registers[index] & _POINTERS
         else:
-            place = running.place
-            status = ExeclistStatus.of(
-                current_pointer=place, write_pointer=1 - place, queue_full=self._pending is not None,
-                slot0_valid=place == 0 or self._pending is not None, slot1_valid=place == 1 or self._pending is not None,
-                slot0_active=place == 0, slot1_active=place == 1, active_element=1 << self._element,
-                last_switch_reason=self._reason & 0x1FF, arbitration_enabled=True,
-            )  # fmt: skip
-        self._registers[index] = int(status)
+            status |= _AT_PLACE[running.place] | 1 << ExeclistStatus.active_element.low + self._element
+            if self._pending is not None:
+                status |= _BOTH_VALID
+        self._registers[index] = status
         self._registers[self._base + EngineRegisters.execlist_status_hi.offset >> 2] = self._context_id

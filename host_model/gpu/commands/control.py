@@ -62,7 +62,7 @@ def user_interrupt(engine: EngineState, dwords: memoryview, at: int, length: int
 @executes(MI_ARB_CHECK)
 def arb_check(engine: EngineState, dwords: memoryview, at: int, length: int) -> Stop | None:
     """A point at which the context may be left."""
-    return Stop.ARBITRATE if engine.pending else None
+    return Stop.ARBITRATE if engine.pending and engine.arbitration else None
 
 
 @executes(MI_ARB_ON_OFF)
