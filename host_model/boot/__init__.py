@@ -16,6 +16,7 @@ from host_model.boot.guest_log import (
     parse_line,
 )
 from host_model.boot.host_side import HostFactory, HostRequest, HostSide, NoDevices, Ready
+from host_model.boot.kvmgt import KvmgtReport, OfferedType, RegisterDifference
 from host_model.boot.parts import GuestParts, QemuProgram, find_parts
 from host_model.boot.qemu import Accelerator, GuestMachine, choose_accelerator, command_line
 from host_model.boot.run import BootPlan, BootResult, GuestOutcome, boot_guests
@@ -33,10 +34,13 @@ __all__ = (
     "HostFactory",
     "HostRequest",
     "HostSide",
+    "KvmgtReport",
     "LogLine",
     "NoDevices",
+    "OfferedType",
     "QemuProgram",
     "Ready",
+    "RegisterDifference",
     "Stage",
     "boot_guests",
     "choose_accelerator",

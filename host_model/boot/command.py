@@ -18,7 +18,7 @@ from host_model.boot.qemu import Accelerator, choose_accelerator
 from host_model.boot.report import report_object, summary
 from host_model.boot.run import BootPlan, boot_guests
 from pvinfo.command_line import write_whole
-from pvinfo.errors import SetupError
+from pvinfo.errors import SetupError, UsageError
 
 __all__ = ("add_boot_arguments", "run_boot")
 
@@ -29,6 +29,10 @@ i915 driver got on: from the guest's own log and from what the host saw.
 A QEMU with vfio-user (10.1 or newer), a kernel, its modules and a static busybox are yours to bring:
 by the options below, else by GVT_QEMU, GVT_KERNEL, GVT_MODULES and GVT_BUSYBOX, else from PATH, /boot
 and /lib/modules. The initramfs is built here; nothing needs to be installed in the guest.
+
+With --physical the machine is a host: its i915 owns the physical GPU itself, with no mediator of ours
+in between. With --kvmgt on top it loads the kernel's own mediator, makes vGPUs of the smallest type up
+to the limit, asks for one more, compares a new vGPU's registers with the hardware's, and removes all.
 """
 
 EXAMPLES: Final = """\
@@ -37,6 +41,8 @@ examples:
   host-model boot --json -                         the whole report as one JSON object
   host-model boot --platform bdw --type GVTg_V4_8 --json bdw.json --console logs
   host-model boot --guests 2 --type GVTg_V5_8      two guests that share one GPU
+  host-model boot --physical --platform kbl        a Kaby Lake host's driver on the bare GPU
+  host-model boot --physical --kvmgt --aperture 512 --json -
   host-model boot --append 'drm.debug=0x6 i915.enable_hangcheck=0'
   host-model boot --add ./drmtest:/bin/drmtest --post run-drmtest.sh
 
@@ -44,9 +50,15 @@ The post script runs as root in the guest's busybox shell once the driver is loa
 in the report, and its exit status counts. Arguments for modules (i915.reset=0) are handed over when
 the module is loaded.
 
-exit status: 0 when the driver of every guest initialised and every post script succeeded, else 1;
+exit status: 0 when the driver of every guest initialised and every post script succeeded (with
+--physical: and did not give the GPU up; with --kvmgt: and the mediator did all it was asked), else 1;
 2 when something that the run needs is missing or an argument makes no sense.
 """
+
+
+_MEMORY_MIB: Final = 1024
+_MEDIATOR_MEMORY_MIB: Final = 4096
+"""Room for guests of the machine's own."""
 
 
 def add_boot_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +74,14 @@ def add_boot_arguments(parser: argparse.ArgumentParser) -> None:
     )
     guest.add_argument("--platform", default="skl", metavar="P", help="GPU platform: bdw, skl, kbl … (skl)")
     guest.add_argument("--aperture", type=_count, metavar="MIB", help="aperture of the physical GPU in MiB")
+    guest.add_argument(
+        "--physical", action="store_true",
+        help="one machine, whose own the physical GPU is, instead of guests with vGPUs",
+    )
+    guest.add_argument(
+        "--kvmgt", action="store_true",
+        help="have that machine share the GPU out by the kernel's own mediator",
+    )
     machine = parser.add_argument_group("the guests")
     machine.add_argument("--append", default="", metavar="ARGS", help="more kernel arguments, in one word")
     machine.add_argument(
@@ -73,8 +93,8 @@ def add_boot_arguments(parser: argparse.ArgumentParser) -> None:
         help="put a file into the guest (repeatable)",
     )
     machine.add_argument(
-        "--memory", type=_count, default=1024, metavar="MIB",
-        help="memory of each guest in MiB (1024)",
+        "--memory", type=_count, metavar="MIB",
+        help=f"memory of each guest in MiB ({_MEMORY_MIB}; with --kvmgt {_MEDIATOR_MEMORY_MIB})",
     )
     machine.add_argument(
         "--accel", choices=["auto", "kvm", "tcg"], default="auto",
@@ -110,6 +130,7 @@ def run_boot(arguments: argparse.Namespace, make_host: HostFactory) -> int:
     Raises: SetupError for a missing or unusable part, UsageError for an argument that makes no sense, and what
     ``make_host`` raises.
     """
+    _check_physical(arguments)
     accelerator = choose_accelerator() if arguments.accel == "auto" else Accelerator(arguments.accel)
     plan = BootPlan(
         parts=find_parts(arguments.qemu, arguments.kernel, arguments.modules, arguments.busybox),
@@ -118,13 +139,15 @@ def run_boot(arguments: argparse.Namespace, make_host: HostFactory) -> int:
         platform=arguments.platform,
         vgpu_type=arguments.vgpu_type,
         aperture_mib=arguments.aperture,
-        memory_mib=arguments.memory,
+        memory_mib=arguments.memory or (_MEDIATOR_MEMORY_MIB if arguments.kvmgt else _MEMORY_MIB),
         timeout_s=arguments.timeout,
         kernel_arguments=split_arguments(arguments.append),
         post=arguments.post,
         added=tuple(parse_added_file(text) for text in arguments.add),
         trace=arguments.trace,
         console=arguments.console,
+        physical=arguments.physical,
+        kvmgt=arguments.kvmgt,
     )
     json_target: str | None = arguments.json
     if json_target not in (None, "-"):
@@ -177,6 +200,7 @@ _STAGE_WORDS: Final = {
     Stage.MODULES: "loading modules",
     Stage.PROBE: "i915 probes the GPU",
     Stage.PROBED: "i915 loaded",
+    Stage.MEDIATOR: "kvmgt shares the GPU out",
     Stage.POST: "post script",
     Stage.END: "power off",
 }
@@ -194,6 +218,16 @@ def _seconds(text: str) -> float:
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{text} is not more than 0")
     return value
+
+
+def _check_physical(arguments: argparse.Namespace) -> None:
+    """Which options go with which kind of GPU."""
+    if arguments.kvmgt and not arguments.physical:
+        raise UsageError("--kvmgt goes with --physical: only a host that owns the GPU can share it out")
+    if arguments.physical and arguments.guests != 1:
+        raise UsageError(f"--physical with --guests {arguments.guests}: there is one physical GPU, for one machine")
+    if arguments.physical and arguments.vgpu_type is not None:
+        raise UsageError(f"--physical with --type {arguments.vgpu_type}: the physical GPU has no vGPU type")
 
 
 def _check_target(path: Path) -> None:

@@ -30,7 +30,7 @@ class Guest:
     """A guest that runs from construction until its QEMU ends or the context is left.
 
     Its streams wait in ``selector``. ``copies`` names a folder that gets the kernel's log, the post
-    script's output and QEMU's messages as they come.
+    script's output and QEMU's messages as they come. ``physical`` tells the judge what the GPU is.
     """
 
     def __init__(
@@ -41,11 +41,13 @@ class Guest:
         selector: selectors.BaseSelector,
         observe: StageObserver,
         copies: Path | None = None,
+        physical: bool = False,
     ) -> None:
         self.number: Final = number
         self.stage = Stage.STARTING
         self.timed_out = False
         self.halted = False
+        self._physical: Final = physical
         self._observe: Final = observe
         self._started: Final = time.monotonic()
         self._ended: float | None = None
@@ -97,7 +99,7 @@ class Guest:
 
     def report(self) -> GuestReport:
         """The judgement of everything the guest's kernel said until now."""
-        return judge(self._console.text())
+        return judge(self._console.text(), physical=self._physical)
 
     def post_output(self) -> str:
         """What the post script printed until now."""

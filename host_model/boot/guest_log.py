@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Final, NamedTuple
 
+from host_model.boot.kvmgt import KvmgtReport, read_kvmgt
 from host_model.boot.symptoms import EXPECTED, SYMPTOMS, SymptomKind
 
 __all__ = (
@@ -35,6 +36,7 @@ class Stage(Enum):
     MODULES = "modules"
     PROBE = "probe"
     PROBED = "probed"
+    MEDIATOR = "mediator"
     POST = "post"
     END = "end"
 
@@ -90,6 +92,7 @@ class GuestReport(NamedTuple):
     post_status: int | None
     boot_s: float | None
     probe_s: float | None
+    kvmgt: KvmgtReport | None = None
 
     @property
     def finished(self) -> bool:
@@ -155,8 +158,11 @@ def _marker(line: LogLine) -> tuple[float, str, str] | None:
     return None if match is None else (float(match[1]), match[2], match[3])
 
 
-def judge(log: str) -> GuestReport:
-    """What the console text ``log`` shows, whether the guest came to its end or not."""
+def judge(log: str, *, physical: bool = False) -> GuestReport:
+    """What the console text ``log`` shows, whether the guest came to its end or not.
+
+    ``physical`` tells that the device is the physical GPU: then it is right that no vGPU is detected.
+    """
     lines = [line for line in map(parse_line, log.splitlines()) if line is not None]
     stage = Stage.KERNEL if lines else Stage.STARTING
     begun: dict[Stage, float] = {}
@@ -165,6 +171,7 @@ def judge(log: str) -> GuestReport:
     connectors: dict[str, str] = {}
     post_status: int | None = None
     wedged: bool | None = None
+    mediation: list[str] = []
     for line in lines:
         marker = _marker(line)
         if marker is None:
@@ -184,6 +191,8 @@ def judge(log: str) -> GuestReport:
             wedged = rest == "1"
         elif kind == "post" and rest.isdecimal():
             post_status = int(rest)
+        elif kind == "kvmgt":
+            mediation.append(rest)
     warnings = tuple(_warnings(lines))
     spoken = [line.text for line in lines if line.from_kernel]
     probe_s = None
@@ -201,10 +210,11 @@ def judge(log: str) -> GuestReport:
         drm_nodes=tuple(nodes),
         connectors=connectors,
         warnings=warnings,
-        diagnosis=_diagnose(warnings, spoken, probed=Stage.PROBE in begun, wedged=wedged),
+        diagnosis=_diagnose(warnings, spoken, probed=Stage.PROBE in begun, wedged=wedged, physical=physical),
         post_status=post_status,
         boot_s=begun.get(Stage.INIT),
         probe_s=probe_s,
+        kvmgt=read_kvmgt(mediation),
     )
 
 
@@ -267,10 +277,13 @@ def _is_warning(line: LogLine) -> bool:
 
 
 def _diagnose(
-    warnings: tuple[str, ...], spoken: list[str], *, probed: bool, wedged: bool
+    warnings: tuple[str, ...], spoken: list[str], *, probed: bool, wedged: bool, physical: bool
 ) -> tuple[Diagnosis, ...]:
-    found = list(_first_missing(spoken)) if probed else []
+    found = list(_first_missing(spoken, physical=physical)) if probed else []
     for symptom in SYMPTOMS:
+        if symptom.kind is SymptomKind.SPOKEN_ON_PHYSICAL and physical:
+            lines = [text for text in spoken if symptom.pattern.search(text)]
+            found += [Diagnosis(symptom.cause, line, len(lines)) for line in lines[:1]]
         if symptom.kind is SymptomKind.LINE:
             lines = [line for line in warnings if symptom.pattern.search(line)]
             found += [Diagnosis(symptom.cause, line, len(lines)) for line in lines[:1]]
@@ -282,10 +295,11 @@ def _diagnose(
     return tuple(found)
 
 
-def _first_missing(spoken: list[str]) -> Iterator[Diagnosis]:
+def _first_missing(spoken: list[str], *, physical: bool) -> Iterator[Diagnosis]:
     """The earliest thing that should be in the log and is not; what follows from it says nothing."""
+    kinds = {SymptomKind.MISSING} if physical else {SymptomKind.MISSING, SymptomKind.MISSING_ON_VGPU}
     for symptom in SYMPTOMS:
-        if symptom.kind is SymptomKind.MISSING:
+        if symptom.kind in kinds:
             if not any(symptom.pattern.search(text) for text in spoken):
                 yield Diagnosis(symptom.cause, "", 0)
                 return

@@ -60,6 +60,10 @@ say_wedged() {
 }
 say_wedged
 
+if [ -r /etc/host-model/kvmgt.sh ]; then
+    . /etc/host-model/kvmgt.sh
+fi
+
 if [ -x /post ]; then
     say stage post
     stty -F /dev/ttyS1 -opost

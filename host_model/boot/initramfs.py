@@ -16,6 +16,7 @@ from host_model.boot.cpio import (
     symlink,
     write_archive,
 )
+from host_model.boot.kvmgt import MEDIATOR_ARGUMENTS, MEDIATOR_MODULES
 from host_model.boot.modules import (
     ModuleDirectory,
     decompress_module,
@@ -71,11 +72,13 @@ def build_image(
     kernel_release: str | None = None,
     post: Path | None = None,
     added: Iterable[AddedFile] = (),
+    virtualisation: str | None = None,
     compress: bool = False,
 ) -> GuestImage:
     """The image that boots, loads i915 with everything it needs, runs ``post`` and powers off.
 
-    Arguments of modules (``i915.reset=0``) are handed over when the module is loaded.
+    ``virtualisation`` is the module of the processor's half of KVM (``kvm-amd``); with it the machine
+    loads the kernel's own mediator and tries what it offers. Arguments of modules (``i915.reset=0``) are handed over when the module is loaded.
     ``kernel_release`` is checked against the modules' own when given.
 
     Raises:
@@ -83,25 +86,28 @@ def build_image(
         UsageError: an added file would stand where something else already does.
     """
     plan = modules.plan(DRIVER)
-    arguments = (*_DRIVER_ARGUMENTS, *kernel_arguments)
+    mediator = () if virtualisation is None else (*MEDIATOR_MODULES, virtualisation)
+    arguments = (*_DRIVER_ARGUMENTS, *(MEDIATOR_ARGUMENTS if mediator else ()), *kernel_arguments)
     entries = [regular_file("bin/busybox", busybox.read_bytes(), 0o755), symlink("bin/sh", "busybox")]
     insertions: list[str] = []
-    for file in plan.files:
+    mediator_files = [file for file in modules.plan(DRIVER, *mediator).files if file not in plan.files]
+    for file in (*plan.files, *mediator_files):
         content = decompress_module(file)
         _check_release(file, content, kernel_release)
         name = module_name(file.name)
         path = f"lib/modules/{name}.ko"
         entries.append(regular_file(path, content))
         insertions.append(" ".join((f"/{path}", *module_arguments(arguments, name))))
-    dependencies = insertions if DRIVER in plan.builtin else insertions[:-1]
-    for setting, lines in (
-        ("dependencies", dependencies),
-        ("driver", insertions[len(dependencies) :]),
-    ):
+    end = len(plan.files)
+    start = end if DRIVER in plan.builtin else end - 1
+    settings = [("dependencies", insertions[:start]), ("driver", insertions[start:end])]
+    if mediator:
+        settings.append(("mediator", insertions[end:]))
+        entries.append(regular_file(f"{_SETTINGS}/kvmgt.sh", _script("kvmgt.sh")))
+    for setting, lines in settings:
         text = "".join(f"{line}\n" for line in lines)
         entries.append(regular_file(f"{_SETTINGS}/{setting}", text.encode()))
-    init = resources.files("host_model.boot").joinpath("init.sh").read_bytes()
-    entries.append(regular_file("init", init, 0o755))
+    entries.append(regular_file("init", _script("init.sh"), 0o755))
     # The console must be there before init can mount devtmpfs, or init has no standard output.
     entries.append(device_node("dev/console", 5, 1))
     entries.append(device_node("dev/null", 1, 3))
@@ -113,6 +119,10 @@ def build_image(
     if compress:
         archive = gzip.compress(archive, compresslevel=1, mtime=0)
     return GuestImage(archive, arguments)
+
+
+def _script(name: str) -> bytes:
+    return resources.files("host_model.boot").joinpath(name).read_bytes()
 
 
 def _added_entry(item: AddedFile, others: Iterable[Entry]) -> Entry:

@@ -18,6 +18,7 @@ __all__ = (
     "GuestMachine",
     "choose_accelerator",
     "command_line",
+    "virtualisation_module",
 )
 
 GPU_SLOT: Final = "02.0"
@@ -47,7 +48,7 @@ class GuestMachine(NamedTuple):
 
     ``console`` receives the kernel's log and ``post_output`` what the post script prints; both are
     named pipes whose reader is there before QEMU starts. ``gpu_socket`` is the vfio-user socket of
-    its GPU; None leaves the slot empty.
+    its GPU; None leaves the slot empty. ``virtualisation`` lets the guest run guests of its own.
     """
 
     kernel: Path
@@ -58,6 +59,7 @@ class GuestMachine(NamedTuple):
     console: Path
     post_output: Path
     gpu_socket: Path | None
+    virtualisation: bool = False
 
 
 def command_line(qemu: QemuProgram, machine: GuestMachine) -> list[str]:
@@ -67,11 +69,13 @@ def command_line(qemu: QemuProgram, machine: GuestMachine) -> list[str]:
     GPU would see either nothing or zeros.
     """
     size = f"{machine.memory_mib}M"
+    # KVM hands on what the host's processor has; the emulated one has SVM for those who ask.
+    emulated = machine.virtualisation and machine.accelerator is Accelerator.TCG
     command = [
         str(qemu.path),
         *("-nodefaults", "-no-user-config", "-no-reboot"),
         *("-machine", f"q35,memory-backend=ram,accel={machine.accelerator.value}"),
-        *("-cpu", "max", "-m", size),
+        *("-cpu", "max,+svm" if emulated else "max", "-m", size),
         *("-object", f"memory-backend-memfd,id=ram,size={size},share=on"),
         *("-vga", "none", "-display", "none"),
         *("-chardev", f"file,id=console,path={_escaped(machine.console)}"),
@@ -124,3 +128,10 @@ def choose_accelerator(device: Path = _KVM_DEVICE, cpu_info: Path = _CPU_INFO) -
         return Accelerator.TCG
     with open(machine, "rb", buffering=0):
         return Accelerator.KVM
+
+
+def virtualisation_module(accelerator: Accelerator, cpu_info: Path = _CPU_INFO) -> str:
+    """The processor's half of KVM that a guest with ``virtualisation`` can load."""
+    if accelerator is Accelerator.KVM and "vmx" in cpu_info.read_text().split():
+        return "kvm-intel"
+    return "kvm-amd"

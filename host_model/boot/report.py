@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from host_model.boot.guest_log import Ballooning
+from host_model.boot.kvmgt import KvmgtReport
 from host_model.boot.run import BootResult, GuestOutcome
 from pvinfo.units import format_range
 
@@ -25,6 +26,7 @@ def report_object(result: BootResult) -> dict[str, object]:
 
 def _guest_object(outcome: GuestOutcome) -> dict[str, object]:
     report = outcome.report
+    mediated: dict[str, object] = {} if report.kvmgt is None else {"kvmgt": _kvmgt_object(report.kvmgt)}
     return {
         "kernel": report.kernel_release,
         "stage": report.stage.value,
@@ -37,6 +39,7 @@ def _guest_object(outcome: GuestOutcome) -> dict[str, object]:
         "connectors": dict(report.connectors),
         "warnings": list(report.warnings),
         "diagnosis": [item._asdict() for item in report.diagnosis],
+        **mediated,
         "post_status": report.post_status,
         "post_output": outcome.post_output,
         "qemu_messages": outcome.qemu_messages.splitlines(),
@@ -57,24 +60,41 @@ def _balloon_object(balloon: Ballooning) -> dict[str, object]:
     }
 
 
+def _kvmgt_object(report: KvmgtReport) -> dict[str, object]:
+    difference = report.difference
+    return {
+        "types": {
+            name: {"instances": offer.instances, "description": dict(offer.description)}
+            for name, offer in report.types.items()
+        },
+        "tracked": report.tracked,
+        "created": report.created,
+        "created_type": report.smallest,
+        "refused": report.refused,
+        "mmio_diff": None if difference is None else {"total": difference.total, "diff": difference.different},
+        "instances_left": dict(report.left),
+    }
+
+
 def summary(result: BootResult) -> str:
     """The verdict, and for each guest what led to it."""
     lines: list[str] = []
     for number, outcome in enumerate(result.guests):
-        lines += _guest_lines(number, outcome)
+        lines += _guest_lines(number, outcome, physical=result.plan.physical)
     failures = result.failures()
     lines += [f"FAILED  {failure}" for failure in failures] or ["ok"]
     return "\n".join(lines)
 
 
-def _guest_lines(number: int, outcome: GuestOutcome) -> list[str]:
+def _guest_lines(number: int, outcome: GuestOutcome, *, physical: bool) -> list[str]:
     report = outcome.report
     name = f"guest {number}"
     lines = [f"{name}: Linux {report.kernel_release or '(no log)'}, {outcome.seconds:.1f} s"]
     if report.boot_s is not None:
         probe = "" if report.probe_s is None else f", i915 loaded in {report.probe_s:.2f} s"
         lines.append(f"  user space after {report.boot_s:.2f} s{probe} (guest time)")
-    lines.append(f"  {'GVT-g detected' if report.detected else 'GVT-g not detected'}")
+    if not physical or report.detected:
+        lines.append(f"  {'GVT-g detected' if report.detected else 'GVT-g not detected'}")
     for what, found in (
         ("may use", [item for item in (report.balloon.mappable, report.balloon.nonmappable) if item]),
         ("ballooned out", report.balloon.reserved),
@@ -87,9 +107,23 @@ def _guest_lines(number: int, outcome: GuestOutcome) -> list[str]:
         lines.append("  " + " ".join(f"/dev/dri/{node}" for node in report.drm_nodes))
     if report.connectors:
         lines.append("  " + ", ".join(f"{name} {state}" for name, state in report.connectors.items()))
+    if report.kvmgt is not None:
+        lines += _kvmgt_lines(report.kvmgt)
     for line, times in Counter(report.warnings).items():
         lines.append(f"  warning: {line}" + (f" ({times} times)" if times > 1 else ""))
     lines += [f"  likely: {item.cause}" for item in report.diagnosis]
     if report.post_status is not None:
         lines.append(f"  post script ended with status {report.post_status}")
+    return lines
+
+
+def _kvmgt_lines(report: KvmgtReport) -> list[str]:
+    offers = ", ".join(f"{name} x {offer.instances}" for name, offer in report.types.items())
+    lines = [f"  kvmgt offers {offers or 'nothing'}; tracks {report.tracked or 0} registers"]
+    refused = "" if report.refused is None else f", one more was refused ({report.refused})"
+    if report.smallest is not None:
+        lines.append(f"  kvmgt made {report.created} of {report.smallest}{refused}")
+    if report.difference is not None:
+        total, different = report.difference
+        lines.append(f"  {different} of {total} registers of a new vGPU differ from the hardware's")
     return lines

@@ -15,7 +15,7 @@ from host_model.boot.guest_log import GuestReport
 from host_model.boot.host_side import HostFactory, HostRequest, HostSide
 from host_model.boot.initramfs import AddedFile, build_image
 from host_model.boot.parts import GuestParts, kernel_release
-from host_model.boot.qemu import Accelerator, GuestMachine
+from host_model.boot.qemu import Accelerator, GuestMachine, virtualisation_module
 
 __all__ = ("BootPlan", "BootResult", "GuestOutcome", "boot_guests")
 
@@ -24,7 +24,11 @@ _DRAIN_S: Final = 1.0
 
 
 class BootPlan(NamedTuple):
-    """What to boot: ``guests`` machines alike, each with one vGPU of ``vgpu_type``."""
+    """What to boot: ``guests`` machines alike, each with one vGPU of ``vgpu_type``.
+
+    ``physical`` gives the physical GPU to a single machine instead; ``kvmgt`` has that machine share
+    it out by the kernel's own mediator.
+    """
 
     parts: GuestParts
     accelerator: Accelerator
@@ -40,6 +44,8 @@ class BootPlan(NamedTuple):
     trace: Path | None = None
     console: Path | None = None
     with_gpu: bool = True
+    physical: bool = False
+    kvmgt: bool = False
 
 
 class GuestOutcome(NamedTuple):
@@ -52,7 +58,7 @@ class GuestOutcome(NamedTuple):
     post_output: str
     qemu_messages: str
 
-    def failure(self, *, with_post: bool) -> str | None:
+    def failure(self, *, with_post: bool, physical: bool = False, kvmgt: bool = False) -> str | None:
         """Why this guest did not do what it was booted for; None when it did."""
         report = self.report
         if self.timed_out:
@@ -61,10 +67,15 @@ class GuestOutcome(NamedTuple):
             return f"{self._how_qemu_ended()} in the guest's stage {report.stage.value}"
         if not report.driver_initialized:
             return "the driver did not initialise"
+        if physical and report.detected:
+            return "the driver took the physical GPU for a vGPU"
+        if physical and report.wedged:
+            return "the driver gave the GPU up (wedged)"
+        if kvmgt and (why := report.kvmgt.failure() if report.kvmgt else "kvmgt was not tried"):
+            return why
         if with_post and report.post_status != 0:
             return f"the post script ended with status {report.post_status}"
         return None
-
 
     def _how_qemu_ended(self) -> str:
         status = "was stopped" if self.exit_status is None else f"ended with status {self.exit_status}"
@@ -82,8 +93,11 @@ class BootResult(NamedTuple):
 
     def failures(self) -> list[str]:
         """Why the run failed, one sentence for each guest that did; empty when all is well."""
-        with_post = self.plan.post is not None
-        reasons = [outcome.failure(with_post=with_post) for outcome in self.guests]
+        plan = self.plan
+        reasons = [
+            outcome.failure(with_post=plan.post is not None, physical=plan.physical, kvmgt=plan.kvmgt)
+            for outcome in self.guests
+        ]
         failures = [f"guest {number}: {why}" for number, why in enumerate(reasons) if why]
         gpu = self.host.get("gpu")
         violations = gpu.get("isolation_violations") if isinstance(gpu, dict) else 0
@@ -111,6 +125,7 @@ def boot_guests(plan: BootPlan, make_host: HostFactory, observe: StageObserver) 
         kernel_release=kernel_release(parts.kernel),
         post=plan.post,
         added=plan.added,
+        virtualisation=virtualisation_module(plan.accelerator) if plan.kvmgt else None,
     )
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="gvt-boot-"))
@@ -119,7 +134,7 @@ def boot_guests(plan: BootPlan, make_host: HostFactory, observe: StageObserver) 
         initramfs.write_bytes(image.archive)
         sockets = [folder / f"gpu{number}" for number in range(plan.guests)]
         request = HostRequest(
-            sockets, plan.platform, plan.vgpu_type, plan.aperture_mib, plan.trace
+            sockets, plan.platform, plan.vgpu_type, plan.aperture_mib, plan.trace, plan.physical
         )
         host = stack.enter_context(closing(make_host(request)))
         guests = []
@@ -133,8 +148,9 @@ def boot_guests(plan: BootPlan, make_host: HostFactory, observe: StageObserver) 
                 console=folder / f"console{number}",
                 post_output=folder / f"post{number}",
                 gpu_socket=socket if plan.with_gpu else None,
+                virtualisation=plan.kvmgt,
             )
-            guest = Guest(number, parts.qemu, machine, host.selector, observe, plan.console)
+            guest = Guest(number, parts.qemu, machine, host.selector, observe, plan.console, plan.physical)
             guests.append(stack.enter_context(guest))
         _serve_until_ended(host, guests, plan.timeout_s)
         outcomes = tuple(

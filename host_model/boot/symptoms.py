@@ -18,6 +18,8 @@ class SymptomKind(Enum):
 
     LINE = "line"
     MISSING = "missing"
+    MISSING_ON_VGPU = "missing-on-vgpu"
+    SPOKEN_ON_PHYSICAL = "spoken-on-physical"
     WEDGED = "wedged"
 
 

@@ -256,6 +256,24 @@ def test_a_driver_that_took_the_device_for_bare_metal_is_diagnosed() -> None:
     assert "0x78008" in mismatch.cause
 
 
+def test_on_the_physical_gpu_it_is_the_vgpu_that_is_amiss() -> None:
+    assert judge(PROBE, physical=True).diagnosis == ()
+    (diagnosis,) = judge(PROBE + DETECTED, physical=True).diagnosis
+    assert diagnosis.line.endswith("detected.") and "0x78000" in diagnosis.cause
+    (missing,) = judge(marker("stage probe"), physical=True).diagnosis
+    assert "no Intel display controller" in missing.cause
+
+
+def test_what_the_mediator_offers_comes_from_init() -> None:
+    log = PROBE + marker("stage mediator") + marker("kvmgt type GVTg_V5_8 2 fence: 4") + marker("kvmgt tracked 2019")
+    report = judge(log, physical=True)
+    assert report.stage is Stage.MEDIATOR
+    assert report.kvmgt is not None and report.kvmgt.tracked == 2019
+    assert report.kvmgt.types["GVTg_V5_8"].description == {"fence": "4"}
+    assert judge(PROBE).kvmgt is None
+    assert judge(record("host-model: 5.00 kvmgt tracked 2019")).kvmgt is None
+
+
 def test_a_driver_that_was_not_loaded_yet_misses_nothing() -> None:
     assert judge(PCI + marker("stage modules")).diagnosis == ()
 

@@ -93,6 +93,42 @@ def test_modules_are_listed_in_load_order_with_their_arguments(
     assert image.kernel_arguments == ("i915.enable_guc=0", *arguments)
 
 
+MEDIATED = """\
+kernel/irqbypass.ko:
+kernel/i915.ko:
+kernel/vfio.ko:
+kernel/mdev.ko:
+kernel/kvm.ko: kernel/irqbypass.ko
+kernel/kvm-amd.ko: kernel/kvm.ko
+kernel/kvm-intel.ko: kernel/kvm.ko
+kernel/kvmgt.ko: kernel/mdev.ko kernel/vfio.ko kernel/i915.ko kernel/kvm.ko
+kernel/vfio_iommu_type1.ko: kernel/vfio.ko
+kernel/vfio-pci.ko: kernel/vfio.ko
+"""
+
+
+@pytest.mark.parametrize(("virtualisation", "name"), [("kvm-amd", "kvm_amd"), ("kvm-intel", "kvm_intel")])
+def test_a_mediating_host_loads_the_mediator_after_the_driver_and_what_that_needs_once(
+    tmp_path: Path, busybox: Path, virtualisation: str, name: str
+) -> None:
+    directory = module_directory(tmp_path / "m", MEDIATED)
+    arguments = ["kvmgt.debug=1"]
+    image = build_image(busybox, directory, kernel_arguments=arguments, virtualisation=virtualisation)
+    files = tree(image.archive)
+    assert files["etc/host-model/dependencies"].data == b""
+    assert files["etc/host-model/driver"].data == b"/lib/modules/i915.ko enable_guc=0 enable_gvt=1\n"
+    order = ["vfio", "mdev", "irqbypass", "kvm", "kvmgt debug=1", "vfio_iommu_type1", "vfio_pci", name]
+    lines = [f"/lib/modules/{word.replace(' ', '.ko ') if ' ' in word else word + '.ko'}\n" for word in order]
+    assert files["etc/host-model/mediator"].data.decode() == "".join(lines)
+    assert b"mdev_supported_types" in files["etc/host-model/kvmgt.sh"].data
+    assert image.kernel_arguments == ("i915.enable_guc=0", "i915.enable_gvt=1", *arguments)
+
+
+def test_a_kernel_without_the_mediator_is_refused_before_the_boot(busybox: Path, modules: ModuleDirectory) -> None:
+    with pytest.raises(SetupError, match="no module vfio in "):
+        build_image(busybox, modules, virtualisation="kvm-amd")
+
+
 def test_a_builtin_driver_has_nothing_to_load(tmp_path: Path, busybox: Path) -> None:
     directory = module_directory(tmp_path / "m", "", "kernel/i915.ko\n")
     image = build_image(busybox, directory)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from host_model.boot.parts import QemuProgram
-from host_model.boot.qemu import Accelerator, GuestMachine, choose_accelerator, command_line
+from host_model.boot.qemu import Accelerator, GuestMachine, choose_accelerator, command_line, virtualisation_module
 
 QEMU = QemuProgram(Path("/opt/qemu"), "11.1.3", True)
 
@@ -95,3 +95,18 @@ def test_without_hardware_virtualisation_kvm_is_not_even_asked(tmp_path: Path) -
     (tmp_path / "cpuinfo").write_text("flags : fpu hypervisor sse\n")
     assert choose_accelerator(tmp_path / "none", tmp_path / "cpuinfo") is Accelerator.TCG
     assert choose_accelerator(tmp_path / "none", tmp_path / "missing") is Accelerator.TCG
+
+
+def test_a_machine_that_runs_guests_of_its_own_gets_an_emulated_svm() -> None:
+    machine = MACHINE._replace(virtualisation=True)
+    assert value_of(command_line(QEMU, MACHINE), "-cpu") == "max"
+    assert value_of(command_line(QEMU, machine), "-cpu") == "max,+svm"
+    assert value_of(command_line(QEMU, machine._replace(accelerator=Accelerator.KVM)), "-cpu") == "max"
+
+
+def test_the_half_of_kvm_is_that_of_the_processor_the_machine_sees(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("flags : fpu vmx sse\n")
+    assert virtualisation_module(Accelerator.KVM, tmp_path / "cpuinfo") == "kvm-intel"
+    assert virtualisation_module(Accelerator.TCG, tmp_path / "cpuinfo") == "kvm-amd"
+    (tmp_path / "cpuinfo").write_text("flags : fpu svm sse\n")
+    assert virtualisation_module(Accelerator.KVM, tmp_path / "cpuinfo") == "kvm-amd"

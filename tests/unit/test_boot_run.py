@@ -65,6 +65,13 @@ class Stage:
         (folder / "modules/i915.ko").write_bytes(b"module")
         self.play(SPEAKS, PROBED + END)
 
+    def add_mediator(self) -> None:
+        names = ("vfio", "mdev", "kvmgt", "kvm", "vfio_iommu_type1", "vfio-pci", "kvm-amd")
+        with (self.folder / "modules/modules.dep").open("a") as listing:
+            for name in names:
+                listing.write(f"{name}.ko:\n")
+                (self.folder / f"modules/{name}.ko").write_bytes(b"module")
+
     def play(self, script: str, log: str = "") -> None:
         (self.folder / "log").write_text(log)
         head = """\
@@ -302,10 +309,100 @@ def test_the_host_is_asked_for_one_vgpu_for_each_guest_and_ended(stage: Stage) -
     )  # fmt: skip
     (host,) = hosts
     assert len(set(host.request.sockets)) == 2
-    assert host.request[1:] == ("kbl", "GVTg_V5_4", 512, Path("t.trace"))
+    assert host.request[1:] == ("kbl", "GVTg_V5_4", 512, Path("t.trace"), False)
     assert host.closed
     assert (report["platform"], report["vgpus"]) == ("kbl", [1])
     assert report["ok"]
+
+
+ON_PHYSICAL = "".join(line for line in PROBED.splitlines(keepends=True) if "Virtual GPU" not in line)
+MEDIATED = "".join(
+    f"<12>[    5.7] host-model: 5.70 {text}\n"
+    for text in (
+        "stage mediator",
+        "kvmgt type GVTg_V5_8 1 low_gm_size: 64MB; weight: 2",
+        "kvmgt tracked 2019",
+        "kvmgt created GVTg_V5_8",
+        "kvmgt refused No space left on device",
+        "kvmgt diff 2019 87",
+        "kvmgt left GVTg_V5_8 1",
+    )
+)
+
+
+def test_the_host_is_asked_for_the_physical_gpu_where_no_vgpu_may_be_seen(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hosts: list[CountedHost] = []
+
+    def make_host(request: HostRequest) -> HostSide:
+        hosts.append(CountedHost(request, {"platform": "skl", "vgpus": [], "gpu": {"isolation_violations": 0}}))
+        return hosts[0]
+
+    stage.play(SPEAKS, ON_PHYSICAL + END)
+    report = stage.report("--physical", host=make_host)
+    assert hosts[0].request.physical and len(hosts[0].request.sockets) == 1
+    assert report["ok"] and not report["guests"][0]["detected"]
+    assert "kvmgt" not in report["guests"][0]
+    assert "GVT-g" not in capsys.readouterr().out
+    stage.play(SPEAKS, PROBED + END)
+    assert stage.report("--physical")["failures"] == ["guest 0: the driver took the physical GPU for a vGPU"]
+
+
+def test_a_host_that_gives_its_gpu_up_is_a_failure(stage: Stage) -> None:
+    wedged = "<12>[    5.7] host-model: 5.70 wedged 1\n"
+    stage.play(SPEAKS, ON_PHYSICAL + wedged + END)
+    assert stage.report("--physical")["failures"] == ["guest 0: the driver gave the GPU up (wedged)"]
+
+
+def test_what_the_mediator_did_is_in_the_report_and_counts(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.add_mediator()
+    stage.play(SPEAKS, ON_PHYSICAL + MEDIATED + END)
+    report = stage.report("--physical", "--kvmgt")
+    assert report["failures"] == []
+    assert report["guests"][0]["kvmgt"] == {
+        "types": {"GVTg_V5_8": {"instances": 1, "description": {"low_gm_size": "64MB", "weight": "2"}}},
+        "tracked": 2019,
+        "created": 1,
+        "created_type": "GVTg_V5_8",
+        "refused": "No space left on device",
+        "mmio_diff": {"total": 2019, "diff": 87},
+        "instances_left": {"GVTg_V5_8": 1},
+    }
+    printed = capsys.readouterr().out
+    assert "kvmgt offers GVTg_V5_8 x 1; tracks 2019 registers\n" in printed
+    assert "kvmgt made 1 of GVTg_V5_8, one more was refused (No space left on device)\n" in printed
+    stage.play(SPEAKS, ON_PHYSICAL + END)
+    assert stage.report("--physical", "--kvmgt")["failures"] == ["guest 0: kvmgt was not tried"]
+    stage.play(SPEAKS, ON_PHYSICAL + MEDIATED.replace("diff", "lost") + END)
+    (failure,) = stage.report("--physical", "--kvmgt")["failures"]
+    assert failure.endswith("cannot be compared with the hardware's (mmio_diff)")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--kvmgt"], "--kvmgt goes with --physical"),
+        (["--physical", "--guests", "2"], "one physical GPU, for one machine"),
+        (["--physical", "--type", "GVTg_V5_4"], "has no vGPU type"),
+    ],
+)
+def test_options_that_mean_nothing_together_are_refused(
+    stage: Stage, capsys: pytest.CaptureFixture[str], words: list[str], why: str
+) -> None:
+    assert stage.run(*words) == 2
+    assert why in capsys.readouterr().err
+
+
+def test_a_mediating_host_has_room_for_guests_unless_told_otherwise(stage: Stage) -> None:
+    stage.add_mediator()
+    stage.play('echo "$*" >"$here/words"\n' + SPEAKS, ON_PHYSICAL + MEDIATED + END)
+    for words, size in (((), "4096M"), (("--memory", "2048"), "2048M")):
+        stage.run("--physical", "--kvmgt", *words)
+        given = (stage.folder / "words").read_text()
+        assert f" -cpu max,+svm -m {size} " in given
+    stage.run("--physical")
+    assert " -cpu max -m 1024M " in (stage.folder / "words").read_text()
 
 
 def test_an_isolation_violation_fails_the_run(stage: Stage) -> None:
