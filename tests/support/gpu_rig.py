@@ -192,6 +192,10 @@ class GpuRig:
         self._next_graphics_page += pages
         return first * PAGE_SIZE
 
+    def start_over(self, page: int) -> None:
+        """Hand out the memory and the graphics memory from ``page`` on again."""
+        self._next_page = self._next_graphics_page = page
+
     def peek(self, bus: int, count: int = 1) -> list[int]:
         """Dwords at a bus address."""
         return list(memoryview(self.ram.read(GuestAddress(bus - self.base), 4 * count)).cast("I"))
