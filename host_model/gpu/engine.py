@@ -247,8 +247,10 @@ class Engine(Streamer):
             self.pending = self.port.pending
             self._may_leave = False
             self.activity = Activity.RUNNING
-            stop = self.execute(budget)
+            stop = self.execute(budget if self.progress is None else 1)
             budget -= self.spent + 1
+            if stop is not Stop.CONTINUE:
+                self.progress = None
             if stop in _WAITS:
                 self._wait(stop)
                 if not (self.port.pending and self._can_leave):
@@ -257,7 +259,8 @@ class Engine(Streamer):
             if stop is Stop.ARBITRATE:
                 self._may_leave = True
                 continue
-            self._waiting_since_ns = None
+            if not self.going_round or stop is not Stop.SPENT:
+                self._waiting_since_ns = None
             if stop is Stop.END:
                 self._complete()
             elif stop is Stop.HANG:
@@ -266,7 +269,7 @@ class Engine(Streamer):
                 self.activity = Activity.STARVED
                 self.findings.fault("ring-ends-in-command", self.where(), "the tail of the ring stands in the middle of a command", value=self.header)
                 return None
-            else:
+            elif stop is not Stop.SPENT:
                 return 0
         return 0
 

@@ -71,6 +71,8 @@ class EngineState:
         """Another submission waits for a point at which this context may be left."""
         self.changed = False
         """Something went on that a loop in the batch may wait for: such a loop is work, not idleness."""
+        self.going_round = False
+        """A batch goes round and round, and waits for the processor with that."""
         self.progress: object = None
         """How far a command is that said Stop.CONTINUE; its own. None when a command begins."""
         self.disturbed: Stop | None = None
@@ -217,13 +219,19 @@ class EngineState:
         self.findings.fault(rule, self.where(at), f"{text}; the engine stands there until it is reset", value=header)
         return Stop.HANG
 
-    def not_executed(self, name: str, at: int, header: int) -> None:
+    def not_executed(self, name: str, header: int) -> None:
         """A command was passed over that the model does not execute; said once for each kind."""
         if name not in self._skipped:
             self._skipped.add(name)
             self.findings.not_modelled(
                 "command-not-executed", f"{self.engine.value} {name}", f"{name} takes its time and is counted, but draws and computes nothing", value=header
             )
+
+    def state_passed_over(self) -> None:
+        """A command was passed over that sets up what such commands draw and compute with; said once."""
+        if "" not in self._skipped:
+            self._skipped.add("")
+            self.findings.note("pipeline-state", f"{self.engine.value} pipeline", "state of the pipelines is passed over: nothing here draws or computes with it")
 
     def chained(self, address: int) -> bool:
         """A batch goes on at ``address`` without coming back: whether it only goes round, waiting for the processor.
@@ -235,11 +243,15 @@ class EngineState:
         if rounds == 1 and len(self._rounds) >= _TARGETS_WATCHED:
             self._rounds.clear()
         self._rounds[address] = rounds
-        if rounds < _ROUNDS_BEFORE_WAITING:
-            return False
-        seen, self._gpr_seen = self._gpr_seen, self.gpr.tobytes()
-        if self.changed or seen != self._gpr_seen:
-            self.changed = False
-            self._rounds.clear()
-            return False
-        return True
+        if rounds >= _ROUNDS_BEFORE_WAITING:
+            seen, self._gpr_seen = self._gpr_seen, self.gpr.tobytes()
+            if not self.changed and seen == self._gpr_seen:
+                self.going_round = True
+                return True
+            self.stop_going_round()
+        return False
+
+    def stop_going_round(self) -> None:
+        """The batch gets on: count its rounds anew."""
+        self.changed = self.going_round = False
+        self._rounds.clear()

@@ -51,8 +51,8 @@ class Streamer(EngineState):
         try:
             while True:
                 if buffers.first >= buffers.end:
-                    if buffers.level == RING:
-                        self._rounds.clear()
+                    if buffers.level == RING and self._rounds:
+                        self.stop_going_round()
                     at = -1
                     if not buffers.fetch():
                         return Stop.END

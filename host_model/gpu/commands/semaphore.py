@@ -60,5 +60,5 @@ def semaphore_signal(engine: EngineState, dwords: memoryview, at: int, length: i
 @executes(MI_SEMAPHORE_MBOX)
 def semaphore_mbox(engine: EngineState, dwords: memoryview, at: int, length: int) -> Stop | None:
     """The semaphore of earlier hardware: passed over."""
-    engine.not_executed("MI_SEMAPHORE_MBOX", at, dwords[at])
+    engine.not_executed("MI_SEMAPHORE_MBOX", dwords[at])
     return None

@@ -100,5 +100,5 @@ def report_perf_count(engine: EngineState, dwords: memoryview, at: int, length: 
     report[1] = engine.timestamp() & 0xFFFFFFFF
     report[2] = engine.context_id
     space.write(dwords[at + 1] & ~_COUNT_LINE | dwords[at + 2] << 32, report.cast("B"))
-    engine.not_executed("MI_REPORT_PERF_COUNT", at, dwords[at])
+    engine.not_executed("MI_REPORT_PERF_COUNT", dwords[at])
     return None

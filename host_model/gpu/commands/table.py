@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
 from pvinfo.commands.command import Client, Command
 from pvinfo.commands.mi import batch as _b, control as _c, display as _d, flush as _f, memory as _m, register as _r, resource_streamer as _s
+from pvinfo.commands.pipe_control import PIPE_CONTROL
+from pvinfo.commands.pipelines import pipeline_commands
 from pvinfo.platform import Engine
 
 from ..cost import command_cost
-from . import atomic, batch, control, flush, math, predicate, register_access, semaphore, store  # noqa: F401
+from . import atomic, batch, control, flush, math, pipe_control, predicate, register_access, semaphore, store  # noqa: F401
 from .execution import HANDLERS, Handler, Stop
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ __all__ = ("CommandTable", "TableEntry", "command_table")
 
 _SLICE_SHARE_NS: Final = 20_000
 """A command that has made the slice this long is the last one of it."""
+_WORK: Final = ("PRIMITIVE", "OBJECT", "WALKER", "IECP")
+"""In the name of a pipeline command: it draws or computes. The others set state up for those."""
 _EXECUTED_ALWAYS: Final = frozenset({"MI_SET_PREDICATE", "MI_BATCH_BUFFER_START", "MI_BATCH_BUFFER_END"})
 """Commands that MI_SET_PREDICATE does not make no-operations of."""
 
@@ -56,18 +60,24 @@ def _illegal(engine: EngineState, dwords: memoryview, at: int, length: int) -> S
 _ILLEGAL: Final = TableEntry(_illegal, 0, 1, 1, 0)
 
 
-def _passing_over(name: str) -> Handler:
+def _passing_over(command: Command[Any]) -> Handler:
     """A handler for a command that is timed and counted, but not executed."""
+    name = command.name
 
     def pass_over(engine: EngineState, dwords: memoryview, at: int, length: int) -> Stop | None:
-        engine.not_executed(name, at, dwords[at])
+        engine.not_executed(name, dwords[at])
         return Stop.YIELD if engine.charged_ns > _SLICE_SHARE_NS else None
 
-    return pass_over
+    def set_state(engine: EngineState, dwords: memoryview, at: int, length: int) -> Stop | None:
+        engine.state_passed_over()
+        return None
+
+    does_something = command.client is not Client.PIPELINE or any(word in name for word in _WORK)
+    return pass_over if does_something else set_state
 
 
 def _entry(command: Command[Any]) -> TableEntry:
-    handler = HANDLERS.get(command.name) or _passing_over(command.name)
+    handler = HANDLERS.get(command.name) or _passing_over(command)
     least = min((form.dwords for form in command.forms), default=1)
     return TableEntry(handler, command.length.mask, command.length.added, least, command_cost(command).fixed_ns)
 
@@ -99,7 +109,8 @@ class CommandTable:
 
 
 def _declared() -> list[Command[Any]]:
-    return [v for m in (_b, _c, _d, _f, _m, _r, _s) for v in vars(m).values() if isinstance(v, Command)]
+    own = [v for m in (_b, _c, _d, _f, _m, _r, _s) for v in vars(m).values() if isinstance(v, Command)]
+    return [*own, PIPE_CONTROL, *pipeline_commands()]
 
 
 @cache
