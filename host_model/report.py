@@ -80,7 +80,7 @@ def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
         "ok": not faults,
         "platform": host.platform.name,
         "vgpus": vgpus,
-        "gpu": {"commands": {engine.value: 0 for engine in host.platform.engines}, "isolation_violations": 0},
+        "gpu": {"commands": host.gpu.engines.commands, "isolation_violations": 0},
     }
 
 
@@ -97,7 +97,8 @@ def physical_report(gpu: PhysicalGpu, socket: str | None = None) -> Json:
             "ggtt_writes": gpu.ggtt.entry_writes,
             "interrupts": gpu.interrupts_sent,
             "resets_by_kind": dict(gpu.resets),
-            "commands": {engine.value: 0 for engine in gpu.platform.engines},
+            "commands": gpu.engines.commands,
+            "requests": gpu.engines.requests,
             "isolation_violations": 0,
             "findings": [finding_report(finding) for finding in gpu.findings],
         },

@@ -193,10 +193,12 @@ class InterruptTree:
     def raise_event(self, event: Event) -> None:
         """Let ``event`` happen. Raises: KeyError when the platform has no such event."""
         place = self._places[event]
-        group = self._groups[place.group]
-        bit = 1 << place.bit
-        if not group.imr & bit:
-            group.iir |= bit
+        self.raise_bits(place.group, 1 << place.bit)
+
+    def raise_bits(self, group: str, bits: int) -> None:
+        """Let the events of ``group`` happen whose bits are set, as far as its mask is open."""
+        registers = self._groups[group]
+        registers.iir |= bits & ~registers.imr
         self.check_pending()
 
     @property

@@ -41,9 +41,9 @@ from pvinfo.pci import (
     Status,
 )
 from pvinfo.platform import Platform
-from pvinfo.units import GIB, format_size
+from pvinfo.units import GIB, MIB, format_size
 
-__all__ = ("config_image",)
+__all__ = ("STOLEN_BASE", "STOLEN_SIZE", "config_image")
 
 
 class _Places(NamedTuple):
@@ -61,9 +61,10 @@ _VENDOR_VERSION: Final = 1
 
 _GGTT_SIZES: Final = {1 * GIB: GgttSize.MIB_2, 2 * GIB: GgttSize.MIB_4, 4 * GIB: GgttSize.MIB_8}
 
-_STOLEN_32_MIB: Final = 1
+_STOLEN_UNITS: Final = 1
 """Stolen memory as common firmware leaves it, in the unit of :class:`~pvinfo.pci.GmchControl`."""
-_STOLEN_BASE: Final = 0x7C00_0000
+STOLEN_SIZE: Final = _STOLEN_UNITS * 32 * MIB
+STOLEN_BASE: Final = 0x7C00_0000
 """Below 2 GiB, at the top of a small machine's memory."""
 _LOCKED: Final = 1
 """Firmware has made the register read-only."""
@@ -122,7 +123,7 @@ def config_image(platform: Platform, ggtt_size: int) -> bytes:
             PowerManagementCapabilities.of(version=2, device_specific_init=True), Pmcsr(0), bridge=0, data=0,
         ),
     )  # fmt: skip
-    control = GmchControl.of(_LOCKED, ggms=_GGTT_SIZES[ggtt_size], gms=_STOLEN_32_MIB)
+    control = GmchControl.of(_LOCKED, ggms=_GGTT_SIZES[ggtt_size], gms=_STOLEN_UNITS)
     image[GMCH_CTL : GMCH_CTL + 2] = control.to_bytes(2, "little")
-    image[BSM : BSM + 4] = (_STOLEN_BASE | _LOCKED).to_bytes(4, "little")
+    image[BSM : BSM + 4] = (STOLEN_BASE | _LOCKED).to_bytes(4, "little")
     return bytes(image)

@@ -13,7 +13,9 @@ from typing import Final, final
 
 from pvinfo.bus import Region
 from pvinfo.finding import FindingLog
-from pvinfo.platform import Engine, Platform
+from pvinfo.platform import ENGINES, Platform
+from pvinfo.platform import Engine as EngineName
+from pvinfo.registers.engine import EngineRegisters
 from pvinfo.registers.fence import FENCE_BASE, FENCE_COUNT
 from pvinfo.trace import TraceWriter, open_trace
 from pvinfo.units import GIB, PAGE_SIZE
@@ -26,16 +28,29 @@ from ..device.mmio.window import BAR0_SIZE, MmioWindow
 from ..device.sideband import SidebandRegisters
 from ..memory import BusMemory
 from .aperture import HardwareAperture
-from .config_image import config_image
+from .config_image import STOLEN_BASE, STOLEN_SIZE, config_image
+from .engine import Engine
+from .engines import Engines
 from .policy import policy_for
 from .reset_values import reset_values
+from .stolen import MemoryWithStolen
 from .table_window import HardwareTable
 
 __all__ = ("PhysicalGpu",)
 
 _IO_WINDOW: Final = 64
+_ENGINE_BLOCK: Final = 0xFFF
+_ENGINE_AT: Final = {specification.base: name for name, specification in ENGINES.items()}
 _GT_END: Final = 0x44200
 """A reset of the whole GT restores the registers below; interrupts and display, above, survive it."""
+
+
+class _CommandBus:
+    """Registers as commands see them."""
+
+    def __init__(self, window: MmioWindow) -> None:
+        self.read32 = window.served_read
+        self.write32 = window.served_write
 
 
 @final
@@ -51,7 +66,8 @@ class PhysicalGpu:
         self.platform = platform
         self.aperture_size = aperture_size
         self.ggtt_size = ggtt_size
-        self.memory = memory
+        self.memory: BusMemory = MemoryWithStolen(memory, STOLEN_BASE, STOLEN_SIZE)
+        """What the GPU reaches by bus address."""
         self.clock = clock
         self.findings = FindingLog(0)
         self.registers = RegisterPage()
@@ -59,7 +75,7 @@ class PhysicalGpu:
         """Hardware fences, low dword first; the registers themselves."""
         self.interrupts = InterruptTree(self)
         self.sideband = SidebandRegisters()
-        self.ggtt = HardwareTable(ggtt_size // PAGE_SIZE, self._table_changed)
+        self.ggtt = HardwareTable(ggtt_size // PAGE_SIZE)
         self.mmio = MmioWindow(self, policy_for(platform.name))
         self.aperture = HardwareAperture(self, aperture_size)
         self._image = config_image(platform, ggtt_size)
@@ -70,6 +86,9 @@ class PhysicalGpu:
         self.interrupts_sent = 0
         self._interrupt_handler: Callable[[], None] | None = None
         self._trace: TraceWriter | None = None
+        self.engines = Engines(
+            platform, clock, self.memory, self.ggtt.entries, self.registers.dwords, _CommandBus(self.mmio), self._engine_event, self.findings
+        )
         for row in reset_values(platform.name):
             self.registers.write32(row.offset, row.value)
         self._fresh = bytes(self.registers.bytes)
@@ -86,6 +105,7 @@ class PhysicalGpu:
     def reset(self) -> None:
         """Function-level reset. The table keeps its entries, as on hardware."""
         self.resets["device"] += 1
+        self.engines.reset(self.platform.engines)
         self.registers.load(self._fresh)
         self.sideband.clear()
         self.config.reset()
@@ -101,17 +121,27 @@ class PhysicalGpu:
             self.interrupts_sent += 1
             self._interrupt_handler()
 
-    def reset_engines(self, engines: frozenset[Engine], *, full: bool) -> None:
+    def reset_engines(self, engines: frozenset[EngineName], *, full: bool) -> None:
         """GDRST: reset the engines, or the whole GT with its registers."""
         self.resets["full" if full else "engine"] += 1
         if full:
             self.registers.load(self._fresh, 0, _GT_END)
+        self.engines.reset(engines)
+
+    def engine_at(self, offset: int) -> Engine:
+        """The engine whose block holds the register at ``offset``."""
+        return self.engines[_ENGINE_AT[offset & ~_ENGINE_BLOCK]]
 
     def drop_translations(self) -> None:
         """Forget every cached translation."""
+        self.engines.invalidate_translations()
 
-    def _table_changed(self, first: int, end: int) -> None:
-        """Cached translations of these entries are stale."""
+    def _engine_event(self, name: EngineName, event: int) -> None:
+        """One bit of EngineInterrupt: masked by the engine's own register first, then by its group's."""
+        specification = ENGINES[name]
+        bit = event << specification.interrupt_shift
+        if not EngineRegisters(self.registers, specification.base).imr & bit:
+            self.interrupts.raise_bits(f"GT{specification.interrupt_group}", bit)
 
     # ---- what a mediator asks ----
 

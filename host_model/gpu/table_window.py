@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import final
 
 __all__ = ("HardwareTable",)
@@ -12,17 +11,15 @@ __all__ = ("HardwareTable",)
 class HardwareTable:
     """The global graphics translation table.
 
-    ``entries`` is the table itself. ``changed`` is called after each write, with the numbers of the first entry written
-    and of the one behind the last: what was cached of them is no longer true.
+    ``entries`` is the table itself.
     """
 
-    def __init__(self, pages: int, changed: Callable[[int, int], None]) -> None:
+    def __init__(self, pages: int) -> None:
         self._bytes = memoryview(bytearray(8 * pages))
         self.entries = self._bytes.cast("Q")
         self.window_size = 8 * pages
         self.entry_writes = 0
         """Writes by the host's driver, halves included."""
-        self._changed = changed
 
     def guest_read(self, offset: int, size: int) -> int:
         """``size`` bytes at ``offset`` of the window."""
@@ -32,4 +29,3 @@ class HardwareTable:
         """Store ``size`` bytes at ``offset`` of the window."""
         self._bytes[offset : offset + size] = value.to_bytes(size, "little")
         self.entry_writes += 1
-        self._changed(offset >> 3, (offset + size + 7) >> 3)

@@ -1,4 +1,4 @@
-"""A command streamer's registers that every device serves alike: the reset handshake, errors, time stamps.
+"""A command streamer's registers that every device serves alike: errors and time stamps.
 
 Where this differs from the kernel's mediator, on purpose: errors in EIR are acknowledged by writing ones, as on hardware
 (the kernel keeps what was written, and a guest then finds an error that nobody reported).
@@ -10,25 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pvinfo.registers.engine import EngineError, EngineRegisters, ResetControl
+from pvinfo.registers.engine import EngineError, EngineRegisters
 
 from ..timestamp import timestamp_at
 from . import on_read, on_write
 
 if TYPE_CHECKING:
     from ..base import RegisterDevice
-
-
-@on_write(EngineRegisters.reset_ctl)
-def reset_handshake(device: RegisterDevice, offset: int, value: ResetControl) -> int:
-    """An engine is ready for its reset as soon as it is asked; taking the request back takes readiness back."""
-    state = device.registers.read32(offset) & 0xFFFF
-    request = ResetControl.request.mask
-    if value >> 16 & request:
-        state &= ~(request | ResetControl.ready.mask)
-        if value & request:
-            state |= request | ResetControl.ready.mask
-    return state
 
 
 @on_write(EngineRegisters.eir)

@@ -146,6 +146,17 @@ class MmioWindow:
         self.writes += 1
         self._write_slow(offset, size, value & ((1 << 8 * size) - 1))
 
+    # ---- accesses that no processor makes ----
+
+    def served_read(self, offset: int) -> int:
+        """The aligned dword at ``offset`` as the device's own commands read it: neither counted nor traced."""
+        return self._read_piece(offset, 4) if 0 <= offset < MMIO_SIZE else 0
+
+    def served_write(self, offset: int, value: int) -> None:
+        """Store an aligned dword as the device's own commands do."""
+        if 0 <= offset < MMIO_SIZE:
+            self._write_piece(offset, 4, value & 0xFFFFFFFF)
+
     def _read_slow(self, offset: int, size: int) -> int:
         if 0 <= offset and offset + size <= MMIO_SIZE:
             if size == 4 and not offset & 3:

@@ -97,6 +97,21 @@ def status_page_written(vgpu: Vgpu, offset: int, value: int) -> int:
     return value
 
 
+# ---- reset ----
+
+
+@on_write(EngineRegisters.reset_ctl)
+def reset_handshake(vgpu: Vgpu, offset: int, value: ResetControl) -> int:
+    """An engine of a vGPU is ready for its reset as soon as it is asked; taking the request back takes readiness back."""
+    state = vgpu.registers.read32(offset) & 0xFFFF
+    request = ResetControl.request.mask
+    if value >> 16 & request:
+        state &= ~(request | ResetControl.ready.mask)
+        if value & request:
+            state |= request | ResetControl.ready.mask
+    return state
+
+
 # ---- time ----
 
 

@@ -1,0 +1,1 @@
+"""Commands that a ring or batch buffer holds."""
