@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, final
 
 from pvinfo.gtt_entry import (
+    ENTRIES_PER_TABLE,
     FRAME_MASK_1G,
     FRAME_MASK_2M,
     FRAME_MASK_4K,
@@ -36,15 +37,43 @@ _PAGES_OF_64K: Final = PageDirectoryEntry.intermediate_page_size.mask
 _GGTT_PRESENT: Final = GgttEntry.present.mask
 _INDEX: Final = 511
 _ADDRESS_BITS: Final = {3: 32, 4: 48}
-_BYTES_64K: Final = PAGE_64K_ENTRIES * PAGE_SIZE
 
 
-class _Run(NamedTuple):
-    """A piece of an address space that is in one piece on the bus too."""
+_Run = tuple[int, int, int]
+"""A piece of an address space that is in one piece on the bus too: bus address, bytes, whether it may be written."""
 
-    bus: int
-    size: int
-    writable: bool
+
+def _runs_of_pages(entries: list[int], offset: int, size: int, writable: int) -> list[_Run]:
+    """The runs that ``entries`` of 4 KiB pages make, from byte ``offset`` of the first on; up to the first that is not present."""
+    runs: list[_Run] = []
+    first, bus, length, expected = 0, 0, 0, -1
+    for entry in entries:
+        if entry == expected:
+            length += PAGE_SIZE
+        else:
+            if length:
+                runs.append((bus, length, writable & first))
+            if not entry & _PRESENT:
+                length = 0
+                break
+            first, bus, length = entry, entry & FRAME_MASK_4K, PAGE_SIZE
+        expected = entry + PAGE_SIZE
+    if length:
+        runs.append((bus, length, writable & first))
+    if runs and offset:
+        bus, length, right = runs[0]
+        runs[0] = (bus + offset, length - offset, right)
+    excess = sum(length for _, length, _ in runs) - size
+    if excess > 0:
+        bus, length, right = runs[-1]
+        runs[-1] = (bus, length - excess, right)
+    return runs
+
+
+def _part(address: int, size: int, frame: int, page_size: int, writable: int) -> _Run:
+    """What of ``size`` bytes at ``address`` lies in its large page, which is at bus address ``frame``."""
+    offset = address & (page_size - 1)
+    return frame + offset, min(size, page_size - offset), writable
 
 
 class _Space(ABC):
@@ -61,8 +90,8 @@ class _Space(ABC):
         """Forget every translation."""
 
     @abstractmethod
-    def _run(self, address: int, size: int) -> _Run:
-        """The longest known run at ``address``, of at most ``size`` bytes. Raises: TranslationFault."""
+    def _runs(self, address: int, size: int) -> list[_Run]:
+        """The first runs of ``size`` bytes at ``address``, at least one. Raises: TranslationFault."""
 
     @abstractmethod
     def _fault(self, address: int, level: int, reason: FaultReason) -> TranslationFault:
@@ -75,7 +104,7 @@ class _Space(ABC):
             self._revision = revision
             self.invalidate()
 
-    def _page(self, address: int, bus: int, *, write: bool, writable: bool) -> memoryview:
+    def _page(self, address: int, bus: int, *, write: bool, writable: int) -> memoryview:
         """The page at bus address ``bus``, in dwords; one to lose writes in where writes are not allowed."""
         page = self._memory.page(BusAddress(bus))
         if page is None:
@@ -91,27 +120,27 @@ class _Space(ABC):
 
     def spans(self, address: int, size: int, *, write: bool) -> list[memoryview]:
         views: list[memoryview] = []
-        start, whole = address, _Run(0, 0, writable=True)
+        start, whole_bus, whole_size, whole_writable = address, 0, 0, 0
         while size > 0:
-            run = self._run(address, size)
-            if whole.size and run.bus == whole.bus + whole.size and run.writable == whole.writable:
-                whole = whole._replace(size=whole.size + run.size)
-            else:
-                views += self._views(start, whole, write=write)
-                start, whole = address, run
-            address += run.size
-            size -= run.size
-        return views + self._views(start, whole, write=write)
+            for bus, length, writable in self._runs(address, size):
+                if whole_size and bus == whole_bus + whole_size and writable == whole_writable:
+                    whole_size += length
+                else:
+                    if whole_size:
+                        self._add_views(views, start, whole_bus, whole_size, write=write, writable=whole_writable)
+                    start, whole_bus, whole_size, whole_writable = address, bus, length, writable
+                address += length
+                size -= length
+        if whole_size:
+            self._add_views(views, start, whole_bus, whole_size, write=write, writable=whole_writable)
+        return views
 
-    def _views(self, address: int, run: _Run, *, write: bool) -> list[memoryview]:
-        """The memory behind a run, which is at ``address``: in one piece if possible, else page by page."""
-        bus, size, writable = run
-        if not size:
-            return []
+    def _add_views(self, views: list[memoryview], address: int, bus: int, size: int, *, write: bool, writable: int) -> None:
+        """Append the memory of a run, which is at ``address``: in one piece if possible, else page by page."""
         whole = self._memory.span(BusAddress(bus), size)
         if whole is not None:
-            return [self._denied(address, whole) if write and (not writable or whole.readonly) else whole]
-        views: list[memoryview] = []
+            views.append(self._denied(address, whole) if write and (not writable or whole.readonly) else whole)
+            return
         while size > 0:
             page = self._memory.page(BusAddress(bus))
             if page is None:
@@ -122,7 +151,6 @@ class _Space(ABC):
             address += len(piece)
             bus += len(piece)
             size -= len(piece)
-        return views
 
     def read(self, address: int, size: int) -> bytes:
         return b"".join(self.spans(address, size, write=False))
@@ -172,24 +200,17 @@ class GlobalSpace(_Space):
             raise self._fault(address, 0, FaultReason.NOT_PRESENT)
         return entry
 
-    def _run(self, address: int, size: int) -> _Run:
-        entry = self._entry(address)
-        bus = entry & FRAME_MASK_4K
-        offset = address & PAGE_MASK
-        page = address >> PAGE_SHIFT
-        last = (address + size - 1) >> PAGE_SHIFT
-        pages = 1
-        for following in self._entries[page + 1 : last + 1]:
-            if not following & _GGTT_PRESENT or following & FRAME_MASK_4K != bus + (pages << PAGE_SHIFT):
-                break
-            pages += 1
-        return _Run(bus + offset, min((pages << PAGE_SHIFT) - offset, size), writable=True)
+    def _runs(self, address: int, size: int) -> list[_Run]:
+        self._entry(address)
+        page, offset = address >> PAGE_SHIFT, address & PAGE_MASK
+        pages = min(offset + size + PAGE_MASK >> PAGE_SHIFT, ENTRIES_PER_TABLE)
+        return _runs_of_pages(self._entries[page : page + pages].tolist(), offset, size, 1)
 
     def _look_up(self, address: int, *, write: bool) -> _GlobalPage:
         entry = self._entry(address)
         bus = entry & FRAME_MASK_4K
-        readable = self._page(address, bus, write=False, writable=True)
-        writable = self._page(address, bus, write=True, writable=True) if write else None
+        readable = self._page(address, bus, write=False, writable=1)
+        writable = self._page(address, bus, write=True, writable=1) if write else None
         found = self._pages[address >> PAGE_SHIFT] = _GlobalPage(entry, readable, writable)
         return found
 
@@ -277,7 +298,7 @@ class ProcessSpace(_Space):
             table = self._tables[bus] = page.cast("Q")
         return table
 
-    def _run(self, address: int, size: int) -> _Run:
+    def _runs(self, address: int, size: int) -> list[_Run]:
         writable = _WRITABLE
         if self._levels == 4:
             table = self._table(address, 3, self._roots[0])
@@ -291,8 +312,7 @@ class ProcessSpace(_Space):
                 raise self._fault(address, 2, FaultReason.NOT_PRESENT)
             writable &= entry
             if entry & _GIGABYTE_PAGE:
-                offset = address & (1 << 30) - 1
-                return _Run((entry & FRAME_MASK_1G) + offset, min(size, (1 << 30) - offset), bool(writable))
+                return [_part(address, size, entry & FRAME_MASK_1G, 1 << 30, writable)]
             directory = entry & FRAME_MASK_4K
         else:
             directory = self._roots[address >> 30 & 3]
@@ -301,33 +321,24 @@ class ProcessSpace(_Space):
             raise self._fault(address, 1, FaultReason.NOT_PRESENT)
         writable &= entry
         if entry & _TWO_MEGABYTE_PAGE:
-            offset = address & (1 << 21) - 1
-            return _Run((entry & FRAME_MASK_2M) + offset, min(size, (1 << 21) - offset), bool(writable))
+            return [_part(address, size, entry & FRAME_MASK_2M, 1 << 21, writable)]
         table = self._table(address, 0, entry & FRAME_MASK_4K)
         index = address >> PAGE_SHIFT & _INDEX
         if entry & _PAGES_OF_64K:
-            return self._run_64k(table, address, size, index & ~(PAGE_64K_ENTRIES - 1), writable)
-        entry = table[index]
-        if not entry & _PRESENT:
-            raise self._fault(address, 0, FaultReason.NOT_PRESENT)
+            entry = table[index & ~(PAGE_64K_ENTRIES - 1)]
+            if not entry & _PRESENT:
+                raise self._fault(address, 0, FaultReason.NOT_PRESENT)
+            return [_part(address, size, entry & FRAME_MASK_64K, PAGE_64K_ENTRIES * PAGE_SIZE, writable & entry)]
         offset = address & PAGE_MASK
-        length = PAGE_SIZE - offset
-        if size > length:
-            # Neighbours that continue this page on the bus, with equal rights, belong to the run.
-            expected = entry
-            for following in table[index + 1 : index + 1 + (size - length + PAGE_MASK >> PAGE_SHIFT)].tolist():
-                expected += PAGE_SIZE
-                if following != expected:
-                    break
-                length += PAGE_SIZE
-        return _Run((entry & FRAME_MASK_4K) + offset, min(size, length), bool(writable & entry))
-
-    def _run_64k(self, table: memoryview, address: int, size: int, index: int, writable: int) -> _Run:
-        entry = table[index]
-        if not entry & _PRESENT:
+        pages = offset + size + PAGE_MASK >> PAGE_SHIFT
+        if pages == 1:
+            entry = table[index]
+            if entry & _PRESENT:
+                return [((entry & FRAME_MASK_4K) + offset, size, writable & entry)]
+        runs = _runs_of_pages(table[index : index + pages].tolist(), offset, size, writable)
+        if not runs:
             raise self._fault(address, 0, FaultReason.NOT_PRESENT)
-        offset = address & (_BYTES_64K - 1)
-        return _Run((entry & FRAME_MASK_64K) + offset, min(size, _BYTES_64K - offset), bool(writable & entry))
+        return runs
 
     # Translations are kept under the page number as it was asked for, be it sign-extended or not: masking it each time
     # would cost more than keeping a page twice.
@@ -339,8 +350,8 @@ class ProcessSpace(_Space):
             return self._look_up(address)
 
     def _look_up(self, address: int) -> memoryview:
-        run = self._run(address & ~PAGE_MASK, PAGE_SIZE)
-        view = self._readable[address >> PAGE_SHIFT] = self._page(address, run.bus, write=False, writable=True)
+        ((bus, _, _),) = self._runs(address & ~PAGE_MASK, PAGE_SIZE)
+        view = self._readable[address >> PAGE_SHIFT] = self._page(address, bus, write=False, writable=1)
         return view
 
     def writable_dwords(self, address: int, /) -> memoryview:
@@ -351,8 +362,8 @@ class ProcessSpace(_Space):
             return self._look_up_writable(address)
 
     def _look_up_writable(self, address: int) -> memoryview:
-        run = self._run(address & ~PAGE_MASK, PAGE_SIZE)
-        view = self._for_writing[address >> PAGE_SHIFT] = self._page(address, run.bus, write=True, writable=run.writable)
+        ((bus, _, writable),) = self._runs(address & ~PAGE_MASK, PAGE_SIZE)
+        view = self._for_writing[address >> PAGE_SHIFT] = self._page(address, bus, write=True, writable=writable)
         return view
 
     def read32(self, address: int, /) -> int:
