@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from . import (
     aux_channel,
+    blitter,
     broxton,
     clock,
     cursor,
@@ -47,6 +48,7 @@ from . import (
     workaround,
 )
 from .aux_channel import *
+from .blitter import *
 from .broxton import *
 from .clock import *
 from .cursor import *
@@ -79,6 +81,7 @@ from .workaround import *
 
 __all__: list[str] = []
 __all__ += aux_channel.__all__
+__all__ += blitter.__all__
 __all__ += broxton.__all__
 __all__ += clock.__all__
 __all__ += cursor.__all__
