@@ -26,9 +26,7 @@ from .source import MonoSource, SurfaceSource
 from .surface import Space, Surface, Window
 from .tiled import TiledWindow
 
-__all__ = ("ALL_CHANNELS", "Drawing")
-
-ALL_CHANNELS: Final = 0xFFFFFFFF
+__all__ = ("Drawing",)
 
 _STRIP_BYTES: Final = 1 << 24
 _SLOW_STRIP_BYTES: Final = 1 << 22
@@ -54,21 +52,20 @@ def _cut(first: int, rows: int, top: int, height: int) -> int:
     last = first + rows
     if last >= height:
         return height
-    aligned = (top + last) // _ROW_STEP * _ROW_STEP - top
-    return aligned if aligned > first else last
+    return last if rows < _ROW_STEP else (top + last) // _ROW_STEP * _ROW_STEP - top
 
 
 @final
 class Drawing:
     """A rectangle of a surface, and what every pixel of it becomes.
 
-    ``area`` is what clipping has left. ``channels`` are the bits of a pixel that are written.
+    ``area`` is what clipping has left. ``channels`` are the bits of a pixel that are written; None: all.
     """
 
     def __init__(
         self, surface: Surface, area: Rectangle, depth: Depth, code: int,
         *, pattern: Pattern | None = None, source: SurfaceSource | MonoSource | None = None, key: ColorKey | None = None,
-        channels: int = ALL_CHANNELS,
+        channels: int | None = None,
     ) -> None:  # fmt: skip
         operation = OPERATIONS[code]
         if source is None:
@@ -76,14 +73,14 @@ class Drawing:
         if pattern is None:
             operation = operation.without_pattern()
         self._surface = surface
-        self._area = area
+        self._area = area if channels != 0 else area._replace(bottom=area.top)
         self._pixel = depth.bytes_per_pixel
         self._operation = operation
         self._pattern = pattern
         self._source = source
         self._key = key
         whole = _ones(self._pixel)
-        self._channels = (channels & whole).to_bytes(self._pixel, "little") if channels & whole != whole else None
+        self._channels = channels.to_bytes(self._pixel, "little") if channels is not None and channels != whole else None
         transparent = isinstance(source, MonoSource) and source.transparent
         masked = self._channels is not None or key is not None or transparent or (pattern is not None and pattern.masks is not None)
         self._needs_destination = operation.needs_destination or masked
@@ -94,6 +91,7 @@ class Drawing:
             elif pattern is not None and pattern.solid is not None:
                 color = int.from_bytes(pattern.solid, "little")
                 self._fill = operation.apply(color, 0, 0, whole).to_bytes(self._pixel, "little")
+        self._reads_source = operation.needs_source or (key is not None and key.of_source)
         self._copies = operation.code == COPY_SOURCE and not masked and isinstance(source, SurfaceSource)
         self._operands: dict[tuple[str, int, int], int] = {}
         self._decide_order()
@@ -112,7 +110,7 @@ class Drawing:
         self._shares_memory = False
         self._row_by_row = not self._area.empty and target.rows_overlap(area)
         source = self._source
-        if self._area.empty or not isinstance(source, SurfaceSource) or not (self._operation.needs_source or self._key is not None):
+        if self._area.empty or not isinstance(source, SurfaceSource) or not self._reads_source:
             return
         same_base = source.surface.base == target.base
         self._backwards = same_base and source.shift_y < 0
@@ -153,7 +151,7 @@ class Drawing:
             return size
         source = self._source
         window: Window | None = None
-        if isinstance(source, SurfaceSource) and (self._operation.needs_source or self._key is not None):
+        if isinstance(source, SurfaceSource) and self._reads_source:
             window = _window(space, source.surface, self._bytes_of(source.area(area)), write=False)
             if self._copies:
                 self._copy(target, window, area)
@@ -165,7 +163,7 @@ class Drawing:
     def _source_size(self, area: Rectangle, size: int) -> int:
         if isinstance(self._source, MonoSource):
             return area.width * area.height + 7 >> 3
-        return size if self._source is not None else 0
+        return size if self._reads_source else 0
 
     def _bands(self, area: Rectangle) -> list[tuple[int, int]]:
         rows = 1 if self._row_by_row else max(_BAND_BYTES // (area.width * self._pixel), 1)
