@@ -31,7 +31,11 @@ for type in "$types"/*; do
 done
 [ -r $debug/num_tracked_mmio ] && say kvmgt tracked "$(cat $debug/num_tracked_mmio)"
 
-if [ -n "$smallest" ]; then
+# A driver that gave its GPU up has no address space for a vGPU's context: making one would be the end of the kernel.
+wedged=/sys/kernel/debug/dri/0/i915_wedged
+if [ -r $wedged ] && [ "$(cat $wedged)" != 0 ]; then
+    say kvmgt refused the GPU is wedged
+elif [ -n "$smallest" ]; then
     name=$(cat "$smallest/name")
     limit=$(cat "$smallest/available_instances")
     made=0

@@ -164,6 +164,7 @@ def test_a_line_about_a_defect_is_a_warning(line: str) -> None:
         record("Spectre V2 : WARNING of another kind", 4),
         gpu("Failed to load DMC firmware i915/skl_dmc_ver1_27.bin (-ENOENT). Disabling runtime power management.", 5),
         record("i915 0000:00:02.0: Direct firmware load for i915/skl_dmc_ver1_27.bin failed with error -2", 4),
+        record("i915 0000:00:02.0: Direct firmware load for i915/gvt/vid_0x8086_did_0x1912_rid_0x06.golden_hw_state failed with error -2", 4),
         record("i915 0000:00:02.0: [drm] *ERROR* spoken by the post script", 12),
     ],
 )

@@ -1,0 +1,72 @@
+/*
+ * The kernel's interface to i915 as far as these programs use it: its own header where one is installed, else the same
+ * declarations. Source: linux:include/uapi/drm/i915_drm.h, linux:include/uapi/drm/drm.h
+ */
+#pragma once
+
+#if __has_include(<drm/i915_drm.h>)
+#include <drm/i915_drm.h>
+#elif __has_include(<libdrm/i915_drm.h>)
+#include <libdrm/i915_drm.h>
+#else
+
+#include <linux/types.h>
+#include <sys/ioctl.h>
+
+struct drm_gem_close { __u32 handle, pad; };
+struct drm_i915_gem_create { __u64 size; __u32 handle, pad; };
+struct drm_i915_gem_pread { __u32 handle, pad; __u64 offset, size, data_ptr; };
+struct drm_i915_gem_pwrite { __u32 handle, pad; __u64 offset, size, data_ptr; };
+struct drm_i915_gem_mmap { __u32 handle, pad; __u64 offset, size, addr_ptr, flags; };
+struct drm_i915_gem_mmap_gtt { __u32 handle, pad; __u64 offset; };
+struct drm_i915_gem_set_domain { __u32 handle, read_domains, write_domain; };
+struct drm_i915_gem_set_tiling { __u32 handle, tiling_mode, stride, swizzle_mode; };
+struct drm_i915_gem_busy { __u32 handle, busy; };
+struct drm_i915_gem_wait { __u32 bo_handle, flags; __s64 timeout_ns; };
+struct drm_i915_gem_context_create { __u32 ctx_id, pad; };
+struct drm_i915_gem_context_destroy { __u32 ctx_id, pad; };
+struct drm_i915_gem_context_param { __u32 ctx_id, size; __u64 param, value; };
+struct drm_i915_reset_stats { __u32 ctx_id, flags, reset_count, batch_active, batch_pending, pad; };
+struct drm_i915_gem_exec_object2 {
+	__u32 handle, relocation_count;
+	__u64 relocs_ptr, alignment, offset, flags, rsvd1, rsvd2;
+};
+struct drm_i915_gem_execbuffer2 {
+	__u64 buffers_ptr;
+	__u32 buffer_count, batch_start_offset, batch_len, DR1, DR4, num_cliprects;
+	__u64 cliprects_ptr, flags, rsvd1, rsvd2;
+};
+
+#define I915_EXEC_RENDER (1 << 0)
+#define I915_EXEC_BSD (2 << 0)
+#define I915_EXEC_BLT (3 << 0)
+#define I915_EXEC_VEBOX (4 << 0)
+#define I915_EXEC_NO_RELOC (1 << 11)
+#define EXEC_OBJECT_WRITE (1 << 2)
+#define EXEC_OBJECT_SUPPORTS_48B_ADDRESS (1 << 3)
+#define EXEC_OBJECT_PINNED (1 << 4)
+#define I915_TILING_NONE 0
+#define I915_TILING_X 1
+#define I915_TILING_Y 2
+#define I915_GEM_DOMAIN_CPU 0x01
+#define I915_GEM_DOMAIN_GTT 0x40
+#define I915_CONTEXT_PARAM_NO_ERROR_CAPTURE 0x4
+#define I915_CONTEXT_PARAM_RECOVERABLE 0x8
+
+#define DRM_IOCTL_GEM_CLOSE _IOW('d', 0x09, struct drm_gem_close)
+#define DRM_IOCTL_I915_GEM_BUSY _IOWR('d', 0x57, struct drm_i915_gem_busy)
+#define DRM_IOCTL_I915_GEM_CREATE _IOWR('d', 0x5b, struct drm_i915_gem_create)
+#define DRM_IOCTL_I915_GEM_PREAD _IOW('d', 0x5c, struct drm_i915_gem_pread)
+#define DRM_IOCTL_I915_GEM_PWRITE _IOW('d', 0x5d, struct drm_i915_gem_pwrite)
+#define DRM_IOCTL_I915_GEM_MMAP _IOWR('d', 0x5e, struct drm_i915_gem_mmap)
+#define DRM_IOCTL_I915_GEM_SET_DOMAIN _IOW('d', 0x5f, struct drm_i915_gem_set_domain)
+#define DRM_IOCTL_I915_GEM_SET_TILING _IOWR('d', 0x61, struct drm_i915_gem_set_tiling)
+#define DRM_IOCTL_I915_GEM_MMAP_GTT _IOWR('d', 0x64, struct drm_i915_gem_mmap_gtt)
+#define DRM_IOCTL_I915_GEM_EXECBUFFER2 _IOW('d', 0x69, struct drm_i915_gem_execbuffer2)
+#define DRM_IOCTL_I915_GEM_WAIT _IOWR('d', 0x6c, struct drm_i915_gem_wait)
+#define DRM_IOCTL_I915_GEM_CONTEXT_CREATE _IOWR('d', 0x6d, struct drm_i915_gem_context_create)
+#define DRM_IOCTL_I915_GEM_CONTEXT_DESTROY _IOW('d', 0x6e, struct drm_i915_gem_context_destroy)
+#define DRM_IOCTL_I915_GET_RESET_STATS _IOWR('d', 0x72, struct drm_i915_reset_stats)
+#define DRM_IOCTL_I915_GEM_CONTEXT_SETPARAM _IOWR('d', 0x75, struct drm_i915_gem_context_param)
+
+#endif
