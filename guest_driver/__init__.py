@@ -22,11 +22,10 @@ from .detect import VgpuInterface
 from .device import Device, Part, Resources
 from .device_info import DeviceInfo, Topology
 from .driver import GuestDriver
-from .engine_setup import ContextObjects, EngineSetup
 from .fence import Fence, Fences, fence_value
 from .frequency import Frequency, FrequencyRange
 from .ggtt import Binding, Ggtt
-from .gt import Gt
+from .gt import Gt, GtState
 from .interrupts import Interrupts
 from .log import DriverLog, LogLine, Severity
 from .memory import Buffer, GuestPages
@@ -37,7 +36,6 @@ from .probe import PROBE_STEPS, ProbeStep
 from .rc6 import Rc6
 from .refusal import REFUSAL_DOC, Refusal
 from .state import TRANSITIONS, Act, DriverState, StateMachine, Transition, draw_svg, draw_text
-from .submission import GtState, NoSubmission, Submission
 from .uncore import Uncore
 from .wait import wait_for
 
@@ -53,13 +51,11 @@ __all__ = (
     "Binding",
     "Buffer",
     "Client",
-    "ContextObjects",
     "Device",
     "DeviceInfo",
     "Domain",
     "DriverLog",
     "DriverState",
-    "EngineSetup",
     "Fence",
     "Fences",
     "Frequency",
@@ -71,7 +67,6 @@ __all__ = (
     "GuestPages",
     "Interrupts",
     "LogLine",
-    "NoSubmission",
     "Node",
     "Part",
     "PciFunction",
@@ -85,7 +80,6 @@ __all__ = (
     "ScratchTables",
     "Severity",
     "StateMachine",
-    "Submission",
     "Topology",
     "Transition",
     "Uncore",

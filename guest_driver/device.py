@@ -22,8 +22,8 @@ from .log import DriverLog
 from .memory import GuestPages
 from .pci import PciFunction
 from .state import DriverState, StateMachine
-from .submission import Submission
 from .uncore import Uncore
+from .work import Work
 
 __all__ = ("Device", "Part", "Resources")
 
@@ -84,11 +84,12 @@ class Device:
     balloon: Part[Balloon] = Part(DriverState.BALLOONED, "What is kept from the allocator because it does not.")
     gt: Part[Gt] = Part(DriverState.STARTED, "The engines.")
 
-    def __init__(self, machine: Machine, submission: Submission, *, vgpu_required: bool) -> None:
+    def __init__(self, machine: Machine, *, vgpu_required: bool) -> None:
         self.machine = machine
+        self.work = Work(machine.clock)
+        """What the driver has put off."""
         self.vgpu_required = vgpu_required
         """The driver is for vGPUs only."""
-        self.submission = submission
         self.log = DriverLog(machine.clock)
         self.states = StateMachine()
         self.parts: dict[str, object] = {}

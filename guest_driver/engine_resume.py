@@ -5,45 +5,46 @@ Source: linux:drivers/gpu/drm/i915/gt/intel_execlists_submission.c, linux:driver
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pvinfo.platform import ENGINES
-from pvinfo.registers import EngineError, EngineInterrupt, EngineMode, EngineRegisters, MiMode
+from pvinfo.registers import EngineError, EngineMode, EngineRegisters, MiMode
 
-from .engine_setup import EngineSetup
 from .mocs import init_engine_mocs
-from .uncore import Uncore
+from .reset import reset_engine
 from .workarounds import apply_engine_workarounds, apply_whitelist
+
+if TYPE_CHECKING:
+    from .streamer import Streamer
 
 __all__ = ("resume_engine",)
 
 _ALL: Final = 0xFFFF_FFFF
-_ALWAYS_HEARD: Final = EngineInterrupt.of(master_error=1, context_switch=1, wait_semaphore=1)
-"""Events that are let through whether or not somebody waits for a request."""
 
 
-def resume_engine(uncore: Uncore, setup: EngineSetup) -> None:
-    """Make ``setup``'s engine take submissions (``intel_engine_resume``, ``execlists_resume``)."""
-    engine = setup.engine
+def resume_engine(streamer: Streamer) -> None:
+    """Make the engine take submissions (``intel_engine_resume``, ``execlists_resume``)."""
+    uncore, engine = streamer.uncore, streamer.engine
     name = engine.name
     apply_engine_workarounds(uncore, engine)
     apply_whitelist(uncore, engine)
     init_engine_mocs(uncore, engine)
-    heard = _ALWAYS_HEARD << ENGINES[engine].interrupt_shift
-    uncore.write(EngineRegisters.imr, ~heard & _ALL, name)
+    streamer.breadcrumbs.reset()
     uncore.write(EngineRegisters.hwstam, _ALL, name)
     uncore.write_masked(EngineRegisters.mode, EngineMode.run_list_enable.mask, True, name)
     uncore.write_masked(EngineRegisters.mi_mode, MiMode.stop_ring.mask, False, name)
-    uncore.write(EngineRegisters.hws_pga, setup.status_page.address, name)
+    uncore.write(EngineRegisters.hws_pga, streamer.status_page.address, name)
     uncore.read(EngineRegisters.hws_pga, name)
-    _enable_error_interrupt(uncore, name)
+    _enable_error_interrupt(streamer)
 
 
-def _enable_error_interrupt(uncore: Uncore, name: str) -> None:
+def _enable_error_interrupt(streamer: Streamer) -> None:
     """Only an unknown instruction is worth an interrupt; the hardware itself deals with the others."""
+    uncore, name = streamer.uncore, streamer.engine.name
+    streamer.execlists.forget_errors()
     uncore.write(EngineRegisters.emr, _ALL, name)
     uncore.write(EngineRegisters.eir, _ALL, name)
     present = uncore.read(EngineRegisters.esr, name)
     if present:
         uncore.log.error("resumed-in-error", f"{EngineRegisters.esr.title} of {name} reads {int(present):#x} after the errors were cleared")
+        reset_engine(uncore, streamer.engine)
     uncore.write(EngineRegisters.emr, ~EngineError.instruction.mask & _ALL, name)

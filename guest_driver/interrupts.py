@@ -10,11 +10,12 @@ linux:drivers/gpu/drm/i915/display/intel_display_irq.c
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final, NamedTuple, final
 
 from pvinfo.bits import Bits
 from pvinfo.bus import PciDevice
-from pvinfo.platform import Platform
+from pvinfo.platform import Engine, Platform
 from pvinfo.registers import (
     INTERRUPT_SOURCES,
     BroadwellPipeInterrupt,
@@ -106,6 +107,16 @@ class Interrupts:
         """Those for which the master register had nothing to tell."""
         self.events: Counter[str] = Counter()
         """How often each source was seen: ``GT0.rcs_context_switch``."""
+        self._listeners: dict[str, Callable[[EngineInterrupt], None]] = {}
+        self.then: Callable[[], None] | None = None
+        """Called when an interrupt was served: what it has left to do."""
+
+    def listen(self, engine: Engine, listener: Callable[[EngineInterrupt], None] | None) -> None:
+        """Tell ``listener`` of the engine's events, before they are acknowledged; None: nobody."""
+        if listener is None:
+            self._listeners.pop(engine.name, None)
+        else:
+            self._listeners[engine.name] = listener
 
     # ---- set-up ----
 
@@ -212,6 +223,8 @@ class Interrupts:
         if self._has_display:
             self._serve_display(master)
         self._master_on()
+        if self.then is not None:
+            self.then()
 
     def _count(self, group: str, events: int) -> None:
         left = events
@@ -236,7 +249,12 @@ class Interrupts:
         if not events:
             return
         for engine, half in ((lower, events & 0xFFFF), (upper, events >> 16)):
-            if engine and EngineInterrupt(half).master_error:
+            if not engine or not half:
+                continue
+            listener = self._listeners.get(engine)
+            if listener is not None:
+                listener(EngineInterrupt(half))
+            elif EngineInterrupt(half).master_error:
                 error = self._uncore.read(EngineRegisters.eir, engine) & 0xFFFF
                 self._uncore.log.error("engine-error", f"{engine} reports an error: eir reads {error:#x}")
         self._uncore.write(InterruptGroup.iir, events, group)

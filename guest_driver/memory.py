@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, final
+import struct
+from collections.abc import Sequence
+from typing import Final, TypeVar, final
 
 from pvinfo.bus import GuestMemory
 from pvinfo.errors import DriverError
@@ -16,7 +18,6 @@ _FIRST_FRAME: Final = 1 * MIB
 """Below it a PC keeps its firmware's tables and the VGA window."""
 
 
-@final
 class Buffer:
     """Memory of the guest that the GPU can be pointed at: whole pages, known one by one.
 
@@ -40,6 +41,11 @@ class Buffer:
     def address(self) -> GuestAddress:
         """Guest-physical address of the first page."""
         return self.pages[0]
+
+    @property
+    def contiguous(self) -> bool:
+        """Its pages adjoin in RAM, in order."""
+        return self.pages[-1] - self.pages[0] == self.size - PAGE_SIZE
 
     def _check(self, offset: int, length: int) -> None:
         if offset < 0 or offset + length > self.size:
@@ -68,15 +74,26 @@ class Buffer:
             offset += count
             view = view[count:]
 
+    def read_dword(self, offset: int) -> int:
+        """One little-endian dword. Raises: DriverError outside the buffer."""
+        return int.from_bytes(self.read(offset, 4), "little")
+
     def write_dword(self, offset: int, value: int) -> None:
         """Store one little-endian dword. Raises: DriverError outside the buffer."""
         self.write(offset, value.to_bytes(4, "little"))
+
+    def write_dwords(self, offset: int, values: Sequence[int]) -> None:
+        """Store little-endian dwords. Raises: DriverError outside the buffer."""
+        self.write(offset, struct.pack(f"<{len(values)}I", *values))
 
     def fill_entries(self, entry: int) -> None:
         """Make every quadword of the buffer ``entry``, as a table of 64-bit entries is initialised."""
         page = entry.to_bytes(8, "little") * (PAGE_SIZE // 8)
         for address in self.pages:
             self._ram.write(address, page)
+
+
+B = TypeVar("B", bound=Buffer)
 
 
 @final
@@ -101,8 +118,12 @@ class GuestPages:
 
         Raises: DriverError when RAM is used up.
         """
+        return self.allocate_as(Buffer, pages, owner, alignment=alignment)
+
+    def allocate_as(self, kind: type[B], pages: int, owner: str, *, alignment: int = PAGE_SIZE) -> B:
+        """The same, as a ``kind`` of buffer that can do more."""
         node = self._frames.insert(pages * PAGE_SIZE, owner, Placement.LOW, alignment=alignment)
-        buffer = Buffer(self._ram, node, owner)
+        buffer = kind(self._ram, node, owner)
         zeroes = bytes(PAGE_SIZE)
         for address in buffer.pages:
             self._ram.write(address, zeroes)

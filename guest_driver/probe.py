@@ -25,13 +25,12 @@ from .device_info import read_device_info
 from .faults import check_and_clear_faults
 from .fence import Fences
 from .ggtt import Ggtt, size_ggtt
-from .gt import Gt
+from .gt import Gt, GtState
 from .interrupts import Interrupts
 from .memory import GuestPages
 from .pci import PciFunction
 from .reset import reset_all_engines
 from .state import Act
-from .submission import GtState
 from .uncore import Uncore
 from .workarounds import init_clock_gating
 
@@ -101,6 +100,7 @@ def i915_driver_hw_probe(device: Device) -> None:
 def intel_irq_install(device: Device) -> None:
     """Mask and forget everything, connect the handler, open what the driver wants to hear."""
     interrupts = Interrupts(device.uncore, device.info.has_display)
+    interrupts.then = device.work.run_tasklets
     device.interrupts = interrupts
     device.undo.append(lambda: interrupts.uninstall(device.machine.gpu))
     interrupts.install(device.machine.gpu)
@@ -148,16 +148,16 @@ def i915_gem_init(device: Device) -> None:
     uncore = device.uncore
     large_pages = uncore.platform.graphics_version >= 9 and (not device.virtual or device.interface.huge_gtt)
     init_clock_gating(uncore)
-    gt = Gt(uncore, device.memory, device.ggtt, device.info, device.submission, virtual=device.virtual, large_pages=large_pages)
+    gt = Gt(
+        uncore, device.memory, device.ggtt, device.fences, device.info, device.interrupts, device.work,
+        virtual=device.virtual, large_pages=large_pages,
+    )  # fmt: skip
     device.gt = gt
     device.undo += [gt.release, gt.remove]
     gt.init()
     if gt.state is GtState.RUNNING:
         return
-    if gt.state is GtState.WEDGED:
-        device.log.error("gt-wedged", "the GT is given up: there is no GPU work until the driver is loaded anew")
-    else:
-        device.log.info("gt-not-started", "the GT is given up: this version of the driver hands no work to the engines")
+    device.log.error("gt-wedged", "the GT is given up: there is no GPU work until the driver is loaded anew")
     check_and_clear_faults(uncore)
     device.ggtt.resume()
     device.fences.restore()
@@ -170,7 +170,7 @@ def i915_driver_register(device: Device) -> None:
     if device.virtual:
         device.uncore.write(PvInfo.display_ready, 1)
     if device.info.has_display:
-        Client(device.gt, "console", device.clients)
+        Client(device, "console")
     device.log.info("registered", "the device node is there")
 
 

@@ -92,6 +92,11 @@ class Rc6:
         uncore.write(GtStandby.rc6_threshold, _THRESHOLD)
         uncore.write(GtStandby.pg_enable, PowerGateEnable.of(render=1, media=1))
 
+    def disable(self) -> None:
+        """No sleep any more (``intel_rc6_disable``)."""
+        if self.enabled:
+            self.sanitize()
+
     def unpark(self) -> None:
         """Somebody needs the GT: hardware does not put it to sleep by itself (``intel_rc6_unpark``)."""
         if self.enabled:

@@ -6,10 +6,11 @@ linux:drivers/gpu/drm/i915/gt/uc/intel_uc.c
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from pvinfo.errors import WaitTimeout
-from pvinfo.platform import Engine
+from pvinfo.platform import ENGINES, Engine
 from pvinfo.registers import (
     EngineRegisters,
     Guc,
@@ -25,7 +26,7 @@ from pvinfo.registers import (
 from .interrupts import forget_power_events
 from .uncore import Uncore
 
-__all__ = ("reset_all_engines", "reset_guc", "stop_engine")
+__all__ = ("reset_all_engines", "reset_engine", "reset_guc", "stop_engine")
 
 _READY_TIMEOUT_NS: Final = 700_000
 _DOMAIN_TIMEOUT_NS: Final = 2_000_000
@@ -82,20 +83,29 @@ def reset_all_engines(uncore: Uncore) -> bool:
 
 
 def _reset_all_engines(uncore: Uncore) -> bool:
+    engines = uncore.platform.engines
+    return any(_attempt(uncore, engines, ResetDomains.full.mask, regardless=attempt > 0) for attempt in range(_ATTEMPTS))
+
+
+def _attempt(uncore: Uncore, engines: Iterable[Engine], domains: int, *, regardless: bool) -> bool:
+    """Try to reset ``engines`` by ``domains``; ``regardless``: of whether they say that they are ready (``gen8_reset_engines``)."""
     done = False
-    for attempt in range(_ATTEMPTS):
-        ready = True
-        for engine in uncore.platform.engines:
-            ready = _prepare_engine(uncore, engine) and ready
-            if not ready and attempt == 0:
-                break
-        if ready or attempt > 0:
-            done = _reset_domains(uncore, ResetDomains.full.mask)
-        for engine in uncore.platform.engines:
-            uncore.write_masked(EngineRegisters.reset_ctl, ResetControl.request.mask, False, engine.name)
-        if done:
+    ready = True
+    for engine in engines:
+        ready = _prepare_engine(uncore, engine) and ready
+        if not ready and not regardless:
             break
+    if ready or regardless:
+        done = _reset_domains(uncore, domains)
+    for engine in engines:
+        uncore.write_masked(EngineRegisters.reset_ctl, ResetControl.request.mask, False, engine.name)
     return done
+
+
+def reset_engine(uncore: Uncore, engine: Engine) -> bool:
+    """Reset one engine; False when it does not get ready or its reset does not end (``intel_gt_reset_engine``)."""
+    with uncore.held_awake():
+        return _attempt(uncore, (engine,), 1 << ENGINES[engine].reset_bit, regardless=False)
 
 
 def stop_engine(uncore: Uncore, engine: Engine) -> bool:

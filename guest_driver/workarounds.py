@@ -15,7 +15,6 @@ from typing import Final, NamedTuple
 
 from pvinfo.errors import LayoutError
 from pvinfo.platform import ENGINES, Engine
-from pvinfo.register import masked_bits
 from pvinfo.registers import NONPRIV_SLOTS, ClockGateWorkarounds, DopClockGate, EngineRegisters, MulticastSelector
 
 from .device_info import Topology
@@ -27,6 +26,7 @@ __all__ = (
     "apply_engine_workarounds",
     "apply_gt_workarounds",
     "apply_whitelist",
+    "context_workarounds",
     "init_clock_gating",
     "workarounds",
 )
@@ -58,6 +58,11 @@ class Workaround(NamedTuple):
     operation: Operation
     clear: int
     set_bits: int
+
+    @property
+    def masked_value(self) -> int:
+        """What is written to a register whose upper half enables the write of the lower."""
+        return (self.clear | self.set_bits) << 16 | self.set_bits
 
     def concerns(self, platform: str, revision: int) -> bool:
         """Whether this part needs it."""
@@ -115,7 +120,7 @@ def init_clock_gating(uncore: Uncore) -> None:
         if row.operation is Operation.MODIFY:
             regs.write32(row.offset, regs.read32(row.offset) & ~row.clear | row.set_bits)
         elif row.operation is Operation.MASKED:
-            regs.write32(row.offset, masked_bits(row.set_bits))
+            regs.write32(row.offset, row.masked_value)
         elif row.operation is Operation.WRITE:
             regs.write32(row.offset, row.set_bits)
         else:
@@ -141,7 +146,7 @@ def _merge(rows: list[Workaround], base: int = 0) -> list[_Merged]:
     for row in rows:
         offset = base + row.offset
         if row.operation is Operation.MASKED:
-            clear, set_bits, verify = 0, masked_bits(row.set_bits), row.set_bits
+            clear, set_bits, verify = 0, row.masked_value, row.clear | row.set_bits
         else:
             clear, set_bits, verify = row.clear, row.set_bits, row.clear | row.set_bits
         old = merged.get(offset, _Merged(offset, row.register, 0, 0, 0))
@@ -182,6 +187,13 @@ def apply_gt_workarounds(uncore: Uncore, topology: Topology) -> None:
         entries.insert(0, _steering(topology))
     _apply(uncore, entries)
     _verify(uncore, entries)
+
+
+def context_workarounds(uncore: Uncore, engine: Engine) -> list[tuple[int, int]]:
+    """Registers and values that each context of ``engine`` begins with (``intel_engine_init_ctx_wa``)."""
+    if engine is not Engine.RCS0:
+        return []
+    return [(entry.offset, entry.set_bits) for entry in _merge(_rows(uncore, "ctx"))]
 
 
 def apply_engine_workarounds(uncore: Uncore, engine: Engine) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from guest_driver import ContextObjects, EngineSetup, GtState
 from pvinfo.gtt_entry import GGTT_OFFSET
 from pvinfo.page import PVINFO_BASE, VGT_IF, VGT_MAGIC, AvailableResources, GraphicsRange, VgtIf
 from pvinfo.pci import CONFIG_HEADER, BaseAddress, ClassCode, Command, ConfigHeader, HeaderType, IoBaseAddress, RomAddress, Status
-from pvinfo.platform import ENGINES, Engine, platform_named
+from pvinfo.platform import ENGINES, platform_named
 from pvinfo.trace import Op, TraceRow
 from pvinfo.units import MIB, GuestAddress
+
+from .fake_engines import FakeEngines, without_submission
 
 MSI_AT: Final = 0x90
 CAPABILITIES: Final = 0x1C
@@ -30,6 +31,8 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.now = 0
+        self.while_waiting: Callable[[], None] | None = None
+        """Called whenever time has passed."""
 
     def now_ns(self) -> int:
         return self.now
@@ -37,6 +40,8 @@ class FakeClock:
     def wait_ns(self, duration_ns: int) -> None:
         assert duration_ns > 0, "a wait of no length never ends"
         self.now += duration_ns
+        if self.while_waiting is not None:
+            self.while_waiting()
 
 
 class FakeMemory:
@@ -255,8 +260,9 @@ class FakeMachine:
     def __init__(
         self, page: bytes | None = None, *, platform: str = "skl", revision: int | None = None, device_id: int | None = None,
         aperture: int = 256 * MIB, gmch: int = 0xC0, memory: int = 20 * MIB, registers: dict[int, int] | None = None,
-        bars: Iterable[int] = (0, 2),
+        bars: Iterable[int] = (0, 2), running: bool = False,
     ) -> None:  # fmt: skip
+        """``running``: its engines carry out what is submitted."""
         part = platform_named(platform)
         forms = {0: (FakeRegisters.size, 0x4), 2: (aperture, 0xC)}
         config = FakeConfig(
@@ -267,6 +273,19 @@ class FakeMachine:
         self.gpu = FakeGpu(config, self.regs if 0 in bars else None, FakeAperture(aperture) if 2 in bars else None)
         self.memory = FakeMemory(memory)
         self.clock = FakeClock()
+        self._engines = FakeEngines(self) if running else None
+        if self._engines is not None:
+            self.clock.while_waiting = self._engines.run
+
+    @property
+    def engines(self) -> FakeEngines:
+        """The engines of a machine that has some."""
+        assert self._engines is not None
+        return self._engines
+
+    def accesses(self) -> list[Access]:
+        """Every access but those that hand requests over and hear of their end."""
+        return without_submission(self.regs.accesses, self._engines.spans if self._engines is not None else ())
 
     def vgpu_accesses(self) -> list[Access]:
         """What a host learns of the guest by the contract: the page, the fences, the global table and its flushes."""
@@ -285,23 +304,3 @@ def speaks_to_host(access: Access) -> bool:
 def accesses_of(rows: Iterable[TraceRow]) -> list[Access]:
     """The accesses of a recorded trace, runs unfolded."""
     return [Access(row.op, row.size, row.offset, row.value) for row in rows for _ in range(row.repeat)]
-
-
-class AnsweringEngines:
-    """A submission that claims every request completed, to go the way of a GT that runs."""
-
-    unanswered = GtState.WEDGED
-
-    def __init__(self) -> None:
-        self.parked: list[Engine] = []
-        self.recorded: list[Engine] = []
-
-    def park(self, engine: EngineSetup) -> None:
-        self.parked.append(engine.engine)
-
-    def record_default(self, context: ContextObjects) -> None:
-        self.recorded.append(context.engine)
-
-    def wait_for_idle(self, timeout_ns: int) -> bool:
-        assert timeout_ns == 200_000_000
-        return True

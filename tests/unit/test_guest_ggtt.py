@@ -23,7 +23,7 @@ def ready(**offer: tuple[int, int]) -> tuple[FakeMachine, GuestDriver]:
 
 def test_a_binding_writes_its_entries_in_rising_order_then_invalidates_once() -> None:
     machine, driver = ready()
-    buffer = driver.create_buffer(3)
+    buffer = driver.create_buffer(3 * PAGE_SIZE)
     binding = driver.ggtt.bind(buffer)
     first = binding.address // PAGE_SIZE
     assert machine.regs.accesses == [
@@ -33,15 +33,15 @@ def test_a_binding_writes_its_entries_in_rising_order_then_invalidates_once() ->
 
 def test_ordinary_bindings_go_to_the_top_of_the_nonmappable_slice_and_mappable_ones_to_the_bottom() -> None:
     _, driver = ready()
-    high = driver.ggtt.bind(driver.create_buffer(2))
-    low = driver.ggtt.bind(driver.create_buffer(2), mappable=True)
+    high = driver.ggtt.bind(driver.create_buffer(2 * PAGE_SIZE))
+    low = driver.ggtt.bind(driver.create_buffer(2 * PAGE_SIZE), mappable=True)
     assert high.address == 640 * MIB - 2 * PAGE_SIZE
     assert low.address == 2 * PAGE_SIZE, "the first two pages are set aside for error capture"
 
 
 def test_guards_are_scratch_on_both_sides_and_keep_the_alignment() -> None:
     machine, driver = ready()
-    buffer = driver.create_buffer(1)
+    buffer = driver.create_buffer(PAGE_SIZE)
     binding = driver.ggtt.bind(buffer, mappable=True, alignment=64 * KIB, guard=PAGE_SIZE)
     assert binding.address % (64 * KIB) == 0 and binding.guard == 64 * KIB
     scratch = driver.ggtt.scratch.address | 1
@@ -52,20 +52,20 @@ def test_guards_are_scratch_on_both_sides_and_keep_the_alignment() -> None:
 
 def test_unbinding_writes_nothing_and_frees_the_place() -> None:
     machine, driver = ready()
-    binding = driver.ggtt.bind(driver.create_buffer(1))
+    binding = driver.ggtt.bind(driver.create_buffer(PAGE_SIZE))
     machine.regs.accesses.clear()
     driver.ggtt.unbind(binding)
     assert machine.regs.accesses == []
     with pytest.raises(DriverError, match="is not bound"):
         driver.ggtt.unbind(binding)
-    assert driver.ggtt.bind(driver.create_buffer(1)).address == binding.address
+    assert driver.ggtt.bind(driver.create_buffer(PAGE_SIZE)).address == binding.address
 
 
 def test_nothing_is_ever_bound_outside_the_two_slices() -> None:
     machine, driver = ready(mappable=(64 * MIB, 64 * MIB), nonmappable=(1 * GIB, 16 * MIB))
     for _ in range(5):
-        driver.ggtt.bind(driver.create_buffer(300))
-        driver.ggtt.bind(driver.create_buffer(300), mappable=True)
+        driver.ggtt.bind(driver.create_buffer(300 * PAGE_SIZE))
+        driver.ggtt.bind(driver.create_buffer(300 * PAGE_SIZE), mappable=True)
     owned = (*range(64 * MIB, 128 * MIB, PAGE_SIZE), *range(1 * GIB, 1 * GIB + 16 * MIB, PAGE_SIZE))
     assert {page * PAGE_SIZE for page in machine.regs.table} <= set(owned)
 
@@ -73,9 +73,9 @@ def test_nothing_is_ever_bound_outside_the_two_slices() -> None:
 def test_a_full_slice_refuses_the_next_binding() -> None:
     _, driver = ready(mappable=(0, 1 * MIB), nonmappable=(256 * MIB, 1 * MIB))
     with pytest.raises(DriverError, match="no room for 2 MiB of buffer"):
-        driver.ggtt.bind(driver.create_buffer(512))
+        driver.ggtt.bind(driver.create_buffer(512 * PAGE_SIZE))
     with pytest.raises(DriverError, match="no room for 1 MiB of buffer"):
-        driver.ggtt.bind(driver.create_buffer(256), mappable=True)
+        driver.ggtt.bind(driver.create_buffer(256 * PAGE_SIZE), mappable=True)
 
 
 def test_error_capture_moves_to_the_lowest_free_pages_when_page_0_is_not_ours() -> None:
@@ -99,7 +99,7 @@ def test_without_a_mappable_slice_there_is_no_error_capture_and_the_driver_lives
 def test_resuming_writes_every_binding_again_in_order_with_error_capture_last() -> None:
     machine, driver = ready()
     ggtt: Ggtt = driver.ggtt
-    buffers = [driver.create_buffer(1), driver.create_buffer(2)]
+    buffers = [driver.create_buffer(PAGE_SIZE), driver.create_buffer(2 * PAGE_SIZE)]
     bindings = [ggtt.bind(buffers[0]), ggtt.bind(buffers[1], mappable=True)]
     machine.regs.accesses.clear()
     ggtt.resume()
@@ -117,4 +117,4 @@ def test_an_aperture_larger_than_the_table_covers_is_cut_with_a_complaint() -> N
     driver = GuestDriver(machine)
     driver.probe()
     assert driver.ggtt.mappable_end == driver.ggtt.total == 1 * GIB
-    assert [line.rule for line in driver.log.complaints()] == ["aperture-past-ggtt"]
+    assert [line.rule for line in driver.log.complaints()] == ["aperture-past-ggtt", "gt-wedged"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from support.guest_machine import FORCEWAKE, Access, AnsweringEngines, FakeClock, FakeMachine, FakeRegisters, accesses_of, pv_page
+from support.guest_machine import FORCEWAKE, Access, FakeClock, FakeMachine, FakeRegisters, accesses_of, pv_page
 
 from guest_driver import Domain, DriverLog, DriverState, GtState, GuestDriver, PowerDomains, Rc6, WakingRegion, domains_of
 from pvinfo.page import PVINFO_BASE
@@ -26,8 +26,8 @@ EVENTS: Final = frozenset({0x44308, 0x44318, 0x44338, *(base + register for base
 
 
 def bare(platform: str = "skl") -> tuple[FakeMachine, GuestDriver]:
-    machine = FakeMachine(platform=platform)
-    driver = GuestDriver(machine, submission=AnsweringEngines())
+    machine = FakeMachine(platform=platform, running=True)
+    driver = GuestDriver(machine)
     driver.probe()
     return machine, driver
 
@@ -180,7 +180,7 @@ def within(accesses: Iterable[Access], touched: set[tuple[Op, int]]) -> list[Acc
 
 def test_the_probe_of_a_bare_skylake_equals_the_real_drivers_up_to_its_first_free_worker() -> None:
     machine, driver = bare()
-    ours = machine.regs.accesses
+    ours = machine.accesses()
     touched: set[tuple[Op, int]] = {(access.op, access.offset) for access in ours if access.op in (Op.READ, Op.WRITE)}
     theirs = within(accesses_of(read_trace(DATA / "real_probe_skl_native.tsv.xz")), touched)
     mine = within(ours, touched)
@@ -261,8 +261,8 @@ def sleeps(rc6: Rc6) -> bool:
 
 
 def test_a_part_whose_saved_context_is_whole_sleeps_while_nobody_needs_it() -> None:
-    machine = FakeMachine(registers={0x8504: 0x1000})
-    driver = GuestDriver(machine, submission=AnsweringEngines())
+    machine = FakeMachine(registers={0x8504: 0x1000}, running=True)
+    driver = GuestDriver(machine)
     driver.probe()
     rc6 = driver.gt.rc6
     assert sleeps(rc6)
@@ -279,8 +279,8 @@ def test_a_part_whose_saved_context_is_whole_sleeps_while_nobody_needs_it() -> N
 
 
 def test_stolen_memory_is_noted_and_left_alone() -> None:
-    machine = FakeMachine(gmch=0xC0 | 2 << 8)
-    driver = GuestDriver(machine, submission=AnsweringEngines())
+    machine = FakeMachine(gmch=0xC0 | 2 << 8, running=True)
+    driver = GuestDriver(machine)
     driver.probe()
     assert [line.text for line in driver.log if line.rule == "stolen-memory"] == [
         "firmware has set 64 MiB aside for graphics; this driver leaves it alone"

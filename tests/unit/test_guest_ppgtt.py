@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.guest_machine import Access, AnsweringEngines, FakeMachine, pv_page
+from support.guest_machine import Access, FakeMachine, pv_page
 
 from guest_driver import GuestDriver
 from pvinfo.errors import DriverError
@@ -12,8 +12,8 @@ from pvinfo.units import KIB, PAGE_SIZE, GuestAddress
 
 
 def running(capabilities: int = 0x1C, platform: str = "skl") -> tuple[FakeMachine, GuestDriver]:
-    machine = FakeMachine(pv_page(capabilities=capabilities), platform=platform)
-    driver = GuestDriver(machine, submission=AnsweringEngines())
+    machine = FakeMachine(pv_page(capabilities=capabilities), platform=platform, running=True)
+    driver = GuestDriver(machine)
     driver.probe()
     return machine, driver
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support.guest_machine import AnsweringEngines, FakeMachine, pv_page
+from support.guest_machine import FakeMachine, pv_page
 
-from guest_driver import DriverState, GuestDriver, Submission
+from guest_driver import DriverState, GuestDriver
 from pvinfo.errors import StateError
 from pvinfo.trace import Op
 
@@ -24,10 +24,10 @@ def roots(machine: FakeMachine) -> list[tuple[int, int]]:
     return told
 
 
-@pytest.mark.parametrize("submission", [None, AnsweringEngines()])
-def test_every_address_space_that_was_announced_is_taken_back_by_the_unload(submission: Submission | None) -> None:
-    machine = FakeMachine(pv_page())
-    driver = GuestDriver(machine, submission=submission)
+@pytest.mark.parametrize("running", [False, True])
+def test_every_address_space_that_was_announced_is_taken_back_by_the_unload(running: bool) -> None:
+    machine = FakeMachine(pv_page(), running=running)
+    driver = GuestDriver(machine)
     driver.probe()
     driver.open_client("one")
     driver.unload()
@@ -43,8 +43,8 @@ def test_every_address_space_that_was_announced_is_taken_back_by_the_unload(subm
 
 
 def test_a_working_gpus_address_spaces_go_in_the_order_clients_migration_kernel() -> None:
-    machine = FakeMachine(pv_page())
-    driver = GuestDriver(machine, submission=AnsweringEngines())
+    machine = FakeMachine(pv_page(), running=True)
+    driver = GuestDriver(machine)
     driver.probe()
     assert driver.gt.kernel_vm is not None and driver.gt.migrate_vm is not None
     expected = [driver.clients[0].vm.root.address, driver.gt.migrate_vm.root.address, driver.gt.kernel_vm.root.address]
@@ -94,8 +94,8 @@ def test_a_second_driver_takes_over_what_the_first_has_left() -> None:
 
 
 def test_unloading_gives_back_every_page_and_every_range() -> None:
-    machine = FakeMachine(pv_page())
-    driver = GuestDriver(machine, submission=AnsweringEngines())
+    machine = FakeMachine(pv_page(), running=True)
+    driver = GuestDriver(machine)
     driver.probe()
     memory, space = driver.memory, driver.ggtt.space
     assert memory.in_use and space.nodes
@@ -143,7 +143,7 @@ def test_a_driver_whose_probe_ended_early_unloads_without_touching_the_device() 
 
 
 def test_contexts_and_rings_of_a_running_gt_stay_bound_until_the_unload() -> None:
-    driver = GuestDriver(FakeMachine(pv_page()), submission=AnsweringEngines())
+    driver = GuestDriver(FakeMachine(pv_page(), running=True))
     driver.probe()
     owners = [binding.buffer.owner for binding in driver.ggtt.bindings]
     assert owners == [

@@ -72,7 +72,7 @@ def test_the_white_list_is_sorted_and_filled_up_with_a_register_that_does_nothin
 
 
 def test_a_register_that_loses_its_work_around_is_named_with_the_bits_it_should_have() -> None:
-    machine = FakeMachine(pv_page())
+    machine = FakeMachine(pv_page(), running=True)
     machine.regs.rules[0x4DDC] = lambda value: value & 0x7FFF_FFFF
     driver = GuestDriver(machine)
     driver.probe()

@@ -48,7 +48,7 @@ def fence_set_up(stage: Stage) -> None:
     stage.step("the driver probes")
     driver = probed(stage)
     bindings = [
-        driver.ggtt.bind(driver.create_buffer(4 * (number + 1), f"surface {number}"), mappable=True)
+        driver.ggtt.bind(driver.create_buffer(4 * (number + 1) * PAGE_SIZE, f"surface {number}"), mappable=True)
         for number in range(guest.offer.fence_num)
     ]
     for number, binding in enumerate(bindings):
@@ -81,7 +81,7 @@ def fence_stealing(stage: Stage) -> None:
     stage.step("every fence is in use")
     driver = probed(stage)
     count = guest.offer.fence_num
-    bindings = [driver.ggtt.bind(driver.create_buffer(4, f"surface {number}"), mappable=True) for number in range(count + 1)]
+    bindings = [driver.ggtt.bind(driver.create_buffer(4 * PAGE_SIZE, f"surface {number}"), mappable=True) for number in range(count + 1)]
     for binding in bindings[:count]:
         driver.fences.set_up(binding, FenceTiling.X, 512)
     driver.fences.set_up(bindings[0], FenceTiling.X, 512)
@@ -127,6 +127,6 @@ def no_fences(stage: Stage) -> None:
     stage.check("fence registers it wrote", touched, [])
 
     stage.step("a fence is asked for")
-    binding = driver.ggtt.bind(driver.create_buffer(4, "surface"), mappable=True)
+    binding = driver.ggtt.bind(driver.create_buffer(4 * PAGE_SIZE, "surface"), mappable=True)
     stage.check_raises("that ends with", DriverError, lambda: driver.fences.set_up(binding, FenceTiling.X, 512))
     stage.host_view("hardware fences in use", hardware_fences_in_use, 0)

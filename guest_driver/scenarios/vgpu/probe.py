@@ -37,7 +37,8 @@ def probe(stage: Stage) -> None:
     stage.check("its share of the aperture", driver.resources.mappable, guest.offer.mappable)
     stage.check("its share above the aperture", driver.resources.nonmappable, guest.offer.nonmappable)
     stage.check("its fences", driver.resources.fences, guest.offer.fence_num)
-    stage.check("what it complains of", [line.text for line in driver.log.complaints()], [])
+    complaints = [line.text for line in driver.log.complaints() if line.rule != "gt-wedged"]
+    stage.check("what it complains of, other than of engines that execute nothing", complaints, [])
 
     stage.step("the page was read in the real driver's order and widths")
     stage.check("reads of the page", page_story(guest, AccessKind.REGISTER_READ), _DETECTION + _RESOURCES)

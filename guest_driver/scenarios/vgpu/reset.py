@@ -22,7 +22,7 @@ class _Belongings:
 
     def __init__(self, stage: Stage, driver: GuestDriver) -> None:
         self.guest = stage.guest
-        binding = driver.ggtt.bind(driver.create_buffer(4, "surface"), mappable=True)
+        binding = driver.ggtt.bind(driver.create_buffer(4 * PAGE_SIZE, "surface"), mappable=True)
         fence = driver.fences.set_up(binding, FenceTiling.Y, 1024)
         self.fence = fence.high << 32 | fence.low
         self.entry_offset = GGTT_OFFSET + binding.address // PAGE_SIZE * 8

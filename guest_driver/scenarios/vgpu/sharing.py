@@ -113,7 +113,7 @@ def second_vgpu_fences(stage: Stage) -> None:
     values = []
     for number, guest in enumerate(stage.guests):
         driver = probed(stage, guest)
-        binding = driver.ggtt.bind(driver.create_buffer(4, "surface"), mappable=True)
+        binding = driver.ggtt.bind(driver.create_buffer(4 * PAGE_SIZE, "surface"), mappable=True)
         fence = driver.fences.set_up(binding, FenceTiling(number), 512 << number)
         stage.check(f"the fence that {guest.name} took", fence.number, 0)
         values.append(fence.high << 32 | fence.low)
@@ -131,7 +131,7 @@ def second_vgpu_reset(stage: Stage) -> None:
     stage.step("both drivers probe; the second uses a page, a fence and a register")
     probed(stage, one)
     driver = probed(stage, other)
-    binding = driver.ggtt.bind(driver.create_buffer(4, "surface"), mappable=True)
+    binding = driver.ggtt.bind(driver.create_buffer(4 * PAGE_SIZE, "surface"), mappable=True)
     fence = driver.fences.set_up(binding, FenceTiling.X, 512)
     value = fence.high << 32 | fence.low
     render_ring(other).start = 0x5000

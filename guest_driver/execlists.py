@@ -1,0 +1,569 @@
+"""Handing requests to an engine, two contexts at a time, and following what the engine says of them.
+
+The engine has two *ports*. What the driver writes to them is *pending* until the engine says that it has taken it, and
+*in flight* from then until the engine says that each context is done with. Nothing is written while something is
+pending. Requests of one context that follow each other go as one: the tail of the last is enough.
+
+What the engine says are events in its status page, of which two things matter: an event that a submission was taken
+(from idleness or from another submission) makes what was pending be in flight, any other says that the first in flight
+is done. An event that fits neither means that driver and engine have lost each other, and only a reset helps.
+Source: linux:drivers/gpu/drm/i915/gt/intel_execlists_submission.c
+"""
+
+from __future__ import annotations
+
+from enum import Flag, auto
+from typing import TYPE_CHECKING, Final, final
+
+from pvinfo.execlist import (
+    CONTEXT_STATUS_OFFSET,
+    CONTEXT_STATUS_WRITE_OFFSET,
+    ContextDescriptor,
+    ContextPriority,
+    Submission,
+)
+from pvinfo.platform import ENGINES, Engine
+from pvinfo.registers import CONTEXT_STATUS_ENTRIES, ContextStatus, ContextStatusPointer, EngineError, EngineInterrupt, EngineRegisters
+
+from .queue import RequestQueue
+from .request import Priority, Request
+from .work import PutOff
+
+if TYPE_CHECKING:
+    from .streamer import Streamer
+
+__all__ = ("Execlists", "ExeclistError")
+
+_PORTS: Final = 2
+_TAGS: Final = (1 << 63) - 1
+_TAG_SHIFT: Final = 5
+"""Where the software's name of a context begins in the high half of its descriptor."""
+_EVENT_SIZE: Final = 8
+_NEWEST_AT_RESET: Final = CONTEXT_STATUS_ENTRIES - 1
+"""The hardware's first event after a reset is number 0."""
+_UNWRITTEN: Final = (1 << 64) - 1
+_STALE_NS: Final = 10_000
+_NOTHING_WAITS: Final = -(1 << 31)
+_PREEMPT_TIMEOUT_NS: Final = 640_000_000
+_BANNED_TIMEOUT_NS: Final = 1_000_000
+_TIMESLICE_NS: Final = 1_000_000
+"""Source: linux:drivers/gpu/drm/i915/Kconfig.profile"""
+_SPARE_BYTES: Final = 8
+_PROMOTES: Final = ContextStatus.of(idle_to_active=1, preempted=1)
+
+
+class ExeclistError(Flag):
+    """Why an engine must be reset."""
+
+    COMMAND = auto()
+    """it met a command that it does not know"""
+    EVENT = auto()
+    """it told of something that cannot be"""
+    PREEMPTION = auto()
+    """it did not give way in time"""
+
+
+_MESSAGES: Final = {
+    ExeclistError.COMMAND: "CS error",
+    ExeclistError.EVENT: "invalid CSB event",
+    ExeclistError.PREEMPTION: "preemption time out",
+}
+
+
+@final
+class _Alarm:
+    """A timer that can be asked whether it is set, and whether it went off."""
+
+    def __init__(self, execlists: Execlists) -> None:
+        self._execlists = execlists
+        self._timer: PutOff | None = None
+
+    @property
+    def is_set(self) -> bool:
+        return self._timer is not None
+
+    @property
+    def went_off(self) -> bool:
+        return self._timer is not None and not self._timer.pending
+
+    def set(self, delay_ns: int) -> None:
+        self.cancel()
+        if delay_ns:
+            work = self._execlists.streamer.work
+            self._timer = work.after(delay_ns, lambda: work.schedule(self._execlists.tasklet))
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+@final
+class Execlists:
+    """The submission side of one engine."""
+
+    def __init__(self, streamer: Streamer) -> None:
+        self.streamer = streamer
+        self.queue = RequestQueue()
+        self._hint = _NOTHING_WAITS
+        """The priority from which on a new request may change what is in flight."""
+        self.requests: list[Request] = []
+        """Handed over and not yet done, oldest first."""
+        self.pending: list[Request] = []
+        """The last of each port of the submission that the engine has yet to take."""
+        self.inflight: list[Request] = []
+        """The last of each port that the engine is at, or will be."""
+        self._taken = 0
+        """The newest event that was looked at; the status page begins as zeroes."""
+        self._tags = _TAGS
+        self._errors = ExeclistError(0)
+        self._yield_ccid: int | None = None
+        self._timeslice = _Alarm(self)
+        self._preemption = _Alarm(self)
+        self._preempted: Request | None = None
+        self._disabled = 0
+        self._missed = False
+        self.given_up = False
+        """Nothing is handed over any more."""
+        self.submissions = 0
+        """Times the ports were written."""
+        self.reset_ccid = 0
+
+    # ---- what comes in ----
+
+    def submit(self, request: Request) -> None:
+        """Queue ``request``, and hand it over at once when there is room (``execlists_submit_request``)."""
+        if self.given_up:
+            request.give_up()
+            request.activate()
+            request.signal()
+            return
+        self.queue.append(request)
+        if request.priority > self._hint:
+            self._hint = request.priority
+            self.kick()
+
+    def reprioritise(self, request: Request, priority: int) -> None:
+        """Let ``request`` have ``priority`` from now on (``__i915_schedule``)."""
+        if request.queued:
+            self.queue.remove(request)
+            request.priority = priority
+            self.queue.append(request)
+        else:
+            request.priority = priority
+        if priority > self._hint and (request.queued or request.active):
+            self._hint = priority
+            self.kick()
+
+    def kick(self) -> None:
+        """Have a look at queue and events soon."""
+        self.streamer.work.schedule(self.tasklet)
+
+    def interrupted(self, events: EngineInterrupt) -> None:
+        """The engine has raised ``events`` (``execlists_irq_handler``)."""
+        streamer, name = self.streamer, self.streamer.engine.name
+        kick = bool(events.context_switch)
+        if events.master_error:
+            error = EngineError(streamer.uncore.read(EngineRegisters.eir, name) & 0xFFFF)
+            streamer.log.error("engine-error", f"{name} reports an error: eir reads {int(error):#x}")
+            if error:
+                streamer.uncore.write(EngineRegisters.emr, 0xFFFF_FFFF, name)
+                streamer.uncore.write(EngineRegisters.eir, error, name)
+                self._errors |= ExeclistError.COMMAND
+                kick = True
+        if events.wait_semaphore:
+            self._yield_ccid = int(streamer.uncore.raw.read32(EngineRegisters.execlist_status_hi.at(name)))
+            if self._timeslice.is_set:
+                kick = True
+        if events.user:
+            streamer.breadcrumbs.interrupted()
+        if kick:
+            self.kick()
+
+    def tasklet(self) -> None:
+        """Follow the events, then hand over what can be (``execlists_submission_tasklet``)."""
+        if self.given_up:
+            return
+        if self._disabled:
+            self._missed = True
+            return
+        done = self._take_events()
+        self._check_preemption()
+        if self._errors:
+            self._reset()
+        if not self.pending:
+            self._dequeue()
+            self._start_timeslice()
+        for request in done:
+            self._schedule_out(request)
+
+    # ---- events ----
+
+    def _read_event(self, number: int) -> ContextStatus:
+        """Event ``number``, which is marked as taken (``csb_read``)."""
+        streamer = self.streamer
+        page = streamer.status_page.buffer
+        offset = CONTEXT_STATUS_OFFSET + _EVENT_SIZE * number
+        event = int.from_bytes(page.read(offset, _EVENT_SIZE), "little")
+        if event == _UNWRITTEN:
+            # The pointer may have moved before the event landed.
+            streamer.uncore.clock.wait_ns(_STALE_NS)
+            event = int.from_bytes(page.read(offset, _EVENT_SIZE), "little")
+            if event == _UNWRITTEN:
+                event = streamer.uncore.regs.read(EngineRegisters.context_status_buffer.at(streamer.engine.name) + _EVENT_SIZE * number, 8)
+        page.write(offset, b"\xff" * _EVENT_SIZE)
+        return ContextStatus(event & 0xFFFF_FFFF)
+
+    def _take_events(self) -> list[Request]:
+        """Look at every new event; returns the requests that are no longer in flight (``process_csb``)."""
+        streamer = self.streamer
+        newest = streamer.status_page.buffer.read_dword(CONTEXT_STATUS_WRITE_OFFSET) & 0xFF
+        number = self._taken
+        if newest == number:
+            return []
+        if newest >= CONTEXT_STATUS_ENTRIES:
+            self._lost(f"the newest event is said to be number {newest}, but there are {CONTEXT_STATUS_ENTRIES}")
+            return []
+        self._taken = newest
+        before = self.inflight[0] if self.inflight else None
+        done: list[Request] = []
+        while number != newest:
+            number = (number + 1) % CONTEXT_STATUS_ENTRIES
+            status = self._read_event(number)
+            streamer.events[int(status)] += 1
+            if status & _PROMOTES:
+                if not self.pending:
+                    self._lost(f"event {number}, {status.describe()}: no submission is pending")
+                    break
+                streamer.pause(False)
+                done += self.inflight
+                self.inflight, self.pending = self.pending, []
+                streamer.uncore.read(EngineRegisters.context_status_ptr, streamer.engine.name)
+            elif not self.inflight:
+                self._lost(f"event {number}, {status.describe()}: nothing is in flight")
+                break
+            else:
+                done.append(self.inflight.pop(0))
+        if before is not (self.inflight[0] if self.inflight else None):
+            self._timeslice.cancel()
+        return done
+
+    def _lost(self, what: str) -> None:
+        """An event that cannot be."""
+        self.streamer.log.warning("csb-event", f"{self.streamer.engine.value}: {what}")
+        self._errors |= ExeclistError.EVENT
+
+    # ---- handing over ----
+
+    def _can_merge(self, before: Request, after: Request) -> bool:
+        """Whether ``after`` goes with ``before`` as one (``can_merge_rq``)."""
+        if after.complete:
+            return True
+        if (before.sentinel, before.no_preemption) != (after.sentinel, after.no_preemption):
+            return False
+        return before.context is after.context
+
+    def _top(self) -> int:
+        top = self.queue.top
+        return _NOTHING_WAITS if top is None else top
+
+    def _need_preemption(self, last: Request) -> bool:
+        """Whether something waits that must not wait for ``last`` (``need_preempt``)."""
+        if not self.streamer.has_semaphores:
+            return False
+        priority = max(Priority.BARRIER + 1 if last.no_preemption else last.priority, Priority.NORMAL - 1)
+        if self._hint <= priority:
+            return False
+        behind = self.requests.index(last) + 1 if last in self.requests else 0
+        if 0 < behind < len(self.requests) and self.requests[behind].priority > priority:
+            return True
+        return self._top() > priority
+
+    def _needs_timeslice(self, request: Request | None) -> bool:
+        """Whether ``request``, which runs, keeps another from running."""
+        if not self.streamer.has_timeslices or request is None or request.complete or self.pending:
+            return False
+        return (bool(self.requests) and self.requests[-1] is not request) or bool(self.queue)
+
+    def _timeslice_over(self, last: Request) -> bool:
+        if (last.no_preemption and last.started) or not self._needs_timeslice(last):
+            return False
+        return self._timeslice.went_off or last.context.ccid == self._yield_ccid
+
+    def _start_timeslice(self) -> None:
+        if not self._needs_timeslice(self.inflight[0] if self.inflight else None):
+            self._timeslice.cancel()
+        elif not self._timeslice.is_set:
+            self._timeslice.set(_TIMESLICE_NS)
+        elif self._timeslice.went_off:
+            self.kick()
+
+    def _dequeue(self) -> None:
+        """Fill the ports with what comes first (``execlists_dequeue``)."""
+        position = 0
+        while position < len(self.inflight) and self.inflight[position].complete and not self.inflight[position].sentinel:
+            position += 1
+        running = self.inflight[position:]
+        last = running[0] if running else None
+        if last is not None:
+            if self._need_preemption(last):
+                self.streamer.pause(True)
+                self.unwind()
+                last = None
+            elif self._timeslice_over(last):
+                self._timeslice.cancel()
+                self.streamer.pause(True)
+                oldest = self.unwind()
+                if oldest is not None:
+                    self.queue.defer(oldest)
+                last = None
+            elif len(running) > 1:
+                return
+        ports, submitted = self._fill_ports(last)
+        self._hint = self._top()
+        if not submitted or running[: len(ports)] == ports:
+            self.streamer.pause(False)
+            return
+        self.pending = ports
+        for request in reversed(ports):
+            self._schedule_in(request)
+        self._yield_ccid = None
+        self._watch_preemption(running[0] if running else None)
+        self._write_ports()
+
+    def _fill_ports(self, last: Request | None) -> tuple[list[Request], bool]:
+        """The last request of each port, when ``last`` stays in the first; and whether there is anything new in them."""
+        ports: list[Request] = []
+        submitted = False
+        while (request := self.queue.first()) is not None:
+            merge = last is None or self._can_merge(last, request)
+            if not merge and last is not None:
+                if len(ports) == _PORTS - 1 or last.context is request.context or last.sentinel:
+                    break
+            self.queue.remove(request)
+            if not request.activate():
+                continue
+            self.requests.append(request)
+            if not merge and last is not None:
+                ports.append(last)
+            submitted = True
+            last = request
+        if last is not None:
+            ports.append(last)
+        return ports, submitted
+
+    def _schedule_in(self, request: Request) -> None:
+        """``request`` and what goes with it are about to be loaded (``execlists_schedule_in``)."""
+        context = request.context
+        if not context.inflight:
+            if context.banned or (request.error is not None and request.started):
+                self._scrub(request)
+            tag = (self._tags & -self._tags).bit_length() - 1
+            self._tags &= ~(1 << tag)
+            context.ccid = (1 + tag) << _TAG_SHIFT
+        context.inflight += 1
+
+    def _scrub(self, request: Request) -> None:
+        """Nothing of what its context was at may go on (``reset_active``)."""
+        context = request.context
+        if request.complete:
+            head = request.tail
+        else:
+            oldest = request
+            for other in reversed(context.timeline.requests[: context.timeline.requests.index(request) + 1]):
+                if other.complete:
+                    break
+                other.fail(f"context {context.owner} is banned: it has hung the engine too often")
+                other.skip()
+                oldest = other
+            head = oldest.head
+        context.restart(context.ring.wrapped(head), scrub=True)
+
+    def _schedule_out(self, request: Request) -> None:
+        """``request`` is no longer in flight (``execlists_schedule_out``)."""
+        context = request.context
+        context.inflight -= 1
+        if context.inflight:
+            return
+        self._tags |= 1 << (context.ccid >> _TAG_SHIFT) - 1
+        requests = context.timeline.requests
+        if request.complete and (not requests or requests[-1] is request):
+            self.streamer.retire_soon(context.timeline)
+
+    def _describe(self, request: Request) -> ContextDescriptor:
+        """What the engine is told of ``request``, with the tail of its context moved on (``execlists_update_context``)."""
+        context = request.context
+        descriptor = context.descriptor()
+        if self.streamer.engine is Engine.RCS0:
+            hint = ContextPriority.NORMAL
+            if request.priority != Priority.NORMAL:
+                hint = ContextPriority.HIGH if request.priority > Priority.NORMAL else ContextPriority.LOW
+            descriptor = ContextDescriptor.of(descriptor, priority=hint)
+        moved_on = context.set_tail(request.tail)
+        request.tail = request.wa_tail
+        if context.force_restore or not moved_on:
+            descriptor = ContextDescriptor.of(descriptor, force_restore=1)
+        context.force_restore = False
+        return descriptor
+
+    def _write_ports(self) -> None:
+        """Four writes, the second port first; the last one submits (``execlists_submit_ports``)."""
+        second = self._describe(self.pending[1]) if len(self.pending) > 1 else None
+        first = self._describe(self.pending[0])
+        write = self.streamer.uncore.raw.write32
+        offset = ENGINES[self.streamer.engine].base + EngineRegisters.elsp.offset
+        self.submissions += 1
+        for value in Submission.loading(first, second):
+            write(offset, value)
+
+    # ---- giving way ----
+
+    def _watch_preemption(self, running: Request | None) -> None:
+        """Give what runs a while to make room for what was just written (``set_preempt_timeout``)."""
+        if not self.streamer.has_preemption:
+            return
+        self._preempted = running
+        if running is None:
+            self._preemption.cancel()
+            return
+        banned = running.context.banned or (running.error is not None and running.started)
+        self._preemption.set(_BANNED_TIMEOUT_NS if banned else _PREEMPT_TIMEOUT_NS)
+
+    def _check_preemption(self) -> None:
+        if not (self._preemption.went_off and self.pending):
+            return
+        self._preemption.cancel()
+        running = self.inflight[0] if self.inflight else None
+        if running is self._preempted:
+            self._errors |= ExeclistError.PREEMPTION
+        else:
+            self._watch_preemption(running)
+
+    def unwind(self) -> Request | None:
+        """Take back what is not done, to the front of the queue; returns the oldest (``__unwind_incomplete_requests``)."""
+        oldest: Request | None = None
+        for request in reversed(self.requests):
+            if request.complete:
+                continue
+            request.deactivate()
+            self.queue.push(request)
+            ring = request.context.ring
+            if ring.direction(request.tail, ring.wrapped(ring.tail + _SPARE_BYTES)) > 0:
+                request.context.force_restore = True
+            oldest = request
+        self.requests = []
+        return oldest
+
+    def forget(self, request: Request) -> None:
+        """``request`` is done and retired."""
+        if request in self.requests:
+            self.requests.remove(request)
+
+    # ---- resets ----
+
+    def disable(self) -> None:
+        """Follow no events and hand nothing over, until :meth:`enable` (``tasklet_disable``)."""
+        self._disabled += 1
+
+    def enable(self) -> None:
+        """Go on (``tasklet_enable``)."""
+        self._disabled -= 1
+        if not self._disabled and self._missed:
+            self._missed = False
+            self.kick()
+
+    def _reset(self) -> None:
+        """Driver and engine have lost each other, or work has broken it (``execlists_reset``)."""
+        reason = next(text for error, text in _MESSAGES.items() if error in self._errors)
+        self._errors = ExeclistError(0)
+        self.disable()
+        self.streamer.pause(True)
+        self.streamer.recover(reason)
+        self.enable()
+
+    def forget_errors(self) -> None:
+        """The engine was made new."""
+        self._errors = ExeclistError(0)
+
+    def reset_pointers(self) -> None:
+        """Agree with the hardware that the next event is number 0 (``reset_csb_pointers``)."""
+        streamer, name = self.streamer, self.streamer.engine.name
+        number = ContextStatusPointer.of(write_pointer=_NEWEST_AT_RESET, read_pointer=_NEWEST_AT_RESET)
+        page = streamer.status_page.buffer
+        streamer.pause(False)
+        streamer.uncore.write(EngineRegisters.context_status_ptr, 0xFFFF << 16 | number, name)
+        streamer.uncore.read(EngineRegisters.context_status_ptr, name)
+        self._taken = _NEWEST_AT_RESET
+        page.write_dword(CONTEXT_STATUS_WRITE_OFFSET, _NEWEST_AT_RESET)
+        page.write(CONTEXT_STATUS_OFFSET, b"\xff" * _EVENT_SIZE * CONTEXT_STATUS_ENTRIES)
+        streamer.uncore.write(EngineRegisters.context_status_ptr, 0xFFFF << 16 | number, name)
+        streamer.uncore.read(EngineRegisters.context_status_ptr, name)
+
+    def _running(self) -> Request | None:
+        """What the engine was at when it was stopped, by the name that it gave (``active_context``)."""
+        for request in (*self.inflight, *self.pending):
+            if request.context.ccid == self.reset_ccid:
+                return request
+        return None
+
+    def _blame(self) -> None:
+        """Find what the engine was at, and have its context begin again there, without the work that hung (``execlists_reset_active``)."""
+        request = self._running()
+        if request is None:
+            return
+        context = request.context
+        if request.complete:
+            head = request.tail
+        else:
+            oldest = request
+            for other in reversed(context.timeline.requests[: context.timeline.requests.index(request) + 1]):
+                if other.complete:
+                    break
+                oldest = other
+            head = oldest.head
+            if oldest.started:
+                self.streamer.blame(oldest)
+        context.restart(context.ring.wrapped(head))
+
+    def reset_events(self) -> None:
+        """Follow the last events, then forget everything that the engine had (``execlists_reset_csb``)."""
+        done = self._take_events()
+        self.reset_pointers()
+        self._blame()
+        done += [*self.pending, *self.inflight]
+        self.pending, self.inflight = [], []
+        self._timeslice.cancel()
+        self._preemption.cancel()
+        for request in done:
+            self._schedule_out(request)
+
+    def rewind(self) -> None:
+        """After a reset: what was not done is handed over anew (``execlists_reset_rewind``)."""
+        self.reset_events()
+        self.unwind()
+        self._hint = max(self._hint, self._top())
+
+    def cancel(self) -> None:
+        """The GT was given up: everything counts as done, in error (``execlists_reset_cancel``)."""
+        self.reset_events()
+        for request in self.requests:
+            request.give_up()
+            request.signal()
+        for request in tuple(self.queue):
+            self.queue.remove(request)
+            request.give_up()
+            request.activate()
+            self.requests.append(request)
+            request.signal()
+        self._hint = _NOTHING_WAITS
+        self.given_up = True
+
+    def begin_anew(self) -> None:
+        """The GT is in use again (``execlists_set_default_submission``)."""
+        self.given_up = False
+
+    def parked(self) -> None:
+        """The engine has nothing to do (``execlists_park``)."""
+        self._timeslice.cancel()
+        self._preemption.cancel()
+        self._hint = _NOTHING_WAITS
