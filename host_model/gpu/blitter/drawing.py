@@ -30,7 +30,10 @@ __all__ = ("Drawing",)
 
 _STRIP_BYTES: Final = 1 << 24
 _SLOW_STRIP_BYTES: Final = 1 << 22
+_RUN_STRIP_BYTES: Final = 1 << 20
+"""Where tiles are put together run by run, or row by row."""
 _STRIP_ROWS: Final = 1 << 12
+_SLOW_STRIP_ROWS: Final = 1 << 9
 _BAND_BYTES: Final = 1 << 18
 _ROW_STEP: Final = 32
 """Strips and bands begin at multiples of this many rows where they can: a whole number of X and Y tiles."""
@@ -93,8 +96,13 @@ class Drawing:
                 self._fill = operation.apply(color, 0, 0, whole).to_bytes(self._pixel, "little")
         self._reads_source = operation.needs_source or (key is not None and key.of_source)
         self._copies = operation.code == COPY_SOURCE and not masked and isinstance(source, SurfaceSource)
+        tilings = [surface.tiling, source.surface.tiling if isinstance(source, SurfaceSource) else None]
         self._operands: dict[tuple[str, int, int], int] = {}
         self._decide_order()
+        if any(tiling is not None and (self._row_by_row or not tiling.transposed) for tiling in tilings):
+            self._strip_bytes = _RUN_STRIP_BYTES
+        else:
+            self._strip_bytes = _STRIP_BYTES if self._fill is not None or self._copies else _SLOW_STRIP_BYTES
         self._drawn = 0
         """Rows that are done, from whichever end."""
 
@@ -130,8 +138,7 @@ class Drawing:
         """
         area = self._area
         row_bytes = area.width * self._pixel
-        limit = _STRIP_BYTES if self._fill is not None or self._copies else _SLOW_STRIP_BYTES
-        rows = min(max(limit // row_bytes, 1), _STRIP_ROWS)
+        rows = min(max(self._strip_bytes // row_bytes, 1), _SLOW_STRIP_ROWS if self._row_by_row else _STRIP_ROWS)
         if self._backwards:
             last = area.height - self._drawn
             first = max(last - rows, 0)
@@ -166,7 +173,7 @@ class Drawing:
         return size if self._reads_source else 0
 
     def _bands(self, area: Rectangle) -> list[tuple[int, int]]:
-        rows = 1 if self._row_by_row else max(_BAND_BYTES // (area.width * self._pixel), 1)
+        rows = 1 if self._row_by_row else max(_BAND_BYTES // (area.width * self._pixel), _ROW_STEP)
         bands: list[tuple[int, int]] = []
         first = 0
         while first < area.height:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, final
+from typing import Final, NamedTuple, final
 
 from .rectangle import Rectangle
 from .stretch import Stretch, copy_pieces
@@ -11,6 +11,9 @@ from .surface import Space, Surface
 from .tiling import Buffer, Tiling, transpose
 
 __all__ = ("TiledWindow",)
+
+_RUNS_AT_ONCE: Final = 1 << 16
+"""Of a tiling that is put together run by run; more are taken one by one."""
 
 
 class _Part(NamedTuple):
@@ -64,6 +67,7 @@ class TiledWindow:
         self._first_whole = -(-self._left // run)
         self._last_whole = (self._left + self._width) // run
         self._all_whole = self._last_whole - self._first_whole == self._columns
+        self._at_once = tiling.transposed or self._columns * tiling.height <= _RUNS_AT_ONCE
 
     def _within(self, first: int, last: int) -> Iterator[_Part]:
         """The parts that rows ``first`` up to ``last`` are in, cut to them."""
@@ -83,6 +87,9 @@ class TiledWindow:
         stride = self._columns * tiling.run
         found: list[Buffer] = []
         for part in self._within(first, last):
+            if not self._at_once or (not tiling.transposed and 4 * (part.bottom - part.top) < tiling.height):
+                found += self._read_runs(part)
+                continue
             rows = tiling.untile(part.memory.read(0, part.memory.size), self._columns)
             if stride == width:
                 found.append(rows if part.bottom - part.top == tiling.height else memoryview(rows)[part.top * stride : part.bottom * stride])
@@ -90,6 +97,20 @@ class TiledWindow:
                 begin = memoryview(rows)[self._left :]
                 found += [begin[start : start + width] for start in range(part.top * stride, part.bottom * stride, stride)]
         return found[0] if len(found) == 1 else b"".join(found)
+
+    def _runs(self, left: int, right: int) -> Iterator[tuple[int, int, int]]:
+        """The runs that columns ``left`` up to ``right`` touch, counted in bytes of the window: column, place in row 0, length."""
+        tiling = self._tiling
+        while left < right:
+            column, inside = divmod(self._left + left, tiling.run)
+            length = min(tiling.run - inside, right - left)
+            yield left, tiling.offset(column, 0) + inside, length
+            left += length
+
+    def _read_runs(self, part: _Part) -> list[Buffer]:
+        read, offsets = part.memory.read, self._tiling.row_offsets
+        runs = list(self._runs(0, self._width))
+        return [read(place + offsets[row], length) for row in range(part.top, part.bottom) for _, place, length in runs]
 
     def write(self, first: int, last: int, data: Buffer) -> None:
         width = self._width
@@ -100,7 +121,7 @@ class TiledWindow:
     def _write_part(self, part: _Part, rows: memoryview) -> None:
         tiling = self._tiling
         height = part.bottom - part.top
-        if self._all_whole and height == tiling.height:
+        if self._all_whole and self._at_once and height == tiling.height:
             part.memory.write(0, tiling.tile(rows, self._columns))
         elif not tiling.transposed or self._last_whole <= self._first_whole:
             self._write_runs(part, rows, 0, self._width)
@@ -130,16 +151,12 @@ class TiledWindow:
 
     def _write_runs(self, part: _Part, rows: memoryview, left: int, right: int) -> None:
         """Store columns ``left`` up to ``right``, counted in bytes of the window, run by run."""
-        tiling, width = self._tiling, self._width
-        at = left
-        while at < right:
-            column, inside = divmod(self._left + at, tiling.run)
-            length = min(tiling.run - inside, right - at)
-            base = tiling.offset(column, 0) + inside
-            for row in range(part.top, part.bottom):
-                start = (row - part.top) * width + at
-                part.memory.write(base + tiling.row_offsets[row], rows[start : start + length])
-            at += length
+        write, width = part.memory.write, self._width
+        offsets = self._tiling.row_offsets[part.top : part.bottom]
+        for at, place, length in self._runs(left, right):
+            for offset in offsets:
+                write(place + offset, rows[at : at + length])
+                at += width
 
     def fill(self, pixel: bytes) -> None:
         tiling = self._tiling
