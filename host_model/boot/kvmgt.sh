@@ -9,7 +9,10 @@
 #     kvmgt left NAME INSTANCES               once every vGPU is removed again
 
 say stage mediator
-load /etc/host-model/mediator
+# The mediator reads every register as it loads, and does not wake a sleeping GPU up for that: this file, held open, does.
+awake=/sys/kernel/debug/dri/0/i915_forcewake_user
+[ -r $awake ] || awake=/dev/null
+load /etc/host-model/mediator 9<$awake
 
 types=/sys/bus/pci/devices/0000:00:02.0/mdev_supported_types
 vgpus=/sys/bus/mdev/devices
