@@ -43,7 +43,6 @@ class BlitEngine:
         self.registers[BlitterRegisters.software_control.offset >> 2] = tiling
         self.ppgtt = Space(memory)
         self.progress: object = None
-        self.context_id = 1
         self.charged_ns = 0
         self.slices = 0
         self.refused: list[tuple[str, str]] = []

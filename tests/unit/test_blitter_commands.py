@@ -232,21 +232,9 @@ def test_what_setup_left_can_be_kept_with_a_context_and_taken_back() -> None:
     engine.execute([xy(0x01, 10), 0, 0, 0, *address(0), 0, 0, *address(OPERANDS)])
     assert state.pattern == OPERANDS
     state.load(dwords)
+    assert setup_state(cast("EngineState", engine)) is state
     assert (state.destination, state.background, state.foreground, state.mono_pattern) == (BASE | 5 << 40, 65, 66, 4 << 32 | 3)
     assert (state.clip_top_left, state.clip_bottom_right, state.pattern) == (corner(1, 1), corner(7, 7), 0)
-
-
-def test_each_context_has_a_setup_of_its_own() -> None:
-    engine, memory = engine_with()
-    setup = [xy(0x01, 10), 0xF0 << 16 | PITCH, 0, 0, *address(BASE), ord("1"), 0, *address(OPERANDS)]
-    engine.execute(setup)
-    engine.context_id = 2
-    setup[6] = ord("2")
-    engine.execute(setup)
-    engine.execute([xy(0x24, 2), corner(2, 0)])
-    engine.context_id = 1
-    engine.execute([xy(0x24, 2), corner(1, 0)])
-    assert picture(memory, 1) == [".12....."]
 
 
 @pytest.mark.parametrize(("tiling", "columns"), [(0, "source X, destination X"), (1, "source Y"), (2, "destination Y"), (3, "both Y")])

@@ -53,17 +53,12 @@ class SetupState:
         self.take(SetupState(*(low | high << 32 for low, high in zip(dwords[::2], dwords[1::2], strict=True))))
 
 
-_CONTEXTS: Final = 1024
-"""Contexts whose state is kept; of more, the one that was first is forgotten."""
-_STATES: Final[WeakKeyDictionary[EngineState, dict[int, SetupState]]] = WeakKeyDictionary()
+_STATES: Final[WeakKeyDictionary[EngineState, SetupState]] = WeakKeyDictionary()
 
 
 def setup_state(engine: EngineState) -> SetupState:
-    """The state of the context that runs on ``engine``."""
-    states = _STATES.setdefault(engine, {})
-    state = states.get(engine.context_id)
+    """The state of the context that runs on ``engine``; always the same object, which the engine saves and loads."""
+    state = _STATES.get(engine)
     if state is None:
-        if len(states) >= _CONTEXTS:
-            del states[next(iter(states))]
-        state = states[engine.context_id] = SetupState()
+        state = _STATES[engine] = SetupState()
     return state
