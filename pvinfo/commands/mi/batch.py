@@ -88,8 +88,9 @@ class MiConditionalBatchBufferEnd(NamedTuple):
 
 MI_CONDITIONAL_BATCH_BUFFER_END: Final = mi_command(
     "MI_CONDITIONAL_BATCH_BUFFER_END", 0x36, ConditionalEndHeader,
-    "Ends the batch unless the dword in memory is greater than the one given.",
-    length=counted(8), forms=(Form(MiConditionalBatchBufferEnd, source=PRM),), audit=Audit.REFUSED, audited_lengths=(4,), source=PRM,
+    "Ends the batch unless the dword in memory is greater than the one given. The video engine of gen8 compares the conjunction of two dwords there.",
+    length=counted(8), forms=(Form(MiConditionalBatchBufferEnd, source=PRM),), audit=Audit.REFUSED, audited_lengths=(4,),
+    source="linux:drivers/gpu/drm/i915/gt/selftest_tlb.c",
 )  # fmt: skip
 
 
