@@ -42,6 +42,7 @@ class _Interrupted(NamedTuple):
 
 
 _NOWHERE: Final = BatchPosition(0, False)
+_NOTHING: Final = memoryview(bytes(4)).cast("I")
 
 
 @final
@@ -68,7 +69,7 @@ class Buffers:
         self._end = _NO_END
         self._workarounds: list[tuple[int, int]] = []
         self._interrupted: _Interrupted | None = None
-        self.window = memoryview(bytes(4)).cast("I")
+        self.window = _NOTHING
         """Dwords of the buffer, from :attr:`first` up to :attr:`end`."""
         self.first = 0
         self.end = 0
@@ -196,6 +197,10 @@ class Buffers:
         else:
             self._second = BatchPosition(position & _ADDRESS_MASK, self._second.ppgtt)
         self.first = self.end = 0
+
+    def forget_window(self) -> None:
+        """Hold on to no memory; whoever executes commands still has the window, and fetches a new one next."""
+        self.window = _NOTHING
 
     def gather(self, index: int, length: int) -> memoryview | None:
         """A copy of a command of ``length`` dwords that begins at ``index`` of the window and goes on behind its end.

@@ -8,6 +8,7 @@ inhibits the restore is cleared, and registers whose upper half enables the writ
 
 from __future__ import annotations
 
+from array import array
 from typing import Final, NamedTuple, final
 
 from pvinfo.context_image import RING_CONTEXT_DWORDS, context_image
@@ -29,6 +30,10 @@ from .buffers import BatchPosition
 from .context_layout import Slot, Slots, Words, further_state, render_registers
 
 __all__ = ("RegisterState", "RestoredContext", "SavedContext")
+
+UNIT_STATE: Final = 0x300
+"""Dword behind the end of the commands, from which state stands that no register shows. The place is ours: no driver looks there."""
+_UNIT_STATE_TAG: Final = 0xB17
 
 _VALID: Final = 1
 """Bit of the batch addresses in the image: the context was left inside the batch. Source: prm:skl:vol2c"""
@@ -142,6 +147,22 @@ class RegisterState:
             self._own.store(page, registers)
             self._further_layout.write(page)
             self._further.store(page, registers)
+
+    # ---- what stands behind the commands, for the hardware alone ----
+
+    def unit_state(self, page: memoryview, count: int) -> tuple[int, ...]:
+        """The ``count`` dwords of :meth:`save_unit_state`; none where the context has not been saved, or is not to be restored."""
+        control = page[self._dword["context_control"]]
+        if control & control >> 16 & _INHIBIT or page[UNIT_STATE] != _UNIT_STATE_TAG << 16 | count:
+            return ()
+        return tuple(page[UNIT_STATE + 1 : UNIT_STATE + 1 + count])
+
+    def save_unit_state(self, page: memoryview, dwords: tuple[int, ...]) -> None:
+        """Keep the state of a unit that no register shows, unless the save is inhibited."""
+        control = page[self._dword["context_control"]]
+        if not control & control >> 16 & _SAVE_INHIBIT:
+            page[UNIT_STATE] = _UNIT_STATE_TAG << 16 | len(dwords)
+            page[UNIT_STATE + 1 : UNIT_STATE + 1 + len(dwords)] = array("I", dwords)
 
     # ---- batches in the image ----
 

@@ -19,16 +19,18 @@ from pvinfo.finding import FindingLog
 from pvinfo.platform import Engine as EngineName
 from pvinfo.platform import Platform
 from pvinfo.register import RegisterBus
-from pvinfo.registers.engine import BatchState, EngineInterrupt, EngineRegisters, MiMode, ResetControl, RingHead
+from pvinfo.registers.engine import EngineInterrupt, EngineRegisters, MiMode, ResetControl
 from pvinfo.units import PAGE_SIZE
 
 from ..clock import HostClock, Timer
 from ..memory import BusMemory
 from .address_space import TranslationFault
+from .blitter.state import setup_state
 from .commands.execution import Stop
 from .context import RegisterState, RestoredContext, SavedContext
 from .cost import cost_named
 from .execlist import SubmissionPort
+from .position_registers import head_register, reset_engine_registers, show_position
 from .streamer import Streamer
 from .translation import GlobalSpace
 
@@ -54,12 +56,6 @@ _TARGETS: Final[dict[int, EngineName]] = {
 }
 _ROOTS: Final[dict[int, int]] = {AddressingMode.LEGACY_64_BIT: 1, AddressingMode.LEGACY_32_BIT: 4}
 _WAITS: Final = frozenset({Stop.WAIT_SEMAPHORE, Stop.WAIT_SIGNAL, Stop.WAIT_EVENT, Stop.SPIN})
-_ZERO_AFTER_RESET: Final = (
-    EngineRegisters.tail, EngineRegisters.head, EngineRegisters.start, EngineRegisters.control,
-    EngineRegisters.acthd, EngineRegisters.acthd_udw, EngineRegisters.ipeir, EngineRegisters.ipehr, EngineRegisters.eir, EngineRegisters.esr,
-    EngineRegisters.bbaddr, EngineRegisters.bbaddr_udw, EngineRegisters.bbstate, EngineRegisters.mode,
-)  # fmt: skip
-_ONES_AFTER_RESET: Final = (EngineRegisters.imr, EngineRegisters.emr)
 
 
 class Activity(Enum):
@@ -83,10 +79,11 @@ class Engine(Streamer):
         super().__init__(engine, platform, clock, memory, global_space, registers, bus, findings)
         self.port = SubmissionPort(engine, registers, global_space, self.signal, findings)
         self.activity = Activity.IDLE
-        self.requests = 0
+        self.contexts = 0
         """Contexts run to the end of their ring since the engine was made."""
         self._interrupt = interrupt
         self._register_state = RegisterState(engine, platform, registers)
+        self._setup_state = setup_state(self) if engine is EngineName.BCS0 else None
         self._peers: Mapping[EngineName, Engine] = {}
         self._timer: Timer | None = None
         self._busy_until_ns = 0
@@ -97,7 +94,8 @@ class Engine(Streamer):
         self._may_leave = False
         self._waiting_since_ns: int | None = None
         self._mi_mode = self.base + EngineRegisters.mi_mode.offset >> 2
-        self._reset_registers()
+        self.port.reset()
+        reset_engine_registers(registers, self.base)
 
     def connect(self, engines: Mapping[EngineName, Engine]) -> None:
         """Let the engine signal ``engines``."""
@@ -147,16 +145,7 @@ class Engine(Streamer):
         self.process_space.load(0)
         self.invalidate_translations()
         self.port.reset()
-        self._reset_registers()
-
-    def _reset_registers(self) -> None:
-        for register in _ZERO_AFTER_RESET:
-            self.registers[self.base + register.offset >> 2] = 0
-        for register in _ONES_AFTER_RESET:
-            self.registers[self.base + register.offset >> 2] = 0xFFFFFFFF
-        self.gpr[:] = memoryview(bytes(self.gpr.nbytes)).cast("Q")
-        self.registers[self._mi_mode] = _IDLE
-        self.port.reset()
+        reset_engine_registers(self.registers, self.base)
 
     def signal_engine(self, target: int, context_id: int) -> None:
         peer = self._peers.get(_TARGETS.get(target, self.engine))
@@ -317,7 +306,7 @@ class Engine(Streamer):
         except TranslationFault as fault:
             self._hang(fault)
             return
-        self.requests += 1
+        self.contexts += 1
         self.activity = Activity.IDLE
         self.port.complete()
 
@@ -330,8 +319,10 @@ class Engine(Streamer):
 
     def _save(self) -> None:
         buffers = self.buffers
-        head = buffers.head | buffers.wraps << RingHead.wrap_count.low & 0xFFFFFFFF
-        self._register_state.save(self._state_page(), SavedContext(head, buffers.batch, buffers.second, self.context_runtime()))
+        page = self._state_page()
+        self._register_state.save(page, SavedContext(head_register(buffers), buffers.batch, buffers.second, self.context_runtime()))
+        if self._setup_state is not None:
+            self._register_state.save_unit_state(page, self._setup_state.dwords())
         self.charge(_SAVE_NS)
 
     def _take_up(self) -> None:
@@ -343,10 +334,13 @@ class Engine(Streamer):
         self.context_id = descriptor.context_id
         self.registers[self._mi_mode] &= ~_IDLE
         try:
-            restored = self._register_state.restore(self._state_page())
+            page = self._state_page()
         except TranslationFault as fault:
             self._hang(fault)
             return
+        restored = self._register_state.restore(page)
+        if self._setup_state is not None:
+            self._setup_state.load(self._register_state.unit_state(page, len(self._setup_state.dwords())))
         roots = _ROOTS.get(descriptor.addressing_mode)
         if roots is None or not (restored.head < restored.size and restored.tail < restored.size):
             self._refuse(descriptor, restored)
@@ -391,16 +385,7 @@ class Engine(Streamer):
         self.registers[self._mi_mode] = mode | _IDLE if idle else mode & ~_IDLE
 
     def _publish(self) -> None:
-        registers, base, buffers = self.registers, self.base, self.buffers
-        address = buffers.address()
-        registers[base + EngineRegisters.head.offset >> 2] = buffers.head | buffers.wraps << RingHead.wrap_count.low & 0xFFFFFFFF
-        registers[base + EngineRegisters.tail.offset >> 2] = buffers.tail
-        registers[base + EngineRegisters.acthd.offset >> 2] = address & 0xFFFFFFFF
-        registers[base + EngineRegisters.acthd_udw.offset >> 2] = address >> 32
-        registers[base + EngineRegisters.ipehr.offset >> 2] = self.header
-        batch = buffers.batch
-        if batch is not None:
-            registers[base + EngineRegisters.bbaddr.offset >> 2] = batch.address & 0xFFFFFFFF | 1
-            registers[base + EngineRegisters.bbaddr_udw.offset >> 2] = batch.address >> 32
-            registers[base + EngineRegisters.bbstate.offset >> 2] = BatchState.ppgtt.mask if batch.ppgtt else 0
+        waiting = self.activity is Activity.WAITING and self._may_leave
+        show_position(self.registers, self.base, self.buffers, self.header, waiting=waiting)
+        self.registers[self.base + EngineRegisters.ctx_timestamp.offset >> 2] = self.context_runtime()
         self._show_idle()

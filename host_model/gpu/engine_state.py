@@ -63,6 +63,7 @@ class EngineState:
         first = self.base + EngineRegisters.gpr_lo.offset
         self.gpr = registers[first >> 2 : first + _GPR_BYTES >> 2].cast("B").cast("Q")
         """The general purpose registers."""
+        self._plain: dict[int, int] = {}
         self.arbitration = True
         """The running context may be switched away from."""
         self.skip_commands = False
@@ -84,6 +85,8 @@ class EngineState:
         self.context_id = 0
         self.charged_ns = 0
         """Time taken by the present slice."""
+        self.requests = 0
+        """User interrupts from rings since the engine was made: drivers end each request with one."""
         self._clock = clock
         self._virtual = isinstance(clock, VirtualClock)
         self._slice_start_ns = 0
@@ -102,8 +105,8 @@ class EngineState:
         }
         roots = at + EngineRegisters.pdp_lo.offset
         self._roots_first, self._roots_end = roots, roots + _ROOT_BYTES
-        self._gpr_first, self._gpr_end = first, first + _GPR_BYTES
-        self._gpr_free = self._allowed.may_write(first)
+        if self._allowed.may_write(first):
+            self._plain = {offset: offset >> 2 for offset in range(first, first + _GPR_BYTES, 4)}
         self._runtime_register = at + EngineRegisters.ctx_timestamp.offset
 
     # ---- time ----
@@ -133,8 +136,9 @@ class EngineState:
 
     def read_register(self, offset: int) -> int:
         """A register as a command reads it."""
-        if self._gpr_first <= offset < self._gpr_end:
-            return self.registers[offset >> 2]
+        place = self._plain.get(offset)
+        if place is not None:
+            return self.registers[place]
         own = self._reads.get(offset)
         if own is not None:
             return own()
@@ -142,8 +146,9 @@ class EngineState:
 
     def write_register(self, offset: int, value: int) -> None:
         """A register as a command writes it. A batch without privilege changes what its white list names, no more."""
-        if self._gpr_first <= offset < self._gpr_end and self._gpr_free:
-            self.registers[offset >> 2] = value
+        place = self._plain.get(offset)
+        if place is not None:
+            self.registers[place] = value
         elif not self.buffers.privileged and not self._allowed.may_write(offset):
             self.violation()
         elif self._roots_first <= offset < self._roots_end:
@@ -179,6 +184,7 @@ class EngineState:
         """Drop the address translations that are kept for speed."""
         self.process_space.invalidate()
         self.ggtt.invalidate()
+        self.buffers.forget_window()
 
     # ---- events and errors ----
 
@@ -237,7 +243,7 @@ class EngineState:
         """A batch goes on at ``address`` without coming back: whether it only goes round, waiting for the processor.
 
         Going round is waiting when nothing changes that the batch itself could be waiting for: the general purpose
-        registers, or memory that atomics or the blitter work on.
+        registers, or memory that atomics work on.
         """
         rounds = self._rounds.get(address, 0) + 1
         if rounds == 1 and len(self._rounds) >= _TARGETS_WATCHED:

@@ -55,7 +55,7 @@ class Engines:
             self._engines[name].reset()
 
     def invalidate_translations(self) -> None:
-        """Drop what every engine remembers of page tables."""
+        """Drop what every engine remembers of page tables, and of the memory behind them."""
         for engine in self:
             engine.invalidate_translations()
 
@@ -66,5 +66,5 @@ class Engines:
 
     @property
     def requests(self) -> dict[str, int]:
-        """Contexts run to the end of their ring, by engine."""
+        """Requests completed, by engine: what ended with a user interrupt from the ring."""
         return {name.value: engine.requests for name, engine in self._engines.items()}

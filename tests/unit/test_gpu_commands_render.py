@@ -113,6 +113,22 @@ def test_state_for_such_work_is_passed_over_by_its_length(engine: Engine, comman
     assert (finding.kind, finding.rule, finding.occurrences) == (FindingKind.NOTE, "pipeline-state", 1)
 
 
+def test_a_row_of_draws_can_be_left_between_them() -> None:
+    rig = GpuRig(Engine.RCS0)
+    rig.watch_events()
+    drawing, other = RigContext(rig, 0x20, ring_pages=8), RigContext(rig, 0x40)
+    drawing.write(*[0x7B000005, 0, 0, 0, 0, 0, 0] * 1000)
+    other.write(0x10400002, rig.status_page + 0x300, 0, 1)
+    rig.submit(drawing)
+    rig.run(1_000_000)
+    rig.submit(other, drawing)
+    rig.run(100_000)
+    assert rig.ggtt.read32(rig.status_page + 0x300) == 1
+    assert rig.events() == [(1, 0x20), (2, 0x20), (0x14, 0x40)]
+    rig.run(30_000_000)
+    assert rig.done and drawing.value("head") == drawing.tail
+
+
 def test_draws_take_time_and_let_others_have_their_turn() -> None:
     rig = GpuRig(Engine.RCS0)
     told: list[int] = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from support.gpu_rig import GpuRig, RigContext
 
+from host_model.gpu.blitter.state import setup_state
+from host_model.gpu.context import UNIT_STATE
 from host_model.gpu.context_layout import render_registers
 from pvinfo.context_image import STATE_OFFSET, context_image
 from pvinfo.platform import ENGINES, PLATFORMS, Engine
@@ -233,3 +235,25 @@ def test_a_ring_that_is_not_enabled_is_taken_for_empty() -> None:
     rig.run()
     assert rig.done and rig.ggtt.read32(rig.status_page + 0x100) == 0
     assert [finding.rule for finding in rig.findings] == ["ring-disabled"]
+
+
+def test_the_copy_engines_setup_is_kept_with_its_context() -> None:
+    rig = GpuRig(Engine.BCS0)
+    setup = setup_state(rig.engine)
+    contexts = [RigContext(rig, 0x20), RigContext(rig, 0x40)]
+    for number, context in enumerate(contexts):
+        rig.execute(SEMAPHORE_EQUAL, 0, rig.status_page + 0x200, 0, context=context)
+        assert setup.foreground == 0  # a first run begins with nothing
+        context.write(SEMAPHORE_EQUAL, 1, rig.status_page + 0x200, 0)
+        rig.submit(context)
+        rig.run()
+        setup.foreground, setup.pattern = 0x1000 + number, 0xABCD_0000_0000 + number
+        rig.ggtt.write32(rig.status_page + 0x200, 1)
+        rig.run()
+        rig.ggtt.write32(rig.status_page + 0x200, 0)
+    for number, context in enumerate(contexts):
+        rig.execute(0, context=context)
+        assert (setup.foreground, setup.pattern) == (0x1000 + number, 0xABCD_0000_0000 + number)
+    rig.ggtt.write32(contexts[0].image + STATE_OFFSET + 4 * UNIT_STATE, 0xB17_0003)
+    rig.execute(0, context=contexts[0])
+    assert setup.foreground == 0

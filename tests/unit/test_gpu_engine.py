@@ -11,7 +11,7 @@ from host_model.clock import RealClock, VirtualClock
 from host_model.device.timestamp import timestamp_at
 from host_model.gpu.engine import Activity
 from pvinfo.platform import ENGINES, Engine
-from pvinfo.registers.engine import EngineRegisters, MiMode, ResetControl
+from pvinfo.registers.engine import EngineRegisters, MiMode, ResetControl, RingControl
 
 SDI = 0x10000002
 SDI_GLOBAL = 0x10400002
@@ -298,7 +298,7 @@ def test_an_engine_that_waits_leaves_the_loop_alone_on_real_time() -> None:
     rig.ggtt.write32(rig.status_page + 0x200, 1)
     while not rig.done:
         clock.run_due()
-    assert rig.engine.requests == 1
+    assert rig.engine.contexts == 1
 
 
 # ---- two engines ----
@@ -313,6 +313,7 @@ def test_a_semaphore_between_engines() -> None:
     rig.submit(waiting)
     rig.run(100_000)
     assert rig.told.count("wait_semaphore") == 1
+    assert RingControl(rig.register(EngineRegisters.control.offset)).wait_semaphore
     name, rig.name, rig.engine = rig.name, Engine.BCS0, copy
     signalling = RigContext(rig, 0x40)
     signalling.write(*mark(rig, 0x200, 5))

@@ -406,4 +406,4 @@ def test_every_engine_has_a_port_of_its_own(engine: Engine) -> None:
     rig.execute(SDI_GLOBAL, rig.status_page + 0x100, 0, 1)
     assert rig.events() == [(IDLE_TO_ACTIVE, 0x20), (ACTIVE_TO_IDLE, 0x20)]
     assert rig.register(0x370) == rig.registers.read32(ENGINES[engine].base + 0x370) == IDLE_TO_ACTIVE
-    assert (rig.engine.requests, rig.engine.port.submissions) == (1, 1)
+    assert (rig.engine.contexts, rig.engine.port.submissions) == (1, 1)

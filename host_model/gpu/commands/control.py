@@ -20,8 +20,10 @@ from pvinfo.commands.mi.control import (
 from pvinfo.commands.mi.display import MI_WAIT_FOR_EVENT
 from pvinfo.commands.mi.memory import MI_CLFLUSH
 from pvinfo.execlist import PER_PROCESS_STATUS_PAGE
-from pvinfo.registers.engine import EngineInterrupt, EngineRegisters, RingHead
+from pvinfo.registers.engine import EngineInterrupt, EngineRegisters
 
+from ..buffers import RING
+from ..position_registers import head_register
 from .execution import Stop, executes
 
 if TYPE_CHECKING:
@@ -54,8 +56,10 @@ def nothing_to_do(engine: EngineState, dwords: memoryview, at: int, length: int)
 
 @executes(MI_USER_INTERRUPT)
 def user_interrupt(engine: EngineState, dwords: memoryview, at: int, length: int) -> Stop | None:
-    """Raise the engine's user event."""
+    """Raise the engine's user event. In the ring it ends a request."""
     engine.signal(_USER)
+    if engine.buffers.level == RING:
+        engine.requests += 1
     return None
 
 
@@ -80,7 +84,7 @@ def report_head(engine: EngineState, dwords: memoryview, at: int, length: int) -
     """Write the ring's head, behind this command or behind the start of the batch, to the context's status page."""
     buffers = engine.buffers
     buffers.settle(at + length)
-    engine.ggtt.write32(engine.status_page + _HEAD_REPORT, buffers.head | buffers.wraps << RingHead.wrap_count.low & 0xFFFFFFFF)
+    engine.ggtt.write32(engine.status_page + _HEAD_REPORT, head_register(buffers))
     return Stop.JUMP
 
 

@@ -60,8 +60,9 @@ def load_register_mem(engine: EngineState, dwords: memoryview, at: int, length: 
     """Load a register from memory."""
     header = dwords[at]
     space = engine.memory(header) if header & _LOAD_GLOBAL else engine.ppgtt
-    if space is not None:
-        engine.write_register(dwords[at + 1] & REGISTER_MASK, space.read32(dwords[at + 2] | dwords[at + 3] << 32))
+    if space is None:
+        return None
+    engine.write_register(dwords[at + 1] & REGISTER_MASK, space.read32(dwords[at + 2] | dwords[at + 3] << 32))
     return engine.disturbed
 
 

@@ -11,12 +11,14 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
+from pvinfo.commands import blt as _2d
 from pvinfo.commands.command import Client, Command
 from pvinfo.commands.mi import batch as _b, control as _c, display as _d, flush as _f, memory as _m, register as _r, resource_streamer as _s
 from pvinfo.commands.pipe_control import PIPE_CONTROL
 from pvinfo.commands.pipelines import pipeline_commands
 from pvinfo.platform import Engine
 
+from ..blitter import commands as _blitter  # noqa: F401
 from ..cost import command_cost
 from . import atomic, batch, control, flush, math, pipe_control, predicate, register_access, semaphore, store  # noqa: F401
 from .execution import HANDLERS, Handler, Stop
@@ -66,6 +68,8 @@ def _passing_over(command: Command[Any]) -> Handler:
 
     def pass_over(engine: EngineState, dwords: memoryview, at: int, length: int) -> Stop | None:
         engine.not_executed(name, dwords[at])
+        if engine.pending and engine.arbitration:
+            return Stop.ARBITRATE  # draws and grids of threads can be left
         return Stop.YIELD if engine.charged_ns > _SLICE_SHARE_NS else None
 
     def set_state(engine: EngineState, dwords: memoryview, at: int, length: int) -> Stop | None:
@@ -84,21 +88,22 @@ def _entry(command: Command[Any]) -> TableEntry:
 
 @final
 class CommandTable:
-    """The commands of one engine."""
+    """Some commands, and how each is executed."""
 
-    def __init__(self, commands: Iterable[Command[Any]], *, predicated: bool = False) -> None:
-        self._commands: dict[int, list[Command[Any]]] = {}
-        for command in commands:
-            self._commands.setdefault(command.match >> 29, []).append(command)
-        self._only_flow = predicated
+    def __init__(self, commands: Iterable[Command[Any]], *, only_flow: bool = False) -> None:
+        self.commands = tuple(commands)
         self.known: dict[int, TableEntry] = {}
         """By bits 31:16 of the header, what was looked up."""
-        self.predicated = self if predicated else CommandTable([c for row in self._commands.values() for c in row], predicated=True)
+        self.predicated = self if only_flow else CommandTable(self.commands, only_flow=True)
         """The table while MI_SET_PREDICATE makes no-operations of commands."""
+        self._only_flow = only_flow
+        self._by_client: dict[int, list[Command[Any]]] = {}
+        for command in self.commands:
+            self._by_client.setdefault(command.client, []).append(command)
 
     def entry(self, header: int) -> TableEntry:
         """What executes the command that begins with ``header``."""
-        command = next((command for command in self._commands.get(header >> 29, ()) if command.matches(header)), None)
+        command = next((command for command in self._by_client.get(header >> 29, ()) if command.matches(header)), None)
         if command is None:
             return _ILLEGAL
         entry = _entry(command)
@@ -109,7 +114,7 @@ class CommandTable:
 
 
 def _declared() -> list[Command[Any]]:
-    own = [v for m in (_b, _c, _d, _f, _m, _r, _s) for v in vars(m).values() if isinstance(v, Command)]
+    own = [v for m in (_b, _c, _d, _f, _m, _r, _s, _2d) for v in vars(m).values() if isinstance(v, Command)]
     return [*own, PIPE_CONTROL, *pipeline_commands()]
 
 

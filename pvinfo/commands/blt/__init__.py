@@ -24,8 +24,10 @@ from .fields import (
     FastCopyTiling,
     FastHeader,
     FixedHeader,
+    FixedPattern,
     FullHeader,
     FullMonoHeader,
+    KeyMode,
     KeySeedHeader,
     KeySourceHeader,
     LinearCopyControl,
@@ -113,8 +115,10 @@ __all__ = (
     "FastCopyTiling",
     "FastHeader",
     "FixedHeader",
+    "FixedPattern",
     "FullHeader",
     "FullMonoHeader",
+    "KeyMode",
     "KeySeedHeader",
     "KeySourceHeader",
     "LinearCopyControl",
@@ -173,7 +177,7 @@ def _command(
 XY_SETUP_BLT: Final = _command("XY_SETUP_BLT", XySetupBlt, XySetupBlt().header, "Sets what pixels, scan lines and text are drawn with.")
 XY_SETUP_MONO_PATTERN_SL_BLT: Final = _command("XY_SETUP_MONO_PATTERN_SL_BLT", XySetupMonoPatternSlBlt, XySetupMonoPatternSlBlt().header, "Sets what scan lines are drawn with, with a pattern of bits.")
 XY_SETUP_CLIP_BLT: Final = _command("XY_SETUP_CLIP_BLT", XySetupClipBlt, XySetupClipBlt().header, "Sets the clipping rectangle alone.")
-XY_PIXEL_BLT: Final = _command("XY_PIXEL_BLT", XyPixelBlt, XyPixelBlt().header, "Draws one pixel of the foreground colour that was set up.")
+XY_PIXEL_BLT: Final = _command("XY_PIXEL_BLT", XyPixelBlt, XyPixelBlt().header, "Draws one pixel of the background colour that was set up.")
 XY_SCANLINES_BLT: Final = _command("XY_SCANLINES_BLT", XyScanlinesBlt, XyScanlinesBlt().header, "Draws scan lines of the pattern that was set up.")
 XY_TEXT_BLT: Final = _command("XY_TEXT_BLT", XyTextBlt, XyTextBlt().header, "Draws bits in memory in the two colours that were set up.")
 XY_TEXT_IMMEDIATE_BLT: Final = _command("XY_TEXT_IMMEDIATE_BLT", XyTextImmediateBlt, XyTextImmediateBlt().header, "Draws bits that follow in the command in the two colours that were set up.", tail=BltDword)

@@ -22,8 +22,10 @@ __all__ = (
     "FastCopyTiling",
     "FastHeader",
     "FixedHeader",
+    "FixedPattern",
     "FullHeader",
     "FullMonoHeader",
+    "KeyMode",
     "KeySeedHeader",
     "KeySourceHeader",
     "LinearCopyControl",
@@ -40,9 +42,10 @@ __all__ = (
 )
 
 PRM: Final = "prm:skl:vol2a"
+KEY_SOURCE: Final = "prm:snb:vol1part5"
 
 BLT_MASK: Final = 0xFFC00000
-"""The bits that tell one 2D command from another: client and opcode."""
+"""The bits that tell one 2D command from another: client and opcode. Source: linux:drivers/gpu/drm/i915/i915_cmd_parser.c"""
 BLITTER: Final = frozenset({Engine.BCS0})
 
 
@@ -77,6 +80,35 @@ class FastCopyTiling(IntEnum):
     YS = 3
 
 
+class KeyMode(IntEnum):
+    """Which pixels a colour key leaves out. Even numbers turn it off; alpha counts as a colour where it says so. Source: prm:snb:vol1part5"""
+
+    NONE = 0
+    SOURCE = 1
+    """those whose source is in the range"""
+    SOURCE_AND_ALPHA = 3
+    """those whose source is in the range"""
+    DESTINATION_AND_ALPHA = 5
+    """those whose destination is outside the range"""
+    DESTINATION = 7
+    """those whose destination is outside the range"""
+
+
+class FixedPattern(IntEnum):
+    """The blitter's own patterns of 8 by 8 bits. Source: prm:snb:vol1part5"""
+
+    HORIZONTAL = 0
+    VERTICAL = 1
+    FORWARD_DIAGONAL = 2
+    BACKWARD_DIAGONAL = 3
+    CROSS = 4
+    DIAGONAL_CROSS = 5
+    SCREEN_DOOR = 8
+    WIDE_SCREEN_DOOR = 9
+    WALKING_ONE = 10
+    WALKING_ZERO = 11
+
+
 class BltHeader(Bits):
     """Header of a 2D command."""
 
@@ -108,13 +140,13 @@ class SeedHeader(MaskedHeader):
 class KeySeedHeader(SeedHeader):
     """Header of a command with a pattern and a colour key."""
 
-    key_mode = uint(17, 3, "which pixels the key leaves out: 0 none, else by source or destination, in or out of its range", source=PRM)
+    key_mode = choice(17, 3, KeyMode, "which pixels the key leaves out", source=KEY_SOURCE)
 
 
 class FixedHeader(SeedHeader):
     """Header of a command with one of the blitter's own patterns."""
 
-    fixed_pattern = uint(15, 4, "number of the pattern", source=PRM)
+    fixed_pattern = choice(15, 4, FixedPattern, "the pattern", source=KEY_SOURCE)
 
 
 class SourceHeader(MaskedHeader):
@@ -126,7 +158,7 @@ class SourceHeader(MaskedHeader):
 class KeySourceHeader(SourceHeader):
     """Header of a command that reads a surface and has a colour key."""
 
-    key_mode = uint(17, 3, "which pixels the key leaves out: 0 none, else by source or destination, in or out of its range", source=PRM)
+    key_mode = choice(17, 3, KeyMode, "which pixels the key leaves out", source=KEY_SOURCE)
 
 
 class MonoHeader(MaskedHeader):
@@ -157,7 +189,7 @@ class ScanHeader(TiledHeader):
 class TextHeader(TiledHeader):
     """Header of a command that draws text."""
 
-    byte_packed = flag(16, "rows of bits begin at the next byte, not the next word", source=PRM)
+    byte_packed = flag(16, "each row of bits begins at a byte; else at the bit behind the row before it", source=PRM)
 
 
 class LinearHeader(BltHeader):
@@ -183,7 +215,7 @@ class Control(Bits):
     mono_pattern_transparent = flag(28, "pattern bits that are 0 draw nothing", source=PRM)
     mono_source_transparent = flag(29, "source bits that are 0 draw nothing", source=PRM)
     clipping = flag(30, "only what is in the clipping rectangle is drawn", source=PRM)
-    solid_pattern = flag(31, "the pattern is all foreground", source=PRM)
+    solid_pattern = flag(31, "the pattern is its background colour throughout", source=PRM)
 
 
 class LinearCopyControl(Bits):

@@ -131,7 +131,7 @@ class XySetupClipBlt(NamedTuple):
 
 
 class XyPixelBlt(NamedTuple):
-    """Draws one pixel of the foreground colour that was set up."""
+    """Draws one pixel of the background colour that was set up."""
 
     header: Annotated[TiledHeader, u32("the command", source=PRM)] = TiledHeader(_header(0x24, 2))
     top_left: _TopLeft = Corner(0)
