@@ -1,37 +1,23 @@
-"""Fills and copies: batches for the copy engine, of whole surfaces or rectangles of them.
-
-Rectangles are in pixels. What the blitter cannot address in one command, a rectangle beyond 32767 rows or columns, is
-refused. Y tiling is chosen by a register of the copy engine, which is loaded before the command and put back after it.
-"""
+"""Fills and copies: batches for the copy engine, of whole surfaces or rectangles of them."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from pvinfo.commands.blt import FastCopyTiling
 from pvinfo.errors import UsageError
-from pvinfo.platform import ENGINES, Engine
-from pvinfo.register import masked_bits
 
-from .batch import Batch
+from .batch import Batch, BlitSurface, Rectangle
 from .buffer import BufferObject
 from .tiling import Tiling
 
-__all__ = ("Rectangle", "copy", "fill")
+__all__ = ("copy", "fill")
 
 _LARGEST: Final = 0x7FFF
-_SWITCH_CONTROL: Final = ENGINES[Engine.BCS0].base + 0x200
-"""BCS_SWCTRL. Source: linux:drivers/gpu/drm/i915/gt/intel_engine_regs.h"""
-_SOURCE_Y: Final = 1 << 0
-_DESTINATION_Y: Final = 1 << 1
-
-
-class Rectangle(NamedTuple):
-    """Pixels of a surface: the upper left corner, and how many in a row and how many rows."""
-
-    x: int
-    y: int
-    width: int
-    height: int
+"""The last row or column that a command can name."""
+_FAST_ALIGNMENT: Final = 16
+"""What columns and pitches of the fast copy are multiples of, in bytes. Source: prm:skl:vol2a"""
+_FAST_TILINGS: Final = {Tiling.LINEAR: FastCopyTiling.LINEAR, Tiling.X: FastCopyTiling.X, Tiling.Y: FastCopyTiling.Y}
 
 
 class _Shape(NamedTuple):
@@ -54,51 +40,55 @@ def _checked(surface: BufferObject, rectangle: Rectangle | None) -> Rectangle:
     x, y, width, height = rectangle
     if x < 0 or y < 0 or width <= 0 or height <= 0 or x + width > shape.width or y + height > shape.height:
         raise UsageError(f"{rectangle} of {surface.owner}, which has {shape.height} rows of {shape.width} pixels")
-    if x + width > _LARGEST or y + height > _LARGEST or surface.pitch > _LARGEST * (1 if surface.tiling is Tiling.LINEAR else 4):
+    if x + width > _LARGEST or y + height > _LARGEST:
         raise UsageError(f"{rectangle} of {surface.owner}: the blitter reaches up to {_LARGEST}")
     return rectangle
 
 
-def _pitch(surface: BufferObject) -> int:
-    """The pitch as the blitter counts it: dwords where there are tiles."""
-    return surface.pitch if surface.tiling is Tiling.LINEAR else surface.pitch // 4
-
-
-def _switch(batch: Batch, target: BufferObject, source: BufferObject | None, *, on: bool) -> None:
-    """Y tiles instead of X tiles, or back."""
-    bits = (_DESTINATION_Y if target.tiling is Tiling.Y else 0) | (_SOURCE_Y if source is not None and source.tiling is Tiling.Y else 0)
-    if bits:
-        batch.flush_dw()
-        batch.load_register_imm((_SWITCH_CONTROL, masked_bits(bits, on)))
+def _surface(buffer: BufferObject) -> BlitSurface:
+    return BlitSurface(buffer.gpu_address, buffer.pitch, buffer.bits_per_pixel, buffer.tiling is not Tiling.LINEAR)
 
 
 def fill(target: BufferObject, value: int, rectangle: Rectangle | None = None) -> Batch:
     """A batch that fills ``rectangle`` of ``target`` with pixels of ``value``. Raises: UsageError."""
-    x, y, width, height = _checked(target, rectangle)
+    area = _checked(target, rectangle)
     if not 0 <= value < 1 << target.bits_per_pixel:
         raise UsageError(f"a pixel of {value:#x}: those of {target.owner} have {target.bits_per_pixel} bits")
     batch = Batch()
-    _switch(batch, target, None, on=True)
-    batch.xy_color_blt(
-        target.gpu_address, _pitch(target), x, y, x + width, y + height, value,
-        bits_per_pixel=target.bits_per_pixel, tiled=target.tiling is not Tiling.LINEAR,
-    )  # fmt: skip
-    _switch(batch, target, None, on=False)
+    if target.tiling is Tiling.Y:
+        batch.blitter_tiling(destination_y=True)
+    batch.xy_color_blt(_surface(target), area, value)
+    if target.tiling is Tiling.Y:
+        batch.blitter_tiling()
     return batch
 
 
-def copy(target: BufferObject, source: BufferObject, rectangle: Rectangle | None = None, to: tuple[int, int] = (0, 0), graphics_version: int = 9) -> Batch:
-    """A batch that copies ``rectangle`` of ``source`` to the place ``to`` of ``target``. Raises: UsageError."""
+def _fast(target: BufferObject, area: Rectangle, source: BufferObject, x: int) -> bool:
+    """Whether the fast copy can do it."""
+    pixel = target.bits_per_pixel // 8
+    return target is not source and not (area.x * pixel | x * pixel | target.pitch | source.pitch) % _FAST_ALIGNMENT
+
+
+def copy(
+    target: BufferObject, source: BufferObject, rectangle: Rectangle | None = None, to: tuple[int, int] = (0, 0), *, fast: bool = False
+) -> Batch:
+    """A batch that copies ``rectangle`` of ``source`` to the place ``to`` of ``target``, by the fast copy if it can and ``fast``
+    says that there is one. Raises: UsageError."""
     if source.bits_per_pixel != target.bits_per_pixel:
         raise UsageError(f"a copy of {source.owner} to {target.owner}: their pixels have {source.bits_per_pixel} and {target.bits_per_pixel} bits")
-    from_x, from_y, width, height = _checked(source, rectangle)
-    x, y, _, _ = _checked(target, Rectangle(*to, width, height))
+    x, y, width, height = _checked(source, rectangle)
+    area = _checked(target, Rectangle(*to, width, height))
     batch = Batch()
-    _switch(batch, target, source, on=True)
-    batch.xy_src_copy_blt(
-        target.gpu_address, _pitch(target), x, y, x + width, y + height, source.gpu_address, _pitch(source), from_x, from_y,
-        bits_per_pixel=source.bits_per_pixel,
-        destination_tiled=target.tiling is not Tiling.LINEAR, source_tiled=source.tiling is not Tiling.LINEAR,
-    )  # fmt: skip
-    _switch(batch, target, source, on=False)
+    if fast and _fast(target, area, source, x):
+        batch.xy_fast_copy_blt(
+            _surface(target), area, _surface(source), x, y,
+            target_tiling=_FAST_TILINGS[target.tiling], source_tiling=_FAST_TILINGS[source.tiling],
+        )  # fmt: skip
+        return batch
+    y_tiles = Tiling.Y in (target.tiling, source.tiling)
+    if y_tiles:
+        batch.blitter_tiling(destination_y=target.tiling is Tiling.Y, source_y=source.tiling is Tiling.Y)
+    batch.xy_src_copy_blt(_surface(target), area, _surface(source), x, y)
+    if y_tiles:
+        batch.blitter_tiling()
     return batch

@@ -10,7 +10,8 @@ from pvinfo.errors import DriverError, HostRefused, NotVirtualized
 from pvinfo.platform import Engine
 from pvinfo.units import PAGE_SIZE
 
-from .blit import Rectangle, copy, fill
+from .batch import Rectangle
+from .blit import copy, fill
 from .buffer import BufferObject, make_buffer, surface_shape
 from .client import Client, Submittable
 from .device import Device
@@ -179,7 +180,7 @@ class GuestDriver(Device):
 
         Raises: as :meth:`submit`, and UsageError for a rectangle outside a surface, or surfaces the blitter cannot copy.
         """
-        return self.submit(Engine.BCS0, copy(target, source, rectangle, to, self.platform.graphics_version), after=after)
+        return self.submit(Engine.BCS0, copy(target, source, rectangle, to, fast=self.platform.graphics_version >= 9), after=after)
 
     # ---- time ----
 

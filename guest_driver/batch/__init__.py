@@ -16,16 +16,16 @@ from __future__ import annotations
 
 from typing import final
 
-from .blitter import BlitterCommands
+from .blitter import BlitSurface, BlitterCommands, Rectangle
 from .flow import FlowCommands
-from .flush import FlushCommands
 from .memory import MemoryCommands
+from .patterns import PatternCommands
 from .pipeline import PipelineChoice, PipelineCommands
-from .registers import RegisterCommands, alu
+from .registers import alu
 
-__all__ = ("Batch", "PipelineChoice", "alu")
+__all__ = ("Batch", "BlitSurface", "PipelineChoice", "Rectangle", "alu")
 
 
 @final
-class Batch(FlowCommands, MemoryCommands, RegisterCommands, FlushCommands, PipelineCommands, BlitterCommands):
+class Batch(FlowCommands, MemoryCommands, BlitterCommands, PatternCommands, PipelineCommands):
     """Commands for one engine."""
