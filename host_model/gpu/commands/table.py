@@ -11,22 +11,25 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
-from pvinfo.commands import blt as _2d
+from pvinfo.commands import blt
 from pvinfo.commands.command import Client, Command
-from pvinfo.commands.mi import batch as _b, control as _c, display as _d, flush as _f, memory as _m, register as _r, resource_streamer as _s
+from pvinfo.commands.mi import MI_COMMANDS
 from pvinfo.commands.pipe_control import PIPE_CONTROL
 from pvinfo.commands.pipelines import pipeline_commands
 from pvinfo.platform import Engine
 
-from ..blitter import commands as _blitter  # noqa: F401
+from ..blitter import commands as _drawing
 from ..cost import command_cost
-from . import atomic, batch, control, flush, math, pipe_control, predicate, register_access, semaphore, store  # noqa: F401
+from . import atomic, batch, control, flush, math, pipe_control, predicate, register_access, semaphore, store
 from .execution import HANDLERS, Handler, Stop
 
 if TYPE_CHECKING:
     from ..engine_state import EngineState
 
 __all__ = ("CommandTable", "TableEntry", "command_table")
+
+# Importing a module registers what executes its commands.
+assert all((_drawing, atomic, batch, control, flush, math, pipe_control, predicate, register_access, semaphore, store))
 
 _SLICE_SHARE_NS: Final = 20_000
 """A command that has made the slice this long is the last one of it."""
@@ -80,8 +83,22 @@ def _passing_over(command: Command[Any]) -> Handler:
     return pass_over if does_something else set_state
 
 
+def _taking_turns(handler: Handler) -> Handler:
+    """A handler for a command whose work grows with what it is told to do: after much of it, others have their turn."""
+
+    def execute(engine: EngineState, dwords: memoryview, at: int, length: int) -> Stop | None:
+        stop = handler(engine, dwords, at, length)
+        return Stop.YIELD if stop is None and engine.charged_ns > _SLICE_SHARE_NS else stop
+
+    return execute
+
+
 def _entry(command: Command[Any]) -> TableEntry:
-    handler = HANDLERS.get(command.name) or _passing_over(command)
+    handler = HANDLERS.get(command.name)
+    if handler is None:
+        handler = _passing_over(command)
+    elif command.client is Client.BLITTER:
+        handler = _taking_turns(handler)
     least = min((form.dwords for form in command.forms), default=1)
     return TableEntry(handler, command.length.mask, command.length.added, least, command_cost(command).fixed_ns)
 
@@ -114,8 +131,8 @@ class CommandTable:
 
 
 def _declared() -> list[Command[Any]]:
-    own = [v for m in (_b, _c, _d, _f, _m, _r, _s, _2d) for v in vars(m).values() if isinstance(v, Command)]
-    return [*own, PIPE_CONTROL, *pipeline_commands()]
+    drawing = [command for command in vars(blt).values() if isinstance(command, Command)]
+    return [*MI_COMMANDS, *drawing, PIPE_CONTROL, *pipeline_commands()]
 
 
 @cache
