@@ -1,6 +1,8 @@
 """Commands of the 3D, media, video and video-enhancement pipelines, known by their length alone.
 
 Nothing here says what they draw: a streamer without those pipelines steps over them, and so does an audit.
+
+Source: linux:drivers/gpu/drm/i915/gvt/cmd_parser.c
 """
 
 from __future__ import annotations
@@ -12,13 +14,15 @@ from typing import Final
 from ..bits import Bits, choice, uint
 from ..errors import LayoutError
 from ..platform import Engine
-from .command import Client, Command, Length, counted, fixed
+from .command import Audit, Client, Command, Length, counted, fixed
 
 __all__ = ("PIPELINE_MASK", "PipelineHeader", "pipeline_commands")
 
 PIPELINE_MASK: Final = 0xFFFF0000
 """The bits that tell one pipeline command from another. Source: linux:drivers/gpu/drm/i915/gvt/cmd_parser.c"""
 _SOURCE: Final = "linux:drivers/gpu/drm/i915/gvt/cmd_parser.c"
+_OTHER_SOURCE: Final = "intel-vaapi-driver:src/i965_defines.h"
+"""Of the commands that the kernel's mediator does not list."""
 
 
 class PipelineHeader(Bits):
@@ -43,11 +47,14 @@ def pipeline_commands() -> tuple[Command[PipelineHeader], ...]:
         if not line.startswith("0x"):
             continue
         try:
-            match, engine, length, since, name = line.split("\t")
+            match, engine, length, audited, since, name, what = line.split("\t")
             commands.append(
                 Command(
-                    name, int(match, 16), PIPELINE_MASK, PipelineHeader, "Known by its length alone.",
-                    engines=frozenset({Engine(engine.lower())}), length=_length(length), since=int(since), source=_SOURCE,
+                    name, int(match, 16), PIPELINE_MASK, PipelineHeader, f"{what[0].upper()}{what[1:]}.",
+                    engines=frozenset({Engine(engine.lower())}), length=_length(length), since=int(since),
+                    audit=Audit.ABSENT if audited == "-" else Audit.PASSED,
+                    audited_length=_length(audited) if audited not in "-=" else None,
+                    source=_OTHER_SOURCE if audited == "-" else _SOURCE,
                 )  # fmt: skip
             )
         except ValueError as error:

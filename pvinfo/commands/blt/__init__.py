@@ -75,6 +75,7 @@ from .records import (
 
 __all__ = (
     "BLITTER",
+    "BLT_COMMANDS",
     "BLT_MASK",
     "COLOR_BLT",
     "SRC_COPY_BLT",
@@ -166,11 +167,11 @@ H = TypeVar("H", bound=Bits)
 
 
 def _command(
-    name: str, record: type[tuple[Any, ...]], header: H, doc: str, *, tail: type[tuple[Any, ...]] | None = None, audit: Audit = Audit.PASSED
+    name: str, record: type[tuple[Any, ...]], header: H, doc: str, *, tail: type[tuple[Any, ...]] | None = None, audit: Audit = Audit.PASSED, since: int = 8
 ) -> Command[H]:
     return Command(
         name, int(header) & BLT_MASK, BLT_MASK, type(header), doc, engines=BLITTER, length=counted(8),
-        forms=(Form(record, tail=tail, source=PRM),), audit=audit, source=PRM,
+        forms=(Form(record, tail=tail, source=PRM),), audit=audit, since=since, source=PRM,
     )  # fmt: skip
 
 
@@ -198,6 +199,37 @@ XY_FULL_IMMEDIATE_PATTERN_BLT: Final = _command("XY_FULL_IMMEDIATE_PATTERN_BLT",
 XY_FULL_MONO_SRC_IMMEDIATE_PATTERN_BLT: Final = _command("XY_FULL_MONO_SRC_IMMEDIATE_PATTERN_BLT", XyFullMonoSrcImmediatePatternBlt, XyFullMonoSrcImmediatePatternBlt().header, "Combines bits in memory, a coloured pattern that follows in the command, and the destination.", tail=BltDword)
 XY_PAT_CHROMA_BLT: Final = _command("XY_PAT_CHROMA_BLT", XyPatChromaBlt, XyPatChromaBlt().header, "Fills a rectangle with a coloured pattern, but for the pixels that a colour key leaves out.")
 XY_PAT_CHROMA_BLT_IMMEDIATE: Final = _command("XY_PAT_CHROMA_BLT_IMMEDIATE", XyPatChromaBltImmediate, XyPatChromaBltImmediate().header, "Fills a rectangle with a pattern that follows in the command, but for the pixels that a colour key leaves out.", tail=BltDword)
-COLOR_BLT: Final = _command("COLOR_BLT", ColorBlt, ColorBlt().header, "Fills a linear surface with a colour; the size is in bytes and rows.", audit=Audit.ABSENT)
-SRC_COPY_BLT: Final = _command("SRC_COPY_BLT", SrcCopyBlt, SrcCopyBlt().header, "Copies between linear surfaces; the size is in bytes and rows.", audit=Audit.ABSENT)
-XY_FAST_COPY_BLT: Final = _command("XY_FAST_COPY_BLT", XyFastCopyBlt, XyFastCopyBlt().header, "Copies a rectangle without any raster operation; what the kernel moves memory with.", audit=Audit.ABSENT)
+COLOR_BLT: Final = _command("COLOR_BLT", ColorBlt, ColorBlt().header, "Fills a linear surface with a colour; the size is in bytes and rows. The manual of gen8 says that it is gone.", audit=Audit.ABSENT)
+SRC_COPY_BLT: Final = _command("SRC_COPY_BLT", SrcCopyBlt, SrcCopyBlt().header, "Copies between linear surfaces; the size is in bytes and rows. The manual of gen8 says that it is gone.", audit=Audit.ABSENT)
+XY_FAST_COPY_BLT: Final = _command("XY_FAST_COPY_BLT", XyFastCopyBlt, XyFastCopyBlt().header, "Copies a rectangle without any raster operation; what the kernel moves memory with.", audit=Audit.ABSENT, since=9)
+
+BLT_COMMANDS: Final[tuple[Command[Any], ...]] = (
+    XY_SETUP_BLT,
+    XY_SETUP_CLIP_BLT,
+    XY_SETUP_MONO_PATTERN_SL_BLT,
+    XY_PIXEL_BLT,
+    XY_SCANLINES_BLT,
+    XY_TEXT_BLT,
+    XY_TEXT_IMMEDIATE_BLT,
+    COLOR_BLT,
+    XY_FAST_COPY_BLT,
+    SRC_COPY_BLT,
+    XY_COLOR_BLT,
+    XY_PAT_BLT,
+    XY_MONO_PAT_BLT,
+    XY_SRC_COPY_BLT,
+    XY_MONO_SRC_COPY_BLT,
+    XY_FULL_BLT,
+    XY_FULL_MONO_SRC_BLT,
+    XY_FULL_MONO_PATTERN_BLT,
+    XY_FULL_MONO_PATTERN_MONO_SRC_BLT,
+    XY_MONO_PAT_FIXED_BLT,
+    XY_MONO_SRC_COPY_IMMEDIATE_BLT,
+    XY_PAT_BLT_IMMEDIATE,
+    XY_SRC_COPY_CHROMA_BLT,
+    XY_FULL_IMMEDIATE_PATTERN_BLT,
+    XY_FULL_MONO_SRC_IMMEDIATE_PATTERN_BLT,
+    XY_PAT_CHROMA_BLT,
+    XY_PAT_CHROMA_BLT_IMMEDIATE,
+)
+"""All of them, by opcode."""
