@@ -7,15 +7,10 @@ reported once for each kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
-from pvinfo.commands import blt
-from pvinfo.commands.command import Client, Command
-from pvinfo.commands.mi import MI_COMMANDS
-from pvinfo.commands.pipe_control import PIPE_CONTROL
-from pvinfo.commands.pipelines import pipeline_commands
+from pvinfo.commands import Client, Command, command_for
 from pvinfo.platform import Engine
 
 from ..blitter import commands as _drawing
@@ -105,22 +100,20 @@ def _entry(command: Command[Any]) -> TableEntry:
 
 @final
 class CommandTable:
-    """Some commands, and how each is executed."""
+    """The commands of one engine, and how each is executed."""
 
-    def __init__(self, commands: Iterable[Command[Any]], *, only_flow: bool = False) -> None:
-        self.commands = tuple(commands)
+    def __init__(self, engine: Engine, graphics_version: int, *, only_flow: bool = False) -> None:
+        self._engine = engine
+        self._graphics_version = graphics_version
+        self._only_flow = only_flow
         self.known: dict[int, TableEntry] = {}
         """By bits 31:16 of the header, what was looked up."""
-        self.predicated = self if only_flow else CommandTable(self.commands, only_flow=True)
+        self.predicated = self if only_flow else CommandTable(engine, graphics_version, only_flow=True)
         """The table while MI_SET_PREDICATE makes no-operations of commands."""
-        self._only_flow = only_flow
-        self._by_client: dict[int, list[Command[Any]]] = {}
-        for command in self.commands:
-            self._by_client.setdefault(command.client, []).append(command)
 
     def entry(self, header: int) -> TableEntry:
         """What executes the command that begins with ``header``."""
-        command = next((command for command in self._by_client.get(header >> 29, ()) if command.matches(header)), None)
+        command = command_for(self._engine, header, self._graphics_version)
         if command is None:
             return _ILLEGAL
         entry = _entry(command)
@@ -130,12 +123,7 @@ class CommandTable:
         return entry
 
 
-def _declared() -> list[Command[Any]]:
-    drawing = [command for command in vars(blt).values() if isinstance(command, Command)]
-    return [*MI_COMMANDS, *drawing, PIPE_CONTROL, *pipeline_commands()]
-
-
 @cache
 def command_table(engine: Engine, graphics_version: int) -> CommandTable:
     """The table of ``engine`` on hardware of ``graphics_version``."""
-    return CommandTable(command for command in _declared() if engine in command.engines and command.exists(graphics_version))
+    return CommandTable(engine, graphics_version)
