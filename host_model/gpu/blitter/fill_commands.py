@@ -95,7 +95,8 @@ def mono_fixed(engine: EngineState, command: XyMonoPatFixedBlt, immediate: bytes
     frame = drawing_frame(engine, header, control, top_left, bottom_right, destination)
     bits = FIXED_PATTERNS.get(header.fixed_pattern)
     if bits is None:
-        raise IllegalBlit("blt-fixed-pattern", f"pattern {header.fixed_pattern:#x}: there are {', '.join(f'{number:#x}' for number in FIXED_PATTERNS)}")
+        known = ", ".join(f"{number:#x}" for number in FIXED_PATTERNS)
+        raise IllegalBlit("blt-fixed-pattern", f"pattern {header.fixed_pattern:#x}: there are {known}")
     return frame.draw(
         pattern=mono_pattern(
             frame.depth, bits, background, foreground, header.pattern_seed_x, header.pattern_seed_y,

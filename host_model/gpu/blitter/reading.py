@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..engine_state import EngineState
 
 __all__ = (
-    "Bits8",
+    "BitReader",
     "bits_of_command",
     "bits_of_memory",
     "clip_rectangle",
@@ -38,7 +38,7 @@ __all__ = (
     "target_tiling",
 )
 
-Bits8 = Callable[[int, int], Buffer]
+BitReader = Callable[[int, int], Buffer]
 """Gives bytes of a monochrome source, from the first up to the second offset."""
 
 _TILING_REGISTER: Final = BlitterRegisters.software_control.offset >> 2
@@ -136,13 +136,13 @@ def color_key(depth: Depth, mode: int, low: int, high: int, *, has_source: bool)
 # ---- monochrome sources ----
 
 
-def bits_of_memory(engine: EngineState, address: int) -> Bits8:
+def bits_of_memory(engine: EngineState, address: int) -> BitReader:
     """A monochrome source in memory."""
     base = address & ADDRESS_MASK
     return lambda first, last: engine.ppgtt.read(base + first, last - first)
 
 
-def bits_of_command(data: bytes, lines: int, stride: int, start: int, width: int) -> Bits8:
+def bits_of_command(data: bytes, lines: int, stride: int, start: int, width: int) -> BitReader:
     """A monochrome source that the command carries.
 
     Raises: IllegalBlit when it is not whole quadwords, or too little: the engine would wait for more for ever.
@@ -156,7 +156,7 @@ def bits_of_command(data: bytes, lines: int, stride: int, start: int, width: int
 
 
 def mono_source(
-    frame: Frame, control: Control, background: int, foreground: int, start: int, source: Bits8 | bytes
+    frame: Frame, control: Control, background: int, foreground: int, start: int, source: BitReader | bytes
 ) -> MonoSource:
     """A monochrome source whose lines begin at words, in memory or in the command. Raises: IllegalBlit."""
     frame.refuse_negative_pitch()

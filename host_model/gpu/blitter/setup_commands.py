@@ -29,7 +29,7 @@ from .drawing import Drawing
 from .execution import draws
 from .frame import Frame, channels_of, surface_of
 from .pattern import Pattern, solid_pattern
-from .reading import Bits8, bits_of_command, bits_of_memory, clip_rectangle, corners, one_bit_pattern, pattern_of_memory, target_tiling
+from .reading import BitReader, bits_of_command, bits_of_memory, clip_rectangle, corners, one_bit_pattern, pattern_of_memory, target_tiling
 from .rectangle import Rectangle, signed16
 from .source import MonoSource
 from .state import SetupState, setup_state
@@ -116,7 +116,7 @@ def scanlines(engine: EngineState, command: XyScanlinesBlt, immediate: bytes) ->
     return frame.draw(pattern=pattern)
 
 
-def _text(engine: EngineState, header: TextHeader, rectangle: Rectangle, source: Bits8 | bytes) -> Drawing:
+def _text(engine: EngineState, header: TextHeader, rectangle: Rectangle, source: BitReader | bytes) -> Drawing:
     """Lines of text follow each other without a gap, or each begins at a byte."""
     state = setup_state(engine)
     frame = _frame(engine, rectangle, tiled=header.destination_tiled)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final, final
 
+from pvinfo.units import PAGE_SIZE
+
 from .tiling import Buffer
 
 __all__ = ("Stretch", "copy_pieces")
@@ -89,9 +91,13 @@ class Stretch:
             self.write(offset, pixel * (size // len(pixel)))
             return
         chunk = memoryview(pixel * (_CHUNK // len(pixel) + 2))
+        page = chunk[:PAGE_SIZE]
         phase = 0
         for piece in self.pieces(offset, size):
             length = len(piece)
+            if length == PAGE_SIZE and not phase:
+                piece[:] = page
+                continue
             for start in range(0, length, _CHUNK):
                 end = min(start + _CHUNK, length)
                 piece[start:end] = chunk[phase : phase + end - start]

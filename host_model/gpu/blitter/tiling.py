@@ -120,28 +120,20 @@ def _gather(tiling: Tiling, tiles: int) -> Callable[[bytes], tuple[bytes, ...]]:
 def _scatter(tiling: Tiling, tiles: int) -> Callable[[bytes], tuple[bytes, ...]]:
     """Takes the runs of a row of tiles out of its rows, in the order of memory."""
     run, stride = tiling.run, tiles * tiling.width
-    inside = sorted((tiling.offset(column, row), row * stride + column * run) for row in range(tiling.height) for column in range(tiling.columns))
+    inside = sorted(
+        (tiling.offset(column, row), row * stride + column * run) for row in range(tiling.height) for column in range(tiling.columns)
+    )
     places = (tile * tiling.width + place for tile in range(tiles) for _, place in inside)
     return itemgetter(*(slice(place, place + run) for place in places))
 
 
-TILE_X: Final = Tiling("X", "YYY" "XXXXXXXXX")
-TILE_Y: Final = Tiling("Y", "XXX" "YYYYY" "XXXX")
+TILE_X: Final = Tiling("X", "YYYXXXXXXXXX")
+TILE_Y: Final = Tiling("Y", "XXXYYYYYXXXX")
 
-_YF_64: Final = "XYXYXXYY" "XXXX"
-_YF_32: Final = "XYXYXYYY" "XXXX"
-_YF_8: Final = "XYXYYYYY" "XXXX"
+_YF_ORDERS: Final = {1: "XYXYYYYYXXXX", 2: "XYXYXYYYXXXX", 4: "XYXYXYYYXXXX", 8: "XYXYXXYYXXXX", 16: "XYXYXXYYXXXX"}
 
-TILE_YF: Final = {
-    1: Tiling("Yf, 8 bits per pixel", _YF_8),
-    2: Tiling("Yf, 16 bits per pixel", _YF_32),
-    4: Tiling("Yf, 32 bits per pixel", _YF_32),
-    8: Tiling("Yf, 64 bits per pixel", _YF_64),
-    16: Tiling("Yf, 128 bits per pixel", _YF_64),
-}
+TILE_YF: Final = {size: Tiling(f"Yf, {8 * size} bits per pixel", order) for size, order in _YF_ORDERS.items()}
 """By bytes per pixel. A tile is one page."""
 
-TILE_YS: Final = {size: Tiling(tiling.name.replace("Yf", "Ys"), "XYXY" + order) for (size, tiling), order in zip(
-    TILE_YF.items(), (_YF_8, _YF_32, _YF_32, _YF_64, _YF_64), strict=True
-)}  # fmt: skip
+TILE_YS: Final = {size: Tiling(f"Ys, {8 * size} bits per pixel", "XYXY" + order) for size, order in _YF_ORDERS.items()}
 """By bytes per pixel. A tile is sixteen pages."""
