@@ -16,7 +16,7 @@ from pvinfo.units import PAGE_SIZE
 
 from .batch import Batch
 from .buffer import BufferObject, make_buffer, surface_shape
-from .context import CLIENT_RING, Context
+from .context import BANNED, CLIENT_RING, Context
 from .request import Priority, Request
 from .tiling import Tiling
 
@@ -122,7 +122,7 @@ class Client:
     def context(self, engine: Engine) -> Context:
         """The context on ``engine``, made when it is first needed. Raises: StateError, GpuWedged, DriverError."""
         if engine not in self.contexts:
-            self.contexts[engine] = self._make_context(engine, f"{self.name} on {engine.value}")
+            self.contexts[engine] = self._make_context(engine, self.name)
         return self.contexts[engine]
 
     def create_context(self, engine: Engine, name: str) -> Context:
@@ -130,7 +130,7 @@ class Client:
 
         Raises: StateError when the client is closed; GpuWedged; DriverError when memory is used up.
         """
-        context = self._make_context(engine, f"{self.name}, {name}, on {engine.value}")
+        context = self._make_context(engine, f"{self.name}, {name},")
         self._extra.append(context)
         return context
 
@@ -189,7 +189,7 @@ class Client:
         if context.engine is not engine:
             raise UsageError(f"{context!r} for work on {engine.value}")
         if context.banned:
-            raise RequestFailed(engine.value, context.owner, context.timeline.seqno, "the context is banned: it has hung the engine too often")
+            raise RequestFailed(engine.value, context.owner, context.timeline.seqno, BANNED)
         streamer = context.streamer
         streamer.retire(context.timeline)
         memory: _BatchMemory | None = None

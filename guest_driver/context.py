@@ -32,11 +32,14 @@ from .timeline import Timeline
 if TYPE_CHECKING:
     from .streamer import Streamer
 
-__all__ = ("CLIENT_RING", "KERNEL_RING", "Context", "ContextMaker", "bind_pages")
+__all__ = ("BANNED", "CLIENT_RING", "KERNEL_RING", "Context", "ContextMaker", "bind_pages")
 
 KERNEL_RING: Final = 4 * KIB
 CLIENT_RING: Final = 16 * KIB
 """Lengths of rings. Source: linux:drivers/gpu/drm/i915/gem/i915_gem_context.c"""
+
+BANNED: Final = "its context is banned: it has hung the engine too often"
+"""Why requests of such a context fail."""
 
 _LINE: Final = 64
 _STOP_RING: Final = MiMode.stop_ring.mask
@@ -97,15 +100,16 @@ class Context:
         self.streamer = streamer
         self.engine: Engine = streamer.engine
         self.owner = owner
-        """Whose context it is, in words."""
+        """Whose context it is, in a word."""
+        self.name = f"{owner} context of {self.engine.value}"
         self.vm = vm
         ggtt, pages, bias = maker.ggtt, maker.pages, maker.ggtt.pin_bias
-        self.ring = Ring(bind_pages(ggtt, pages, ring_bytes // PAGE_SIZE, f"ring of {owner}", above=bias))
+        self.ring = Ring(bind_pages(ggtt, pages, ring_bytes // PAGE_SIZE, f"ring of {self.name}", above=bias))
         self._own_timeline = timeline is None
-        page = timeline if timeline is not None else bind_pages(ggtt, pages, 1, f"timeline of {owner}")
+        page = timeline if timeline is not None else bind_pages(ggtt, pages, 1, f"timeline of {self.name}")
         self.timeline = Timeline(page, timeline_offset, reports_start=self._own_timeline)
         image_pages = maker.platform.context_pages[self.engine]
-        self.image: Binding | None = bind_pages(ggtt, pages, image_pages, f"image of {owner}", above=bias)
+        self.image: Binding | None = bind_pages(ggtt, pages, image_pages, f"image of {self.name}", above=bias)
         """Per-process status page, register state, engine state; None once it was given back."""
         self._layout: ContextImage = context_image(maker.platform.graphics_version, self.engine)
         self._tail_offset = self._layout.value_offset("tail")
@@ -128,12 +132,12 @@ class Context:
         self.update_registers(self.ring.tail)
 
     def __repr__(self) -> str:
-        return f"<Context {self.owner} on {self.engine.value}>"
+        return f"<{self.name}>"
 
     # ---- the image ----
 
     def _bound(self) -> Binding:
-        assert self.image is not None, f"the image of {self.owner} is in use after its release"
+        assert self.image is not None, f"the image of {self.name} is in use after its release"
         return self.image
 
     def _values(self, *, inhibit: bool) -> dict[str, int]:

@@ -15,19 +15,15 @@ from __future__ import annotations
 from enum import Flag, auto
 from typing import TYPE_CHECKING, Final, final
 
-from pvinfo.execlist import (
-    CONTEXT_STATUS_OFFSET,
-    CONTEXT_STATUS_WRITE_OFFSET,
-    ContextDescriptor,
-    ContextPriority,
-    Submission,
-)
+from pvinfo.execlist import ContextDescriptor, ContextPriority, Submission
 from pvinfo.platform import ENGINES, Engine
-from pvinfo.registers import CONTEXT_STATUS_ENTRIES, ContextStatus, ContextStatusPointer, EngineError, EngineInterrupt, EngineRegisters
+from pvinfo.registers import ContextStatus, EngineError, EngineInterrupt, EngineRegisters
 
 from .queue import RequestQueue
+from .recovery import begin_anew, restart
 from .request import Priority, Request
-from .work import PutOff
+from .status_buffer import ImpossibleEvent, StatusBuffer
+from .work import Alarm
 
 if TYPE_CHECKING:
     from .streamer import Streamer
@@ -38,11 +34,6 @@ _PORTS: Final = 2
 _TAGS: Final = (1 << 63) - 1
 _TAG_SHIFT: Final = 5
 """Where the software's name of a context begins in the high half of its descriptor."""
-_EVENT_SIZE: Final = 8
-_NEWEST_AT_RESET: Final = CONTEXT_STATUS_ENTRIES - 1
-"""The hardware's first event after a reset is number 0."""
-_UNWRITTEN: Final = (1 << 64) - 1
-_STALE_NS: Final = 10_000
 _NOTHING_WAITS: Final = -(1 << 31)
 _PREEMPT_TIMEOUT_NS: Final = 640_000_000
 _BANNED_TIMEOUT_NS: Final = 1_000_000
@@ -71,39 +62,12 @@ _MESSAGES: Final = {
 
 
 @final
-class _Alarm:
-    """A timer that can be asked whether it is set, and whether it went off."""
-
-    def __init__(self, execlists: Execlists) -> None:
-        self._execlists = execlists
-        self._timer: PutOff | None = None
-
-    @property
-    def is_set(self) -> bool:
-        return self._timer is not None
-
-    @property
-    def went_off(self) -> bool:
-        return self._timer is not None and not self._timer.pending
-
-    def set(self, delay_ns: int) -> None:
-        self.cancel()
-        if delay_ns:
-            work = self._execlists.streamer.work
-            self._timer = work.after(delay_ns, lambda: work.schedule(self._execlists.tasklet))
-
-    def cancel(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
-@final
 class Execlists:
     """The submission side of one engine."""
 
     def __init__(self, streamer: Streamer) -> None:
         self.streamer = streamer
+        self.events = StatusBuffer(streamer.uncore, streamer.engine, streamer.status_page)
         self.queue = RequestQueue()
         self._hint = _NOTHING_WAITS
         """The priority from which on a new request may change what is in flight."""
@@ -113,13 +77,11 @@ class Execlists:
         """The last of each port of the submission that the engine has yet to take."""
         self.inflight: list[Request] = []
         """The last of each port that the engine is at, or will be."""
-        self._taken = 0
-        """The newest event that was looked at; the status page begins as zeroes."""
         self._tags = _TAGS
         self._errors = ExeclistError(0)
         self._yield_ccid: int | None = None
-        self._timeslice = _Alarm(self)
-        self._preemption = _Alarm(self)
+        self._timeslice = Alarm(streamer.work, self.kick)
+        self._preemption = Alarm(streamer.work, self.kick)
         self._preempted: Request | None = None
         self._disabled = 0
         self._missed = False
@@ -199,59 +161,31 @@ class Execlists:
 
     # ---- events ----
 
-    def _read_event(self, number: int) -> ContextStatus:
-        """Event ``number``, which is marked as taken (``csb_read``)."""
-        streamer = self.streamer
-        page = streamer.status_page.buffer
-        offset = CONTEXT_STATUS_OFFSET + _EVENT_SIZE * number
-        event = int.from_bytes(page.read(offset, _EVENT_SIZE), "little")
-        if event == _UNWRITTEN:
-            # The pointer may have moved before the event landed.
-            streamer.uncore.clock.wait_ns(_STALE_NS)
-            event = int.from_bytes(page.read(offset, _EVENT_SIZE), "little")
-            if event == _UNWRITTEN:
-                event = streamer.uncore.regs.read(EngineRegisters.context_status_buffer.at(streamer.engine.name) + _EVENT_SIZE * number, 8)
-        page.write(offset, b"\xff" * _EVENT_SIZE)
-        return ContextStatus(event & 0xFFFF_FFFF)
-
     def _take_events(self) -> list[Request]:
         """Look at every new event; returns the requests that are no longer in flight (``process_csb``)."""
         streamer = self.streamer
-        newest = streamer.status_page.buffer.read_dword(CONTEXT_STATUS_WRITE_OFFSET) & 0xFF
-        number = self._taken
-        if newest == number:
-            return []
-        if newest >= CONTEXT_STATUS_ENTRIES:
-            self._lost(f"the newest event is said to be number {newest}, but there are {CONTEXT_STATUS_ENTRIES}")
-            return []
-        self._taken = newest
         before = self.inflight[0] if self.inflight else None
         done: list[Request] = []
-        while number != newest:
-            number = (number + 1) % CONTEXT_STATUS_ENTRIES
-            status = self._read_event(number)
-            streamer.events[int(status)] += 1
-            if status & _PROMOTES:
-                if not self.pending:
-                    self._lost(f"event {number}, {status.describe()}: no submission is pending")
-                    break
-                streamer.pause(False)
-                done += self.inflight
-                self.inflight, self.pending = self.pending, []
-                streamer.uncore.read(EngineRegisters.context_status_ptr, streamer.engine.name)
-            elif not self.inflight:
-                self._lost(f"event {number}, {status.describe()}: nothing is in flight")
-                break
-            else:
-                done.append(self.inflight.pop(0))
+        try:
+            for number, status in self.events.take():
+                streamer.events[int(status)] += 1
+                if status & _PROMOTES:
+                    if not self.pending:
+                        raise ImpossibleEvent(f"event {number}, {status.describe()}: no submission is pending")
+                    streamer.pause(False)
+                    done += self.inflight
+                    self.inflight, self.pending = self.pending, []
+                    streamer.uncore.read(EngineRegisters.context_status_ptr, streamer.engine.name)
+                elif not self.inflight:
+                    raise ImpossibleEvent(f"event {number}, {status.describe()}: nothing is in flight")
+                else:
+                    done.append(self.inflight.pop(0))
+        except ImpossibleEvent as error:
+            streamer.log.warning("csb-event", f"{streamer.engine.value}: {error}")
+            self._errors |= ExeclistError.EVENT
         if before is not (self.inflight[0] if self.inflight else None):
             self._timeslice.cancel()
         return done
-
-    def _lost(self, what: str) -> None:
-        """An event that cannot be."""
-        self.streamer.log.warning("csb-event", f"{self.streamer.engine.value}: {what}")
-        self._errors |= ExeclistError.EVENT
 
     # ---- handing over ----
 
@@ -357,27 +291,11 @@ class Execlists:
         context = request.context
         if not context.inflight:
             if context.banned or (request.error is not None and request.started):
-                self._scrub(request)
+                begin_anew(request)
             tag = (self._tags & -self._tags).bit_length() - 1
             self._tags &= ~(1 << tag)
             context.ccid = (1 + tag) << _TAG_SHIFT
         context.inflight += 1
-
-    def _scrub(self, request: Request) -> None:
-        """Nothing of what its context was at may go on (``reset_active``)."""
-        context = request.context
-        if request.complete:
-            head = request.tail
-        else:
-            oldest = request
-            for other in reversed(context.timeline.requests[: context.timeline.requests.index(request) + 1]):
-                if other.complete:
-                    break
-                other.fail(f"context {context.owner} is banned: it has hung the engine too often")
-                other.skip()
-                oldest = other
-            head = oldest.head
-        context.restart(context.ring.wrapped(head), scrub=True)
 
     def _schedule_out(self, request: Request) -> None:
         """``request`` is no longer in flight (``execlists_schedule_out``)."""
@@ -486,50 +404,24 @@ class Execlists:
         self._errors = ExeclistError(0)
 
     def reset_pointers(self) -> None:
-        """Agree with the hardware that the next event is number 0 (``reset_csb_pointers``)."""
-        streamer, name = self.streamer, self.streamer.engine.name
-        number = ContextStatusPointer.of(write_pointer=_NEWEST_AT_RESET, read_pointer=_NEWEST_AT_RESET)
-        page = streamer.status_page.buffer
-        streamer.pause(False)
-        streamer.uncore.write(EngineRegisters.context_status_ptr, 0xFFFF << 16 | number, name)
-        streamer.uncore.read(EngineRegisters.context_status_ptr, name)
-        self._taken = _NEWEST_AT_RESET
-        page.write_dword(CONTEXT_STATUS_WRITE_OFFSET, _NEWEST_AT_RESET)
-        page.write(CONTEXT_STATUS_OFFSET, b"\xff" * _EVENT_SIZE * CONTEXT_STATUS_ENTRIES)
-        streamer.uncore.write(EngineRegisters.context_status_ptr, 0xFFFF << 16 | number, name)
-        streamer.uncore.read(EngineRegisters.context_status_ptr, name)
+        """Agree with the hardware on which event comes next; it may go on at the end of requests."""
+        self.streamer.pause(False)
+        self.events.reset()
 
-    def _running(self) -> Request | None:
-        """What the engine was at when it was stopped, by the name that it gave (``active_context``)."""
+    def named(self, ccid: int) -> Request | None:
+        """What the engine knows by the name ``ccid`` (``active_context``)."""
         for request in (*self.inflight, *self.pending):
-            if request.context.ccid == self.reset_ccid:
+            if request.context.ccid == ccid:
                 return request
         return None
-
-    def _blame(self) -> None:
-        """Find what the engine was at, and have its context begin again there, without the work that hung (``execlists_reset_active``)."""
-        request = self._running()
-        if request is None:
-            return
-        context = request.context
-        if request.complete:
-            head = request.tail
-        else:
-            oldest = request
-            for other in reversed(context.timeline.requests[: context.timeline.requests.index(request) + 1]):
-                if other.complete:
-                    break
-                oldest = other
-            head = oldest.head
-            if oldest.started:
-                self.streamer.blame(oldest)
-        context.restart(context.ring.wrapped(head))
 
     def reset_events(self) -> None:
         """Follow the last events, then forget everything that the engine had (``execlists_reset_csb``)."""
         done = self._take_events()
         self.reset_pointers()
-        self._blame()
+        stopped = self.named(self.reset_ccid)
+        if stopped is not None:
+            restart(stopped)
         done += [*self.pending, *self.inflight]
         self.pending, self.inflight = [], []
         self._timeslice.cancel()
@@ -558,7 +450,7 @@ class Execlists:
         self._hint = _NOTHING_WAITS
         self.given_up = True
 
-    def begin_anew(self) -> None:
+    def take_up(self) -> None:
         """The GT is in use again (``execlists_set_default_submission``)."""
         self.given_up = False
 

@@ -9,7 +9,7 @@ linux:drivers/gpu/drm/i915/gt/intel_reset.c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Final, final
 
@@ -19,6 +19,7 @@ from pvinfo.registers import AddressWidthControl, GttRegisters, Guc, MemoryWorka
 from pvinfo.units import KIB, MIB, PAGE_SIZE, GraphicsAddress
 
 from .context import Context, ContextMaker, bind_pages
+from .defaults import DefaultState
 from .device_info import DeviceInfo
 from .engine_resume import resume_engine
 from .faults import check_and_clear_faults
@@ -31,18 +32,15 @@ from .mocs import init_l3_control
 from .ppgtt import Ppgtt, ScratchTables
 from .rc6 import Rc6
 from .recovery import EngineState, capture, finish_reset, prepare_reset
-from .request import Request
 from .reset import reset_all_engines, reset_guc
 from .streamer import HWSP_MIGRATE_SEQNO, Streamer
 from .tlb import invalidate_translations
 from .uncore import Uncore
 from .work import Work
-from .workarounds import apply_gt_workarounds, context_workarounds
+from .workarounds import apply_gt_workarounds
 
 __all__ = ("Gt", "GtState")
 
-_IDLE_TIMEOUT_NS: Final = 200_000_000
-"""For the first requests of all engines together."""
 _MIGRATE_RING: Final = 512 * KIB
 _GTT_CACHE_ALL: Final = 0xF000_7FFF
 _L3_REPLACEMENT: Final = 0x67F1_427F
@@ -91,8 +89,7 @@ class Gt:
         self.migrate_vm: Ppgtt | None = None
         self.migrate_context: Context | None = None
         """The copy engine's context that moves memory about, once the GT runs."""
-        self.default_state: dict[Engine, bytes] = {}
-        """What each engine's state is after a reset, as images from which new contexts start."""
+        self._defaults = DefaultState(uncore, ggtt, pages)
         self.rc6 = Rc6(uncore, supported=not virtual)
         self.frequency = Frequency(uncore)
         self.error_states: list[EngineState] = []
@@ -101,7 +98,6 @@ class Gt:
         """Times that the GT was reset as a whole because an engine could not be reset alone."""
         self._maker = ContextMaker(ggtt, pages, uncore.platform, info.topology)
         self._scratch: Binding | None = None
-        self._retired: list[Context] = []
         self._in_use = 0
         self.wedged = True
         """No work is handed over. A GT begins so."""
@@ -141,6 +137,11 @@ class Gt:
 
     # ---- set-up ----
 
+    @property
+    def default_state(self) -> Mapping[Engine, bytes]:
+        """What each engine's state is after a reset, as images from which new contexts start."""
+        return self._defaults.images
+
     def init(self) -> None:
         """Set everything up and run each engine once (``intel_gt_init``). What became of it says ``state``.
 
@@ -161,7 +162,7 @@ class Gt:
         if not self.resume():
             self._take_down()
             self.state = GtState.WEDGED
-        elif not self._record_defaults():
+        elif not self._defaults.record(self):
             self._disable()
             self._take_down()
             self.state = GtState.WEDGED
@@ -169,65 +170,15 @@ class Gt:
             self._init_migration()
             self.state = GtState.RUNNING
 
-    def _record_defaults(self) -> bool:
-        """Run a fresh context on each engine, so that later ones start from the state after a reset
-        (``__engines_record_defaults``)."""
-        requests: list[Request] = []
-        contexts: list[Context] = []
-        render_state: Binding | None = None
-        for engine, streamer in self.engines.items():
-            context = streamer.create_context(f"default context of {engine.value}", self.require_kernel_vm())
-            contexts.append(context)
-            if engine is Engine.RCS0:
-                render_state = bind_pages(self._ggtt, self._pages, 1, "render state batch")
-                render_state.buffer.write_dwords(0, streamer.emission.render_state())
-            request = Request(context)
-            self._emit_context_workarounds(request)
-            if render_state is not None and engine is Engine.RCS0:
-                request.emit(streamer.emission.batch_start(render_state.address, privileged=True))
-            request.commit()
-            requests.append(request)
-            self.work.wait(_MOMENT_NS)
-        answered = self.wait_for_idle(_IDLE_TIMEOUT_NS) and all(request.error is None for request in requests)
-        if answered:
-            self.default_state = {context.engine: context.read_image() for context in contexts}
-        else:
-            self.set_wedged()
-        if render_state is not None:
-            self._ggtt.unbind(render_state)
-            self._pages.release(render_state.buffer)
-        for context in contexts:
-            context.release_image()
-        # Rings and timelines outlive their images: their last users have to go first.
-        self._retired = contexts
-        if not answered:
-            self._retire()
-        return answered
-
-    def _emit_context_workarounds(self, request: Request) -> None:
-        """Set the registers that belong to a context (``intel_engine_emit_ctx_wa``)."""
-        loads = context_workarounds(self._uncore, request.engine)
-        if not loads:
-            return
-        emission = request.streamer.emission
-        request.emit(emission.barrier())
-        request.emit(emission.load_registers(loads))
-        request.emit(emission.barrier())
-
-    def _retire(self) -> None:
-        for context in self._retired:
-            context.streamer.release_context(context)
-        self._retired = []
-
     def _init_migration(self) -> None:
         """Make the context that moves memory about (``intel_migrate_init``)."""
         streamer = self.engines[Engine.BCS0]
         self.migrate_vm = self.create_vm("migration")
         self.migrate_context = streamer.create_context(
-            "migration context", self.migrate_vm, ring_bytes=_MIGRATE_RING,
-            timeline=streamer.status_page, timeline_offset=HWSP_MIGRATE_SEQNO, default_state=self.default_state[Engine.BCS0],
+            "migration", self.migrate_vm, ring_bytes=_MIGRATE_RING,
+            timeline=streamer.status_page, timeline_offset=HWSP_MIGRATE_SEQNO, default_state=self._defaults.images[Engine.BCS0],
         )  # fmt: skip
-        self._retire()
+        self._defaults.release_contexts()
 
     # ---- resume ----
 
@@ -397,7 +348,7 @@ class Gt:
             return False
         for streamer in self.engines.values():
             streamer.execlists.reset_events()
-            streamer.execlists.begin_anew()
+            streamer.execlists.take_up()
         self.wedged = False
         if self.state is GtState.WEDGED:
             self.state = GtState.RUNNING

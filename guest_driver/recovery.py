@@ -8,11 +8,13 @@ Source: linux:drivers/gpu/drm/i915/gt/intel_reset.c
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pvinfo.platform import Engine
 from pvinfo.registers import EngineRegisters, MiMode
 
+from .context import BANNED
 from .engine_resume import resume_engine
 from .request import Request
 from .reset import reset_engine, stop_engine
@@ -20,7 +22,7 @@ from .reset import reset_engine, stop_engine
 if TYPE_CHECKING:
     from .streamer import Streamer
 
-__all__ = ("EngineState", "blame", "capture", "finish_reset", "prepare_reset", "recover_engine")
+__all__ = ("EngineState", "begin_anew", "blame", "capture", "finish_reset", "prepare_reset", "recover_engine", "restart")
 
 _FAST_HANG_NS: Final = 120_000_000_000
 _FORGIVEN_HANGS: Final = 2
@@ -69,10 +71,39 @@ def blame(request: Request) -> None:
     now = streamer.uncore.clock.now_ns()
     context.hangs_ns = [when for when in context.hangs_ns if now - when < _FAST_HANG_NS]
     context.hangs_ns.append(now)
-    streamer.log.info("context-reset", f"context {context.owner} is reset because it has hung {request.engine.value}")
+    streamer.log.info("context-reset", f"the {context.name} is reset: it has hung the engine")
     if len(context.hangs_ns) > _FORGIVEN_HANGS or context.closed:
         context.banned = True
-        streamer.log.info("context-banned", f"context {context.owner} is banned")
+        streamer.log.info("context-banned", f"the {context.name} is banned: it has hung the engine too often")
+
+
+def _unfinished(request: Request) -> list[Request]:
+    """What of its context is not done up to ``request``, newest first (``active_request``)."""
+    requests = request.context.timeline.requests
+    return list(takewhile(lambda other: not other.complete, reversed(requests[: requests.index(request) + 1])))
+
+
+def restart(stopped: Request) -> None:
+    """The engine was stopped while it had ``stopped``, the last of a port: have the context begin again with the first that is
+    not done. That is what hung, if it has begun (``execlists_reset_active``)."""
+    context, head = stopped.context, stopped.tail
+    if not stopped.complete:
+        oldest = _unfinished(stopped)[-1]
+        head = oldest.head
+        if oldest.started:
+            blame(oldest)
+    context.restart(context.ring.wrapped(head))
+
+
+def begin_anew(request: Request) -> None:
+    """Nothing up to ``request`` is to be executed, and nothing of what its context was at may go on (``reset_active``)."""
+    context, head = request.context, request.tail
+    if not request.complete:
+        for other in _unfinished(request):
+            other.fail(BANNED)
+            other.skip()
+            head = other.head
+    context.restart(context.ring.wrapped(head), scrub=True)
 
 
 def prepare_reset(streamer: Streamer) -> None:

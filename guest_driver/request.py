@@ -13,14 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from pvinfo.errors import DriverError, GpuWedged, RequestFailed, StateError, WaitTimeout
 
+from .context import BANNED, Context
 from .timeline import seqno_passed
-
-if TYPE_CHECKING:
-    from .context import Context
 
 __all__ = ("Priority", "Request")
 
@@ -86,8 +84,13 @@ class Request:
             raise
         self.infix = ring.emit
 
+    @property
+    def name(self) -> str:
+        """Which one it is, in words."""
+        return f"request {self.seqno} of {self.context.owner} on {self.engine.value}"
+
     def __repr__(self) -> str:
-        return f"<Request {self.seqno} of {self.context.owner}>"
+        return f"<{self.name}>"
 
     # ---- its commands ----
 
@@ -185,7 +188,7 @@ class Request:
         fresh = not self.complete
         if fresh:
             if self.context.banned:
-                self.fail(f"context {self.context.owner} is banned: it has hung the engine too often")
+                self.fail(BANNED)
             if self.error is not None:
                 self.skip()
             words, spare = self.streamer.emission.fini_breadcrumb(self.context.timeline.address, self.seqno)
@@ -224,7 +227,7 @@ class Request:
         """The GT was given up: it counts as done, in error (``i915_request_mark_eio``)."""
         if self.complete:
             return
-        self.error = self.error or GpuWedged(f"request {self.seqno} of {self.context.owner} on {self.engine.value}: the GT was given up")
+        self.error = self.error or GpuWedged(f"{self.name}: the GT was given up")
         self._forced = True
 
     # ---- its end ----
@@ -281,7 +284,7 @@ class Request:
     def wait_done(self, timeout_ns: int) -> None:
         """Wait until it is done, in error or not. Raises: WaitTimeout, StateError."""
         if self.postfix == self.head and not self.complete:
-            raise StateError(f"wait for request {self.seqno} of {self.context.owner}", "being written", "submitted")
+            raise StateError(f"wait for {self.name}", "being written", "submitted")
         if self.complete:
             self.signal()
             return
@@ -292,12 +295,10 @@ class Request:
         if not self._has_ended():
             place = f"{self.context.timeline.address:#x}"
             raise WaitTimeout(
-                f"request {self.seqno} of {self.context.owner} on {self.engine.value}, which reports at {place}",
+                f"{self.name}, which reports at {place}",
                 self.context.timeline.reported(), self.seqno, timeout_ns,
             )  # fmt: skip
-        streamer.log.warning(
-            "missed-interrupt", f"request {self.seqno} of {self.context.owner} on {self.engine.value} was done, but no interrupt said so"
-        )
+        streamer.log.warning("missed-interrupt", f"{self.name} was done, but no interrupt said so")
         self.signal()
 
     def retire(self) -> bool:

@@ -25,7 +25,7 @@ from .ggtt import Binding
 from .heartbeat import Heartbeat
 from .log import DriverLog
 from .ppgtt import Ppgtt
-from .recovery import blame, recover_engine
+from .recovery import recover_engine
 from .request import Priority, Request
 from .timeline import Timeline
 from .uncore import Uncore
@@ -84,7 +84,7 @@ class Streamer:
         self.execlists = Execlists(self)
         self.heartbeat = Heartbeat(self)
         self.kernel_context: Context = Context(
-            maker, self, f"kernel context of {engine.value}", gt.require_kernel_vm(), timeline=self.status_page, timeline_offset=HWSP_KERNEL_SEQNO
+            maker, self, "kernel", gt.require_kernel_vm(), timeline=self.status_page, timeline_offset=HWSP_KERNEL_SEQNO
         )
         self.timelines: dict[Timeline, None] = {self.kernel_context.timeline: None}
         """Those that may hold requests of this engine."""
@@ -265,10 +265,6 @@ class Streamer:
     def recover(self, reason: str) -> bool:
         """Reset the engine and go on without what it hung in; False when it cannot be reset."""
         return recover_engine(self, reason)
-
-    def blame(self, request: Request) -> None:
-        """``request`` is what the engine hung in."""
-        blame(request)
 
     # ---- the end ----
 

@@ -14,7 +14,7 @@ from typing import Final, final
 
 from pvinfo.bus import Clock
 
-__all__ = ("PutOff", "Work")
+__all__ = ("Alarm", "PutOff", "Work")
 
 _FIRST_PAUSE_NS: Final = 1_000
 _LONGEST_PAUSE_NS: Final = 1_000_000
@@ -142,3 +142,34 @@ class Work:
     def wait(self, duration_ns: int) -> None:
         """Let ``duration_ns`` pass, running what comes due."""
         self.wait_until(lambda: False, duration_ns)
+
+
+@final
+class Alarm:
+    """A timer that schedules a tasklet, and can be asked whether it is set, and whether it went off."""
+
+    def __init__(self, work: Work, tasklet: Callable[[], None]) -> None:
+        self._work = work
+        self._tasklet = tasklet
+        self._timer: PutOff | None = None
+
+    @property
+    def is_set(self) -> bool:
+        """It was set and not cancelled since, whether or not it went off."""
+        return self._timer is not None
+
+    @property
+    def went_off(self) -> bool:
+        """Its time has come."""
+        return self._timer is not None and not self._timer.pending
+
+    def set(self, delay_ns: int) -> None:
+        """Let it go off in ``delay_ns``, and no earlier."""
+        self.cancel()
+        self._timer = self._work.after(delay_ns, self._tasklet)
+
+    def cancel(self) -> None:
+        """It will not go off, and did not."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -152,5 +152,5 @@ def test_contexts_and_rings_of_a_running_gt_stay_bound_until_the_unload() -> Non
         "status page of bcs0", "ring of kernel context of bcs0", "image of kernel context of bcs0",
         "status page of vcs0", "ring of kernel context of vcs0", "image of kernel context of vcs0",
         "status page of vecs0", "ring of kernel context of vecs0", "image of kernel context of vecs0",
-        "ring of migration context", "image of migration context",
+        "ring of migration context of bcs0", "image of migration context of bcs0",
     ]  # fmt: skip
