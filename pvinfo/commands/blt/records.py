@@ -90,6 +90,7 @@ _Foreground = Annotated[int, u32("the colour of bits that are 1", source=PRM)]
 _PatternBackground = Annotated[int, u32("the colour of pattern bits that are 0", source=PRM)]
 _PatternForeground = Annotated[int, u32("the colour of pattern bits that are 1", source=PRM)]
 _Pattern = Annotated[int, u64("address of the 8 by 8 pattern", unit="bytes", source=PRM)]
+_PatternBits = Annotated[int, u64("the 8 by 8 pattern itself: a byte a row, the top row first", source=PRM)]
 _Color = Annotated[int, u32("the colour that is filled in", source=PRM)]
 _KeyLow = Annotated[int, u32("the lowest colour that the key takes", source=PRM)]
 _KeyHigh = Annotated[int, u32("the highest colour that the key takes", source=PRM)]
@@ -119,7 +120,7 @@ class XySetupMonoPatternSlBlt(NamedTuple):
     destination: _Destination = 0
     background: _Background = 0
     foreground: _Foreground = 0
-    pattern: _Pattern = 0
+    pattern: _PatternBits = 0
 
 
 class XySetupClipBlt(NamedTuple):
@@ -194,7 +195,7 @@ class XyMonoPatBlt(NamedTuple):
     destination: _Destination = 0
     background: _Background = 0
     foreground: _Foreground = 0
-    pattern: _Pattern = 0
+    pattern: _PatternBits = 0
 
 
 class XySrcCopyBlt(NamedTuple):
@@ -264,7 +265,7 @@ class XyFullMonoPatternBlt(NamedTuple):
     source: _Source = 0
     pattern_background: _PatternBackground = 0
     pattern_foreground: _PatternForeground = 0
-    pattern: _Pattern = 0
+    pattern: _PatternBits = 0
 
 
 class XyFullMonoPatternMonoSrcBlt(NamedTuple):
@@ -280,7 +281,7 @@ class XyFullMonoPatternMonoSrcBlt(NamedTuple):
     foreground: _Foreground = 0
     pattern_background: _PatternBackground = 0
     pattern_foreground: _PatternForeground = 0
-    pattern: _Pattern = 0
+    pattern: _PatternBits = 0
 
 
 class XyMonoPatFixedBlt(NamedTuple):
