@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 # Test aids are imported as ``support.…`` whatever the import mode and the directory pytest was started in.
 sys.path.insert(0, str(Path(__file__).parent))
+
+# A run started in the background ignores Ctrl-C, and so would every program that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ONLY_WHEN_ASKED = ("bench", "fuzz")
 """Markers of tests that take long or need a quiet machine: ``-m fuzz`` runs them, a plain run does not."""
