@@ -54,6 +54,8 @@ class Buffer:
     def read(self, offset: int, length: int) -> bytes:
         """A copy of ``length`` bytes. Raises: DriverError outside the buffer."""
         self._check(offset, length)
+        if self.contiguous:
+            return self._ram.read(GuestAddress(self.pages[0] + offset), length)
         parts = bytearray()
         while length:
             inside = offset & PAGE_MASK
@@ -66,6 +68,9 @@ class Buffer:
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Store ``data``. Raises: DriverError outside the buffer."""
         self._check(offset, len(data))
+        if self.contiguous:
+            self._ram.write(GuestAddress(self.pages[0] + offset), data)
+            return
         view = memoryview(data)
         while view:
             inside = offset & PAGE_MASK

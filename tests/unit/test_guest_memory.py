@@ -41,6 +41,17 @@ def test_a_buffer_is_read_and_written_across_pages_and_not_past_its_end() -> Non
         buffer.write_dword(2 * PAGE_SIZE - 3, 0)
 
 
+def test_a_buffer_whose_pages_do_not_adjoin_is_read_and_written_page_by_page() -> None:
+    ram = FakeMemory(4 * MIB)
+    buffer = GuestPages(ram).allocate(3, "buffer")
+    buffer.pages = buffer.pages[::-1]
+    assert not buffer.contiguous
+    buffer.write(PAGE_SIZE - 2, bytes(range(1, 5)))
+    assert ram.bytes[0x102FFE:0x103000] == b"\x01\x02"
+    assert ram.bytes[0x101000:0x101002] == b"\x03\x04"
+    assert buffer.read(PAGE_SIZE - 2, 4) == b"\x01\x02\x03\x04"
+
+
 def test_filling_makes_every_quadword_the_entry() -> None:
     ram = FakeMemory(4 * MIB)
     buffer = GuestPages(ram).allocate(1, "table")
