@@ -5,7 +5,7 @@ and how its length is found. Where the dwords have a meaning worth naming, each 
 record that begins with the header::
 
     class MiStoreDwordImm(NamedTuple):
-        header: Annotated[StoreDataImmHeader, u32("…")] = StoreDataImmHeader(mi_header(MiOpcode.STORE_DATA_IMM, 4))
+        header: Annotated[StoreDataImmHeader, u32("…")] = StoreDataImmHeader(mi_header(0x20, 4))
         address: Annotated[int, u64("…")] = 0
         value: Annotated[int, u32("…")] = 0
 
@@ -109,21 +109,36 @@ class Audit(Enum):
     Source: linux:drivers/gpu/drm/i915/gvt/cmd_parser.c
     """
 
-    ABSENT = "not in its table: refused (EBADRQC), and the vGPU fails safe"
-    PASSED = "kept as it stands"
-    REFUSED = "always refused (EBADRQC), and the vGPU fails safe"
-    USER_INTERRUPT = "noted, delivered when the work is done, and made a no-operation"
-    WAIT_FOR_EVENT = "made a no-operation where it waits for a flip, else kept"
-    DISPLAY_FLIP = "done by the mediator on the vGPU's display, and made no-operations"
-    BATCH_START = "a batch of the global table is copied and audited in its turn; one of a per-process table is kept unread"
-    BATCH_END = "ends the audit of the batch"
-    STORE_DATA_IMM = "the range is audited where it is in the global table; 4 dwords, or 5 with store_qword"
-    ATOMIC = "the range is audited where it is in the global table; 3 dwords, or 11 with inline_data"
-    LOAD_REGISTER_IMM = "each register goes by the rules for loads, and the value perhaps through its handler"
-    REGISTER_MEMORY = "each register goes by the few that memory may see, and the address is audited where it is in the global table"
-    LOAD_REGISTER_REG = "both registers go by a rule that lets one pass on gen8 and none later"
-    FLUSH_DW = "the address is audited where it is in the global table, an index becomes an address, and a notification is noted; with 5 dwords nothing is looked at"
-    PIPE_CONTROL = "as FLUSH_DW for an immediate; a register write goes by its rule; addresses of counters are not looked at"
+    ABSENT = "absent"
+    """not in its table: refused (EBADRQC), and the vGPU fails safe"""
+    PASSED = "passed"
+    """kept as it stands"""
+    REFUSED = "refused"
+    """always refused (EBADRQC), and the vGPU fails safe"""
+    USER_INTERRUPT = "user interrupt"
+    """noted, delivered when the work is done, and made a no-operation"""
+    WAIT_FOR_EVENT = "wait for event"
+    """made a no-operation where it waits for a flip, else kept"""
+    DISPLAY_FLIP = "display flip"
+    """done by the mediator on the vGPU's display, and made no-operations"""
+    BATCH_START = "batch start"
+    """a batch of the global table is copied and audited in its turn; one of a per-process table is kept unread"""
+    BATCH_END = "batch end"
+    """ends the audit of the batch"""
+    STORE_DATA_IMM = "store data imm"
+    """the range is audited where it is in the global table; 4 dwords, or 5 with store_qword"""
+    ATOMIC = "atomic"
+    """the range is audited where it is in the global table; 3 dwords, or 11 with inline_data"""
+    LOAD_REGISTER_IMM = "load register imm"
+    """each register goes by the rules for loads, and the value perhaps through its handler"""
+    REGISTER_MEMORY = "register memory"
+    """each register goes by the few that memory may see, and the address is audited where it is in the global table"""
+    LOAD_REGISTER_REG = "load register reg"
+    """both registers go by a rule that lets one pass on gen8 and none later"""
+    FLUSH_DW = "flush dw"
+    """the address is audited where it is in the global table, an index becomes an address, and a notification is noted; with 5 dwords nothing is looked at"""
+    PIPE_CONTROL = "pipe control"
+    """as FLUSH_DW for an immediate; a register write goes by its rule; addresses of counters are not looked at"""
 
 
 @final

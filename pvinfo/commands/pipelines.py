@@ -16,7 +16,7 @@ from ..errors import LayoutError
 from ..platform import Engine
 from .command import Audit, Client, Command, Length, counted, fixed
 
-__all__ = ("PIPELINE_MASK", "PipelineHeader", "pipeline_commands")
+__all__ = ("PIPELINE_COMMANDS", "PIPELINE_MASK", "PipelineHeader", "pipeline_commands")
 
 PIPELINE_MASK: Final = 0xFFFF0000
 """The bits that tell one pipeline command from another. Source: linux:drivers/gpu/drm/i915/gvt/cmd_parser.c"""
@@ -60,3 +60,7 @@ def pipeline_commands() -> tuple[Command[PipelineHeader], ...]:
         except ValueError as error:
             raise LayoutError(f"pipelines.tsv line {number}: {line!r} is no row of the table ({error})") from None
     return tuple(commands)
+
+
+PIPELINE_COMMANDS: Final = pipeline_commands()
+"""All of them but PIPE_CONTROL, by header."""

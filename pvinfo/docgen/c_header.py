@@ -173,6 +173,10 @@ class _Header:
                 yield ""
             for constant in section.constants:
                 yield self._define(_words(constant.anchor), constant.anchor, _number(constant.value), constant.doc)
+            if section.commands:
+                yield "\n/* headers of commands, without operands */"
+            for command in section.commands:
+                yield self._define(_words(command.name), command.name, _number(command.match), command.doc)
             for enum in section.enums:
                 yield from self.enum(enum)
             if section.records:

@@ -38,8 +38,15 @@ CHAPTERS: Final = (
         "4 KiB at 0x78000 through which guest and host know each other: detection, capabilities, what of the GPU belongs to the guest, and its notifications.",
         ("page", "notify"), handshake=True,
     ),
-    Chapter("engines", "Engines", "The command streamers: rings, execution state, and submission by execlist.", ("registers.engine", "registers.statistics", "execlist", "context_image")),
-    Chapter("commands", "Commands", "What a ring or batch buffer holds.", ("commands", "commands.")),
+    Chapter("engines", "Engines", "The command streamers: rings, execution state, and submission by execlist.", ("registers.engine", "registers.statistics", "registers.blitter", "execlist", "context_image")),
+    Chapter(
+        "commands", "Commands", "What a ring or batch buffer holds: commands to the streamer itself, to the blitter, to the pipelines.",
+        (
+            "commands", "commands.command", "commands.mi.header", "commands.mi.control", "commands.mi.batch", "commands.mi.memory", "commands.mi.register",
+            "commands.mi.flush", "commands.mi.display", "commands.mi.resource_streamer", "commands.pipe_control", "commands.blt", "commands.blt.records",
+            "commands.blt.fields", "commands.",
+        ),
+    ),
     Chapter(
         "gt", "Graphics core", "Interrupts, reset, forcewake, power control unit, and the set-up of everything that is not display.",
         ("registers.interrupt", "registers.reset", "registers.forcewake", "registers.pcode", "registers.gt", "registers.memory_controller"),

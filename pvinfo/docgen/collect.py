@@ -16,6 +16,7 @@ from ..register import Access, Register, RegisterArray, RegisterBlock
 from ..wire import Codec, WireField
 from .attribute_docs import read_module_text
 from .catalogue import CHAPTERS, PLACED_RECORDS, Chapter, declared_modules
+from .command_docs import command_docs, declared_commands_of
 from .declarations import (
     Anchors,
     AnyCodec,
@@ -78,6 +79,9 @@ class _Collector:
         self.member_docs = self._collect_member_docs()
         self.bits_width = self._collect_widths()
         self.tracked = TrackedUse(tuple(PLATFORMS))
+        self.named_commands = frozenset(
+            name for module in modules for name in self.texts[module.__name__].assigned if any(c.name == name for c in declared_commands_of(module, (name,)))
+        )
 
     def _collect_member_docs(self) -> dict[tuple[type, str], str]:
         """What enum members mean: the string after the member, else a table ``{member: text}`` beside the class."""
@@ -278,7 +282,7 @@ class _Collector:
     def section(self, module: ModuleType, *, interfaces: bool) -> SectionDoc:
         title, _, rest = (inspect.getdoc(module) or module.__name__).partition("\n")
         doc, named = take_sources(rest)
-        records = declared_records(module)
+        records = dict.fromkeys([*declared_records(module), *(cls for cls in own_classes(module) if cls in self.records)])
         own_bits = declared_bits(module)
         rows, meetings = [], []
         if interfaces:
@@ -303,6 +307,7 @@ class _Collector:
             tables=tuple(self._tables(module)),
             columns=tuple(rows),
             interfaces=tuple(meetings),
+            commands=tuple(command_docs(module, self.texts[module.__name__], self.named_commands, self.anchors)),
         )
 
 
@@ -314,7 +319,7 @@ def _step(step: Step) -> StepDoc:
 
 
 def _is_empty(section: SectionDoc) -> bool:
-    return not any((section.constants, section.blocks, section.records, section.bits, section.enums, section.tables, section.columns, section.interfaces))
+    return not any((section.constants, section.blocks, section.records, section.bits, section.enums, section.tables, section.columns, section.interfaces, section.commands))
 
 
 def _wanted(chapter: Chapter, module: str) -> bool:
@@ -341,6 +346,7 @@ def _anchors_of(section: SectionDoc) -> Iterator[str]:
     yield from (table.anchor for table in section.tables)
     yield from (row.anchor for row in section.columns)
     yield from (interface.anchor for interface in section.interfaces)
+    yield from (command.anchor for command in section.commands)
 
 
 def collect(modules: Iterable[ModuleType] | None = None, chapters: Sequence[Chapter] = CHAPTERS) -> Documentation:

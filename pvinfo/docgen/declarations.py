@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from ..bits import Bits
+from ..commands.command import Command
 from ..register import RegisterBlock
 from ..wire import Codec, Layout
 from .attribute_docs import ModuleText
@@ -57,6 +58,11 @@ def declared_blocks_of(module: ModuleType) -> tuple[type[RegisterBlock], ...]:
 def _codecs_in(value: object) -> Iterator[AnyCodec]:
     if isinstance(value, Codec):
         yield value
+    elif isinstance(value, Command):
+        for form in value.forms:
+            yield form.codec
+            if form.tail is not None:
+                yield form.tail
     elif isinstance(value, Mapping):
         for inner in value.values():
             yield from _codecs_in(inner)

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Final
 
 from .bit_picture import bit_picture
+from .command_docs import commands_html
 from .html_parts import HtmlText, bits_label, code, table
 from .map_picture import bar0_picture, block_spans
 from .model import (
@@ -244,7 +245,8 @@ class _ChapterPage:
     def section(self, section: SectionDoc) -> str:
         shown_elsewhere = {register.bits.anchor for block in section.blocks for register in block.registers if register.bits_home and register.bits is not None}
         parts = [
-            f'<section id="{escape(section.anchor)}"><h2>{self.text.line(section.title)}</h2><p class="module">{code(section.module)}</p>{self.text.prose(section.doc)}'
+            f'<section id="{escape(section.anchor)}"><h2>{self.text.line(section.title)}</h2><p class="module">{code(section.module)}</p>{self.text.prose(section.doc)}',
+            commands_html(section.commands, self.text),
         ]
         placed = [self.record(record) for record in section.records if record.base is not None]
         records = [self.record(record) for record in section.records if record.base is None]
@@ -320,6 +322,7 @@ def _index(documentation: Documentation) -> str:
     for chapter in documentation.chapters:
         counts = []
         for kind, number in (
+            ("commands", sum(len(section.commands) for section in chapter.sections)),
             ("registers", sum(len(block.registers) for section in chapter.sections for block in section.blocks)),
             ("records", sum(len(section.records) for section in chapter.sections)),
             ("bit layouts", sum(len(section.bits) for section in chapter.sections)),

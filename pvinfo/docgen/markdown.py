@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from .command_docs import command_facts
 from .model import (
     BitFieldDoc,
     BitsDoc,
     BlockDoc,
     ChapterDoc,
+    CommandDoc,
     Documentation,
     EnumDoc,
     RecordDoc,
@@ -172,11 +174,26 @@ class _ChapterFile:
         yield _table(("offset", "bytes", "field", "meaning"), rows)
         yield from _sources(record.sources)
 
+    def _commands(self, commands: Sequence[CommandDoc]) -> str:
+        rows = []
+        for command in commands:
+            header, engines, length = command_facts(command)
+            shapes = [
+                self._link(form.anchor, form.name) + (f", {self._link(form.tail_anchor, form.tail_name)} …" if form.tail_anchor else "")
+                for form in command.forms
+            ] or [self._link(command.header_anchor, command.header_name)]
+            audit = ", ".join((self._link(command.audit_anchor.rpartition(".")[0], command.audit[0]), *command.audit[1:]))
+            named = f'<a id="{command.anchor}"></a>`{command.name}`'
+            rows.append((f"`{header}`", named, engines, length, "<br>".join(shapes), audit, _line(command.doc)))
+        return _table(("header", "command", "engines", "length", "dwords", "kernel's mediator", "meaning"), rows)
+
     def _section(self, section: SectionDoc) -> Iterator[str]:
         yield _heading(2, section.anchor, _line(section.title))
         yield f"`{section.module}`"
         yield from _prose(section.doc)
         yield from _sources(section.sources)
+        if section.commands:
+            yield self._commands(section.commands)
         placed = [record for record in section.records if record.base is not None]
         for record in placed:
             yield from self._record(record)

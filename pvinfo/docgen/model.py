@@ -19,11 +19,13 @@ __all__ = (
     "ChapterDoc",
     "ColumnDoc",
     "ColumnsDoc",
+    "CommandDoc",
     "ConstantDoc",
     "Documentation",
     "EnumDoc",
     "EnumMemberDoc",
     "FieldDoc",
+    "FormDoc",
     "InstanceDoc",
     "InterfaceDoc",
     "MemberDoc",
@@ -285,6 +287,42 @@ class BlockDoc(NamedTuple):
     sources: tuple[SourceDoc, ...]
 
 
+class FormDoc(NamedTuple):
+    """One shape of a command."""
+
+    anchor: str
+    """Of its record."""
+    name: str
+    dwords: int
+    """Without a tail."""
+    tail_anchor: str
+    """Of the record of the elements that may follow; empty where none may."""
+    tail_name: str
+
+
+class CommandDoc(NamedTuple):
+    """A command of a ring or batch."""
+
+    anchor: str
+    name: str
+    match: int
+    """What its header holds under ``mask``."""
+    mask: int
+    engines: tuple[str, ...]
+    """Empty: all."""
+    length: str
+    versions: str
+    """Which hardware has it; empty: all of it."""
+    audit: tuple[str, ...]
+    """How the kernel's mediator treats it, with remarks."""
+    audit_anchor: str
+    header_anchor: str
+    header_name: str
+    forms: tuple[FormDoc, ...]
+    doc: str
+    sources: tuple[SourceDoc, ...]
+
+
 class TableDoc(NamedTuple):
     """Declared data as rows and columns."""
 
@@ -367,6 +405,7 @@ class SectionDoc(NamedTuple):
     tables: tuple[TableDoc, ...]
     columns: tuple[ColumnsDoc, ...]
     interfaces: tuple[InterfaceDoc, ...]
+    commands: tuple[CommandDoc, ...] = ()
 
 
 class ChapterDoc(NamedTuple):

@@ -47,6 +47,8 @@ def _entries(documentation: Documentation) -> Iterator[Entry]:
             yield _entry("enum", enum.name, "", href(enum.anchor), enum.doc)
             for member in enum.members:
                 yield _entry("value", f"{enum.name}.{member.name}", "", href(f"{enum.anchor}.{member.name}"), member.doc)
+        for command in section.commands:
+            yield _entry("command", command.name, f"{command.match:#010x}", href(command.anchor), command.doc)
         for constant in section.constants:
             yield _entry("constant", constant.name, "", href(constant.anchor), constant.doc)
         for table in section.tables:
