@@ -87,7 +87,7 @@ class Length(NamedTuple):
     def __str__(self) -> str:
         if not self.bits:
             return f"{self.added} dword{'s' if self.added > 1 else ''}"
-        return f"{self.added} dwords more than bits {self.bits - 1}:0"
+        return f"bits {self.bits - 1}:0 + {self.added} dwords"
 
 
 def fixed(dwords: int) -> Length:

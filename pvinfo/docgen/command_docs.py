@@ -86,8 +86,8 @@ def commands_html(commands: tuple[CommandDoc, ...], text: HtmlText) -> str:
     for command in commands:
         header, engines, length = command_facts(command)
         audit = text.link(command.audit_anchor, command.audit[0]) + "".join(f", {escape(remark)}" for remark in command.audit[1:])
-        named = f'<span id="{escape(command.anchor)}">{code(command.name)}</span>'
-        rows.append((code(header), named, escape(engines), escape(length), _shape(command, text), audit, text.line(command.doc)))
+        named = f'<span id="{escape(command.anchor)}">{code(command.name)}</span><div>{text.line(command.doc)}</div>'
+        rows.append((code(header), named, escape(engines), escape(length), _shape(command, text), audit))
     if not rows:
         return ""
-    return table(("header", "command", "engines", "length", "dwords", "kernel's mediator", ""), rows, "overview")
+    return table(("header", "command", "engines", "length", "dwords", "kernel's mediator"), rows, "commands")

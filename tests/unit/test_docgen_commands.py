@@ -27,10 +27,10 @@ def test_every_command_is_documented_once(documentation: Documentation) -> None:
 
 def test_a_command_is_told_with_engines_length_forms_and_the_mediators_treatment(commands: dict[str, CommandDoc]) -> None:
     wait = commands["MI_SEMAPHORE_WAIT"]
-    assert (wait.match, wait.engines, wait.length, wait.audit) == (0x0E000000, (), "2 dwords more than bits 7:0", ("REFUSED", "4 dwords only"))
+    assert (wait.match, wait.engines, wait.length, wait.audit) == (0x0E000000, (), "bits 7:0 + 2 dwords", ("REFUSED", "4 dwords only"))
     assert [(form.anchor, form.dwords) for form in wait.forms] == [("MiSemaphoreWait", 4)]
     assert commands["XY_FAST_COPY_BLT"].versions == "from gen9 on"
-    assert commands["MFX_WAIT"].audit == ("PASSED", "taken for 2 dwords more than bits 5:0")
+    assert commands["MFX_WAIT"].audit == ("PASSED", "taken for bits 5:0 + 2 dwords")
     assert commands["MI_LOAD_REGISTER_IMM"].forms[0].tail_anchor == "RegisterValue"
     assert commands["3DSTATE_VS"].engines == ("RCS0",)
 
