@@ -22,8 +22,18 @@ def place(address: int, alignment: int) -> int:
     return canonical(low)
 
 
+def _packed(words: tuple[int, ...]) -> builtins.bytes:
+    for word in words:
+        if not 0 <= word <= 0xFFFF_FFFF:
+            raise UsageError(f"{word:#x} is no dword")
+    return struct.pack(f"<{len(words)}I", *words)
+
+
 class CommandBuffer:
     """Commands, one after the other.
+
+    A method that has no command for what it is given leaves the row as it was and raises a ValueError: a UsageError for what
+    cannot be, a WireError or a plain one for a value that does not fit its bits.
 
     ``address`` is where the first one will stand, for whoever knows it: then :attr:`here` can be jumped to.
     """
@@ -68,13 +78,15 @@ class CommandBuffer:
         self._bytes += command
 
     def raw(self, words: Iterable[int]) -> None:
-        """Append dwords as they are: commands that have no method here, or no right to be executed."""
-        row = tuple(words)
-        self.add(struct.pack(f"<{len(row)}I", *row))
+        """Append dwords as they are: commands that have no method here, or no right to be executed.
+
+        Raises: UsageError for what is no dword.
+        """
+        self.add(_packed(tuple(words)))
 
     def rewrite(self, position: int, words: Iterable[int]) -> None:
-        """Replace the dwords at byte ``position``. Raises: UsageError where there are none yet."""
+        """Replace the dwords at byte ``position``. Raises: UsageError where there are none yet, or for what is no dword."""
         row = tuple(words)
         if position % 4 or position < 0 or position + 4 * len(row) > len(self._bytes):
             raise UsageError(f"{len(row)} dwords at byte {position}: there are {len(self)} dwords")
-        self._bytes[position : position + 4 * len(row)] = struct.pack(f"<{len(row)}I", *row)
+        self._bytes[position : position + 4 * len(row)] = _packed(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from pvinfo.commands.mi.memory import (
     MI_ATOMIC,
@@ -24,13 +25,21 @@ from pvinfo.commands.mi.memory import (
     StoreAddress,
     StoreDataImmHeader,
 )
+from pvinfo.errors import UsageError
+from pvinfo.units import PAGE_SIZE
 
 from .buffer import CommandBuffer, place
 
 __all__ = ("MemoryCommands",)
 
-_QWORD_OPERATIONS = 0x20
-_OCTWORD_OPERATIONS = 0x40
+_QWORD_OPERATIONS: Final = 0x20
+_OCTWORD_OPERATIONS: Final = 0x40
+
+
+def _index(offset: int, size: int) -> int:
+    if offset not in range(0, PAGE_SIZE, size):
+        raise UsageError(f"byte {offset:#x} of a status page: there are {PAGE_SIZE}, in steps of {size}")
+    return offset
 
 
 class MemoryCommands(CommandBuffer):
@@ -49,12 +58,12 @@ class MemoryCommands(CommandBuffer):
     def store_dword_index(self, offset: int, value: int, *, per_process: bool = True) -> None:
         """MI_STORE_DATA_INDEX: store the dword ``value`` at byte ``offset`` of the context's status page, or of the engine's."""
         header = MI_STORE_DATA_INDEX.header(3, per_process=per_process)
-        self.add(MI_STORE_DATA_INDEX.build(MiStoreDwordIndex(header, offset, value)))
+        self.add(MI_STORE_DATA_INDEX.build(MiStoreDwordIndex(header, _index(offset, 4), value)))
 
     def store_qword_index(self, offset: int, value: int, *, per_process: bool = True) -> None:
         """MI_STORE_DATA_INDEX: store the quadword ``value`` at byte ``offset`` of the context's status page, or of the engine's."""
         header = MI_STORE_DATA_INDEX.header(4, per_process=per_process)
-        self.add(MI_STORE_DATA_INDEX.build(MiStoreQwordIndex(header, offset, value)))
+        self.add(MI_STORE_DATA_INDEX.build(MiStoreQwordIndex(header, _index(offset, 8), value)))
 
     def copy_dword(self, destination: int, source: int, *, destination_global_gtt: bool = False, source_global_gtt: bool = False) -> None:
         """MI_COPY_MEM_MEM: copy the dword at ``source`` to ``destination``."""
@@ -75,6 +84,8 @@ class MemoryCommands(CommandBuffer):
             size = AtomicSize.OCTWORD
         elif operation >= _QWORD_OPERATIONS:
             size = AtomicSize.QWORD
+        if size is AtomicSize.DWORD and max(a or 0, b) > 0xFFFF_FFFF:
+            raise UsageError(f"operands {a or 0:#x} and {b:#x} of {operation.name}, which works on a dword")
         dwords = 3 if a is None else 11
         header = MI_ATOMIC.header(
             dwords, operation=operation, size=size, inline_data=a is not None,
