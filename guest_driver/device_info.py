@@ -20,6 +20,7 @@ _GEN8_TIMESTAMP_HZ: Final = 12_500_000
 _CRYSTAL_HZ: Final = 24_000_000
 _CRYSTAL_LP_HZ: Final = 19_200_000
 """Broxton's."""
+_POOLING_SUBSLICES: Final = 3
 
 
 class Topology(NamedTuple):
@@ -31,6 +32,11 @@ class Topology(NamedTuple):
     """One bit per subslice that each of them has."""
     execution_units: int
     """In all."""
+
+    @property
+    def pools_units(self) -> bool:
+        """Whether its execution units can be pooled, where the platform knows of that."""
+        return self.subslices.bit_count() == _POOLING_SUBSLICES
 
     @property
     def first_slice(self) -> int:

@@ -42,6 +42,8 @@ _RENDER_STATE: Final = (
 )  # fmt: skip
 """Commands whose zeroes switch a stage of the 3D pipeline off, with their lengths on gen8 and gen9.
 Source: prm:bdw:vol2a, prm:skl:vol2a"""
+_POOLS: Final = (1 << 31, 0x0077_7000, 0, 0, 0)
+"""Three pools of six execution units. Source: linux:drivers/gpu/drm/i915/gt/intel_lrc.c"""
 _LARGEST_RECTANGLE: Final = 0x3FFF_3FFF
 _KABY_LAKE_C0: Final = 2
 """First revision of Kaby Lake that does not hang when its caches are invalidated under load."""
@@ -52,10 +54,11 @@ class Emission:
     """The commands of one engine that are the driver's own."""
 
     def __init__(
-        self, platform: Platform, revision: int, engine: Engine, status_page: GraphicsAddress, *, semaphores: bool, preemption: bool
-    ) -> None:
+        self, platform: Platform, revision: int, engine: Engine, status_page: GraphicsAddress,
+        *, semaphores: bool, preemption: bool, pooled_units: bool = False,
+    ) -> None:  # fmt: skip
         """``semaphores``: the end of each request waits while the driver holds the engine. ``preemption``: batches may be
-        preempted."""
+        preempted. ``pooled_units``: execution units of several subslices can be pooled."""
         self._engine = engine
         self._render = engine is Engine.RCS0
         self._gen9 = platform.graphics_version >= 9
@@ -64,6 +67,7 @@ class Emission:
         self._preempt_address = status_page + _PREEMPT
         self._semaphores = semaphores
         self._preemption = preemption
+        self._pooled_units = pooled_units
         self._invalidate = self._flush(invalidate=True)
         self.fini_dwords = len(self.fini_breadcrumb(GraphicsAddress(0), 0)[0])
         """Length of a request's end."""
@@ -176,6 +180,8 @@ class Emission:
         if self._gen9:
             batch.load_register_imm(*_GEN9_CONTEXT_LOADS)
             batch.noop()
+        if self._pooled_units:
+            batch.pipeline_command("MEDIA_POOL_STATE", _POOLS)
         batch.arb_on_off(enable=True)
         batch.align(_LINE)
         return batch.words

@@ -75,7 +75,10 @@ class Streamer:
         self.workaround_bytes = 0
         if engine is Engine.RCS0:
             self.workaround_batch = bind_pages(maker.ggtt, maker.pages, 1, f"work-around batch of {engine.value}")
-        self.emission = Emission(uncore.platform, uncore.revision, engine, self.status_page.address, semaphores=self.has_semaphores, preemption=self.has_preemption)
+        self.emission = Emission(
+            uncore.platform, uncore.revision, engine, self.status_page.address,
+            semaphores=self.has_semaphores, preemption=self.has_preemption, pooled_units=uncore.platform.name == "bxt" and maker.topology.pools_units,
+        )  # fmt: skip
         if self.workaround_batch is not None:
             words = self.emission.workaround_batch(gt.scratch_address)
             self.workaround_bytes = 4 * len(words)

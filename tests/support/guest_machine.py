@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from guest_driver import GuestDriver
 from pvinfo.gtt_entry import GGTT_OFFSET
 from pvinfo.page import PVINFO_BASE, VGT_IF, VGT_MAGIC, AvailableResources, GraphicsRange, VgtIf
 from pvinfo.pci import CONFIG_HEADER, BaseAddress, ClassCode, Command, ConfigHeader, HeaderType, IoBaseAddress, RomAddress, Status
@@ -304,3 +305,11 @@ def speaks_to_host(access: Access) -> bool:
 def accesses_of(rows: Iterable[TraceRow]) -> list[Access]:
     """The accesses of a recorded trace, runs unfolded."""
     return [Access(row.op, row.size, row.offset, row.value) for row in rows for _ in range(row.repeat)]
+
+
+def with_driver(platform: str = "skl", *, native: bool = False, memory: int = 20 * MIB) -> tuple[FakeMachine, GuestDriver]:
+    """A machine whose engines run, vGPU or bare, and a driver that has come to READY on it."""
+    machine = FakeMachine(None if native else pv_page(), platform=platform, running=True, memory=memory)
+    driver = GuestDriver(machine)
+    driver.probe()
+    return machine, driver
