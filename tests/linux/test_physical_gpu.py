@@ -149,3 +149,10 @@ def test_programs_submit_through_the_drivers_interface_and_only_the_guilty_suffe
     culprits = re.findall(r"workload\[(\d+)\] context reset due to GPU hang", boot.console)
     assert len(culprits) == len(set(culprits)) == 2, "a reset is the guilty process's alone"
     assert min(boot.gpu["requests"].values()) > 500
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_programs_fill_and_copy_between_linear_and_tiled_surfaces(platform: str, workload: Path, tmp_path: Path) -> None:
+    boot = run_workload(tmp_path, platform, workload, ("fills", "copies"))
+    assert boot.report["failures"] == [] and boot.status == 0
+    assert "Resetting" not in boot.console
