@@ -105,8 +105,8 @@ class PhysicalGpu:
     def reset(self) -> None:
         """Function-level reset. The table keeps its entries, as on hardware."""
         self.resets["device"] += 1
-        self.engines.reset(self.platform.engines)
         self.registers.load(self._fresh)
+        self.engines.reset(self.platform.engines)
         self.sideband.clear()
         self.config.reset()
 
@@ -159,15 +159,19 @@ class PhysicalGpu:
     # ---- traces ----
 
     def trace_to(self, path: Path) -> None:
-        """Record every access of the driver from now on. Raises: OSError."""
+        """Record every access of the driver from now on, and what engines tell it in memory. Raises: OSError."""
         self._trace = open_trace(path, f"Accesses of the physical GPU ({self.platform.name}) by its driver, in order of arrival.")
         self.mmio.trace_to(self._trace)
         self.config.trace = self.aperture.trace = self._trace
+        for engine in self.engines:
+            engine.trace_to(self._trace)
 
     def end_trace(self) -> None:
         """Close the trace, if one is taken."""
         if self._trace is not None:
             self.mmio.trace_to(None)
             self.config.trace = self.aperture.trace = None
+            for engine in self.engines:
+                engine.trace_to(None)
             self._trace.close()
             self._trace = None

@@ -20,6 +20,7 @@ from pvinfo.platform import Engine as EngineName
 from pvinfo.platform import Platform
 from pvinfo.register import RegisterBus
 from pvinfo.registers.engine import EngineInterrupt, EngineRegisters, MiMode, ResetControl
+from pvinfo.trace import TraceWriter
 from pvinfo.units import PAGE_SIZE
 
 from ..clock import HostClock, Timer
@@ -32,6 +33,7 @@ from .cost import cost_named
 from .execlist import SubmissionPort
 from .position_registers import head_register, reset_engine_registers, show_position
 from .streamer import Streamer
+from .submission_trace import SubmissionTrace
 from .translation import GlobalSpace
 
 __all__ = ("Activity", "Engine")
@@ -101,6 +103,10 @@ class Engine(Streamer):
         """Let the engine signal ``engines``."""
         self._peers = engines
 
+    def trace_to(self, trace: TraceWriter | None) -> None:
+        """Record events and breadcrumbs from now on; None stops it."""
+        self.trace = self.port.trace = SubmissionTrace(trace, self._clock, self.base) if trace is not None else None
+
     # ---- what software does by way of registers ----
 
     def write_port(self, value: int) -> None:
@@ -146,6 +152,8 @@ class Engine(Streamer):
         self.invalidate_translations()
         self.port.reset()
         reset_engine_registers(self.registers, self.base)
+        # A reset of more than the engine takes the request away that it is held by; one of the engine alone does not.
+        self._held = bool(self.registers[self.base + EngineRegisters.reset_ctl.offset >> 2] & ResetControl.request.mask)
 
     def signal_engine(self, target: int, context_id: int) -> None:
         peer = self._peers.get(_TARGETS.get(target, self.engine))
