@@ -105,8 +105,8 @@ class PhysicalGpu:
     def reset(self) -> None:
         """Function-level reset. The table keeps its entries, as on hardware."""
         self.resets["device"] += 1
-        self.registers.load(self._fresh)
         self.engines.reset(self.platform.engines)
+        self.registers.load(self._fresh)
         self.sideband.clear()
         self.config.reset()
 

@@ -50,6 +50,7 @@ _LOOK_SHIFT: Final = 3
 _WAIT_SEMAPHORE: Final = EngineInterrupt.wait_semaphore.mask
 _STOP: Final = MiMode.stop_ring.mask
 _IDLE: Final = MiMode.idle.mask
+_HOLD: Final = ResetControl.request.mask
 _TARGETS: Final[dict[int, EngineName]] = {
     SemaphoreTarget.RCS0: EngineName.RCS0,
     SemaphoreTarget.VCS0: EngineName.VCS0,
@@ -92,10 +93,10 @@ class Engine(Streamer):
         self._in_slice = False
         self._woken = False
         self._reset_wanted = False
-        self._held = False
         self._may_leave = False
         self._waiting_since_ns: int | None = None
         self._mi_mode = self.base + EngineRegisters.mi_mode.offset >> 2
+        self._reset_control = self.base + EngineRegisters.reset_ctl.offset >> 2
         self.port.reset()
         reset_engine_registers(registers, self.base)
 
@@ -122,11 +123,9 @@ class Engine(Streamer):
 
     def write_reset_control(self, value: int) -> None:
         """The handshake before a reset: an engine that is asked to quiesces at once, and stays so until told otherwise."""
-        place = self.base + EngineRegisters.reset_ctl.offset >> 2
         enabled = value >> 16
-        request = (self.registers[place] & ~enabled | value & enabled) & ResetControl.request.mask
-        self._held = bool(request)
-        self.registers[place] = request | (ResetControl.ready.mask if request else 0)
+        request = (self.registers[self._reset_control] & ~enabled | value & enabled) & _HOLD
+        self.registers[self._reset_control] = request | (ResetControl.ready.mask if request else 0)
         self._show_idle()
         self.wake()
 
@@ -152,8 +151,6 @@ class Engine(Streamer):
         self.invalidate_translations()
         self.port.reset()
         reset_engine_registers(self.registers, self.base)
-        # A reset of more than the engine takes the request away that it is held by; one of the engine alone does not.
-        self._held = bool(self.registers[self.base + EngineRegisters.reset_ctl.offset >> 2] & ResetControl.request.mask)
 
     def signal_engine(self, target: int, context_id: int) -> None:
         peer = self._peers.get(_TARGETS.get(target, self.engine))
@@ -169,7 +166,7 @@ class Engine(Streamer):
 
     @property
     def _stopped(self) -> bool:
-        return self._held or bool(self.registers[self._mi_mode] & _STOP)
+        return bool(self.registers[self._reset_control] & _HOLD or self.registers[self._mi_mode] & _STOP)
 
     def wake(self, delay_ns: int = 0) -> None:
         """There may be something new to look at, ``delay_ns`` from now."""
