@@ -294,8 +294,12 @@ class Engine(Streamer):
         try:
             if self.port.resumes_current:
                 self.port.lite_restore()
-                self.buffers.tail = self._register_state.tail(self._state_page())
-                self.activity = Activity.RUNNING
+                tail = self._register_state.tail(self._state_page())
+                if tail < self.buffers.ring_size:
+                    self.buffers.tail = tail
+                    self.activity = Activity.RUNNING
+                else:
+                    self._refuse(self.buffers.head, tail, self.buffers.ring_size)
             elif self._can_leave:
                 self._save()
                 self.port.preempt()
@@ -348,7 +352,7 @@ class Engine(Streamer):
             self._setup_state.load(self._register_state.unit_state(page, len(self._setup_state.dwords())))
         roots = _ROOTS.get(descriptor.addressing_mode)
         if roots is None or not (restored.head < restored.size and restored.tail < restored.size):
-            self._refuse(descriptor, restored)
+            self._refuse(restored.head, restored.tail, restored.size)
             return
         self.load_roots(roots)
         self.ppgtt = self.process_space if descriptor.privilege else self.ggtt
@@ -374,10 +378,12 @@ class Engine(Streamer):
         if restored.per_context is not None:
             buffers.run_first(restored.per_context, None)
 
-    def _refuse(self, descriptor: ContextDescriptor, restored: RestoredContext) -> None:
-        """A context that cannot be run: the engine hangs on it."""
+    def _refuse(self, head: int, tail: int, size: int) -> None:
+        """The port's context cannot be run: the engine hangs on it."""
+        descriptor = self.port.current
+        assert descriptor is not None
         self.activity = Activity.HUNG
-        text = f"head {restored.head:#x} and tail {restored.tail:#x} of a ring of {restored.size:#x} bytes, addressing mode {int(descriptor.addressing_mode)}"
+        text = f"head {head:#x} and tail {tail:#x} of a ring of {size:#x} bytes, addressing mode {int(descriptor.addressing_mode)}"
         self.findings.fault(
             "context-not-runnable", f"{self.engine.value} context {self.context_id:#x}", f"{text}: the engine stands there until it is reset", value=descriptor.low
         )
