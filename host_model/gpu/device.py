@@ -132,10 +132,6 @@ class PhysicalGpu:
         """The engine whose block holds the register at ``offset``."""
         return self.engines[_ENGINE_AT[offset & ~_ENGINE_BLOCK]]
 
-    def drop_translations(self) -> None:
-        """Forget every cached translation."""
-        self.engines.invalidate_translations()
-
     def _engine_event(self, name: EngineName, event: int) -> None:
         """One bit of EngineInterrupt: masked by the engine's own register first, then by its group's."""
         specification = ENGINES[name]
