@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from typing import final
 
@@ -20,18 +20,30 @@ class FreeRanges:
             if free:
                 self.give_back(free.start, len(free))
 
-    def take(self, size: int) -> int | None:
-        """The lowest address at which ``size`` are free, taken; None where there is no such hole."""
-        starts, ends = self._starts, self._ends
-        for index, start in enumerate(starts):
-            left = ends[index] - start - size
-            if left >= 0:
-                if left:
-                    starts[index] = start + size
-                else:
-                    del starts[index], ends[index]
-                return start
+    def take(self, size: int, *, top_down: bool = False) -> int | None:
+        """The lowest address at which ``size`` are free, taken; None where there is no such hole. ``top_down``: the highest."""
+        holes = range(len(self._starts))
+        for index in reversed(holes) if top_down else holes:
+            start, end = self._starts[index], self._ends[index]
+            if end - start >= size:
+                at = end - size if top_down else start
+                self._cut(index, at, at + size)
+                return at
         return None
+
+    def take_at(self, start: int, size: int) -> bool:
+        """Take ``[start, start + size)``; False, with nothing taken, when not all of it is free."""
+        index = bisect_right(self._starts, start) - 1
+        if index < 0 or self._ends[index] < start + size:
+            return False
+        self._cut(index, start, start + size)
+        return True
+
+    def _cut(self, index: int, start: int, end: int) -> None:
+        """Take a piece out of a hole."""
+        pieces = [(low, high) for low, high in ((self._starts[index], start), (end, self._ends[index])) if low < high]
+        self._starts[index : index + 1] = [low for low, _ in pieces]
+        self._ends[index : index + 1] = [high for _, high in pieces]
 
     def give_back(self, start: int, size: int) -> None:
         """Take ``[start, start + size)`` back. Raises: ValueError when any of it is free already."""
