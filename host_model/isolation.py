@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Protocol, final
 
 from pvinfo.finding import FindingLog
-from pvinfo.units import PAGE_MASK, BusAddress
+from pvinfo.units import PAGE_MASK, PAGE_SIZE, BusAddress
 
 from .memory import WINDOW_SHIFT, HostMemory
 
@@ -26,8 +26,8 @@ __all__ = ("GuardedMemory", "Pinned")
 class Pinned(Protocol):
     """A virtual machine, as far as it can tell which of its pages the GPU may reach."""
 
-    def is_pinned(self, address: BusAddress, size: int) -> bool:
-        """Every page of the ``size`` bytes at ``address`` is one of the machine's, and mapped for the GPU.
+    def pins(self, address: BusAddress) -> int:
+        """How often the page at ``address`` is pinned; 0 where the page is not pinned, or none of the machine's.
 
         A page that the machine has lost since is pinned all the same, though there is no memory any more.
         """
@@ -71,12 +71,12 @@ class GuardedMemory:
         finally:
             self._owner = before
 
-    def _may_reach(self, address: BusAddress, size: int) -> bool:
+    def _may_reach(self, address: int, size: int) -> bool:
         if address >> WINDOW_SHIFT:
             machine = self.machines.get(self._owner)
-            return machine is not None and machine.is_pinned(address, size)
+            return machine is not None and all(map(machine.pins, map(BusAddress, range(address & ~PAGE_MASK, address + size, PAGE_SIZE))))
         # Blocks have one owner each, and memory gives no span that leaves its block.
-        return self._memory.owner_of(address) in (0, self._owner)
+        return self._memory.owner_of(BusAddress(address)) in (0, self._owner)
 
     # ---- BusMemory ----
 
@@ -86,14 +86,14 @@ class GuardedMemory:
 
     def page(self, address: BusAddress, /) -> memoryview | None:
         """As of host memory; a page that the GPU must not have is none, and a violation."""
-        if self._may_reach(BusAddress(address & ~PAGE_MASK), 1):
+        if self._may_reach(address, 1):
             return self._memory.page(address)
         self.violations += 1
-        page = address & ~PAGE_MASK
+        page = BusAddress(address & ~PAGE_MASK)
         self.findings.fault(
             "isolation-violation", f"vGPU {self._owner}, bus address {page:#x}",
             f"the GPU, working for {f'vGPU {self._owner}' if self._owner else 'the host'}, asked for a page that is neither "
-            f"the host's own nor pinned for it: {self._whose(BusAddress(page))}; it finds no memory there",
+            f"the host's own nor pinned for it: {self._whose(page)}; it finds no memory there",
             value=page,
         )  # fmt: skip
         return None
@@ -105,7 +105,7 @@ class GuardedMemory:
 
     def _whose(self, address: BusAddress) -> str:
         for number, machine in self.machines.items():
-            if number != self._owner and machine.is_pinned(address, 1):
+            if number != self._owner and machine.pins(address):
                 return f"it is pinned for vGPU {number}"
         if address >> WINDOW_SHIFT:
             return "it is a page of a machine that is not pinned"
