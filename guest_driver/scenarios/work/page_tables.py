@@ -9,6 +9,7 @@ from pvinfo.units import GIB, KIB, MIB, PAGE_SIZE, BusAddress, GuestAddress
 from ...batch import Batch, BlitSurface, Rectangle
 from ...driver import GuestDriver
 from ..catalogue import scenario
+from ..needs import DeviceKind
 from ..stage import Stage
 from . import NEEDS
 from .acts import PATIENCE_NS, at_work, check_content, check_quiet_end, dwords_at
@@ -90,9 +91,12 @@ def pages_of_2_mib(stage: Stage) -> None:
     _pages_of(stage, 2 * MIB, 2)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS._replace(devices=(DeviceKind.PHYSICAL,)))
 def page_of_1_gib(stage: Stage) -> None:
-    """A page of 1 GiB, which no driver makes, translates all of its addresses with one entry of the third level."""
+    """A page of 1 GiB, which no driver makes, translates all of its addresses with one entry of the third level.
+
+    It is told of the hardware alone: GVT-g shadows no such page. Source: linux:drivers/gpu/drm/i915/gvt/gtt.c
+    """
     stage.step("the driver starts the engines, and a table is put into the fifth part of its address space by hand")
     driver = at_work(stage)
     target = driver.create_buffer(PAGE_SIZE, "target")
