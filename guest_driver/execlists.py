@@ -20,7 +20,7 @@ from pvinfo.platform import ENGINES, Engine
 from pvinfo.registers import ContextStatus, EngineError, EngineInterrupt, EngineRegisters
 
 from .queue import RequestQueue
-from .recovery import begin_anew, restart
+from .recovery import begin_anew, capture, restart
 from .request import Priority, Request
 from .status_buffer import ImpossibleEvent, StatusBuffer
 from .work import Alarm
@@ -398,6 +398,7 @@ class Execlists:
         self._errors = ExeclistError(0)
         self.disable()
         self.streamer.pause(True)
+        self.streamer.gt.error_states.append(capture(self.streamer, reason))
         self.streamer.recover(reason)
         self.enable()
 
@@ -417,13 +418,13 @@ class Execlists:
                 return request
         return None
 
-    def reset_events(self) -> None:
+    def _reset_events(self, *, hung: bool) -> None:
         """Follow the last events, then forget everything that the engine had (``execlists_reset_csb``)."""
         done = self._take_events()
         self.reset_pointers()
         stopped = self.named(self.reset_ccid)
         if stopped is not None:
-            restart(stopped)
+            restart(stopped, hung=hung)
         done += [*self.pending, *self.inflight]
         self.pending, self.inflight = [], []
         self._timeslice.cancel()
@@ -431,15 +432,15 @@ class Execlists:
         for request in done:
             self._schedule_out(request)
 
-    def rewind(self) -> None:
-        """After a reset: what was not done is handed over anew (``execlists_reset_rewind``)."""
-        self.reset_events()
+    def rewind(self, *, hung: bool) -> None:
+        """After a reset: what was not done is handed over anew, but for what the engine ``hung`` in (``execlists_reset_rewind``)."""
+        self._reset_events(hung=hung)
         self.unwind()
         self._hint = max(self._hint, self._top())
 
     def cancel(self) -> None:
         """The GT was given up: everything counts as done, in error (``execlists_reset_cancel``)."""
-        self.reset_events()
+        self._reset_events(hung=True)
         for request in self.requests:
             request.give_up()
             request.signal()
@@ -454,6 +455,7 @@ class Execlists:
 
     def take_up(self) -> None:
         """The GT is in use again (``execlists_set_default_submission``)."""
+        self._reset_events(hung=False)
         self.given_up = False
 
     def parked(self) -> None:
