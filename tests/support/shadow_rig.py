@@ -256,6 +256,10 @@ class ShadowRig:
             references += led
         assert references == Counter({table.address: table.references for table in known})
         assert pins == self.pinned
+        assert store.written <= set(known)
+        if isinstance(self.port.inner, LocalPort) and self.port.can_track_writes:
+            watched = {page << 12: len(watchers) for page, watchers in self.port.inner._ram._watched.items()}
+            assert watched == Counter(table.source for table in known if table.seen), "each table's page is watched for it, and no other"
 
 
 class GpuView:

@@ -41,8 +41,10 @@ def refused(rig: ShadowRig, space: ProcessTables) -> Refused:
 
 
 def use(rig: ShadowRig, space: ProcessTables) -> None:
+    """Pin the space for a moment; afterwards there is nothing to be looked at."""
     rig.tables.pin(space)
     rig.check()
+    assert rig.tables._is_current(space)
     rig.tables.unpin(space)
 
 
@@ -303,13 +305,15 @@ def test_a_bad_64_kib_entry_is_refused_and_pins_nothing_of_its_memory(rig: Shado
     assert rig.pinned == {}
 
 
-def test_what_a_bad_entry_led_to_before_is_let_go_and_back_when_it_is_right_again(rig: ShadowRig) -> None:
+@pytest.mark.parametrize(("table", "index"), [(ROOT, 0), (POINTERS, 0), (DIRECTORY, 0), (TABLE, 9)])
+def test_what_a_bad_entry_led_to_before_is_let_go_and_back_when_it_is_right_again(rig: ShadowRig, table: int, index: int) -> None:
     rig.set(TABLE, 9, 0x50003)
     space = four_levels(rig)
-    rig.set(TABLE, 9, 0xFF_0003)
+    right = rig.entry(table, index)
+    rig.set(table, index, 0xFF_0003)
     refused(rig, space)
     assert rig.pinned == {}
-    rig.set(TABLE, 9, 0x50003)
+    rig.set(table, index, right)
     use(rig, space)
     assert rig.pinned == {0x50000: 1} and rig.gpu(space).page_at(0x9000) == 0x50000
 
@@ -501,7 +505,8 @@ def chains(rig: ShadowRig, count: int) -> list[ProcessTables]:
 def test_the_shadow_used_least_recently_is_given_up_for_another(kind: str) -> None:
     rig = ShadowRig(kind, share=SCRATCH_AND_NOTHING + 8)
     one, two = chains(rig, 2)
-    use(rig, one)
+    for space in (one, two, one):
+        use(rig, space)
     (three,) = chains(rig, 3)[2:]
     assert (one.shadowed, two.shadowed, three.shadowed) == (True, False, True)
     assert rig.tables.find(4, two.roots) is two, "it stays known"
@@ -585,6 +590,18 @@ def test_new_entries_need_no_invalidation_but_entries_that_replace_others_do(rig
     rig.set(DIRECTORY, 0, 0x8003)
     use(rig, space)
     assert rig.invalidations == 1
+
+
+def test_scratch_that_was_there_to_be_found_is_forgotten_when_something_else_takes_its_place(rig: ShadowRig) -> None:
+    rig.set(TABLE, 0, 0x50003)
+    space = four_levels(rig)
+    rig.set(TABLE, 0, 0)
+    use(rig, space)
+    view = rig.gpu(space)
+    view.space.write32(0, 1)
+    rig.set(TABLE, 0, 0x60003)
+    use(rig, space)
+    assert view.space.read32(0) == 0
 
 
 def test_a_page_of_a_dropped_table_is_not_used_again_before_the_gpu_forgot_it(rig: ShadowRig) -> None:

@@ -199,7 +199,6 @@ class ShadowTables:
             self._synchronise(tables)
         except Refused:
             tables.pins -= 1
-            tables.structure = _UNKNOWN
             raise
         finally:
             self._store.settle()
