@@ -201,10 +201,11 @@ class Client:
         request = Request(context, priority=priority)
         request.no_preemption = not preemptible
         waits: list[Request] = []
+        polls = streamer.has_timeslices and priority >= Priority.NORMAL
         for other in after:
             if other.complete:
                 continue
-            if streamer.has_timeslices and other.engine is not engine:
+            if polls and other.engine is not engine:
                 request.emit(streamer.emission.wait_for(other.context.timeline.address, other.seqno))
                 request.await_active(other)
             else:

@@ -67,6 +67,7 @@ class Request:
         self.on_retired: list[Callable[[], None]] = []
         """Called once when its place in the ring is free again: whatever it used can go."""
         self._on_active: list[Callable[[], None]] = []
+        self._on_ready: list[Callable[[], None]] = []
         self._blockers = 1
         """What keeps it from being handed over; it itself, until it is committed."""
         self._wanted = False
@@ -149,7 +150,21 @@ class Request:
         self.postfix = ring.skip(dwords)
         for other in after:
             self._await(other)
+        self._follow()
         self._unblock()
+
+    def _follow(self) -> None:
+        """Come behind whatever is before it in its context: what waits for that, waits for this
+        (``__i915_request_ensure_ordering``)."""
+        requests = self.context.timeline.requests
+        place = requests.index(self)
+        if not place:
+            return
+        before = requests[place - 1]
+        before.raise_priority(self.priority)
+        if not before.ready:
+            self._blockers += 1
+            before._on_ready.append(self._unblock)
 
     def _await(self, other: Request) -> None:
         if other.engine is self.engine or not other.complete:
@@ -167,6 +182,9 @@ class Request:
         self._blockers -= 1
         if not self._blockers:
             self.streamer.submit(self)
+            waiting, self._on_ready = self._on_ready, []
+            for act in waiting:
+                act()
 
     @property
     def ready(self) -> bool:

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from typing import Final, Protocol, final
 
-from pvinfo.units import PAGE_SIZE, BusAddress
+from pvinfo.errors import ResourceExhausted, StateError
+from pvinfo.units import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, BusAddress
 
-__all__ = ("WINDOW_SHIFT", "Backing", "BusMemory", "DirectMemory", "HostMemory")
+from .free_ranges import FreeRanges
+
+__all__ = ("WINDOW_SHIFT", "Backing", "BusMemory", "DirectMemory", "HostBlock", "HostMemory")
 
 WINDOW_SHIFT: Final = 40
 """A window holds 1 TiB; 64 of them fill the 46 address bits of a GPU table entry."""
 _WINDOWS: Final = 1 << (46 - WINDOW_SHIFT)
 _OFFSET_MASK: Final = (1 << WINDOW_SHIFT) - 1
+_OWN_FIRST: Final = 1 << 32
+"""First address of the host's own pages: above all that firmware puts below 4 GiB, such as the GPU's stolen memory."""
 
 
 class Backing(Protocol):
@@ -42,24 +47,60 @@ class BusMemory(Protocol):
         """``size`` bytes at ``address`` where they are one piece of memory, else None."""
 
 
-class _HostPages:
-    """Pages of the host's own: scratch pages, shadow tables."""
+@final
+class HostBlock:
+    """Pages of the host's own, in one piece. ``owner`` is the vGPU that they serve; 0: the host itself, or all alike."""
+
+    __slots__ = ("address", "bytes", "owner", "pages")
+
+    def __init__(self, address: BusAddress, pages: int, owner: int) -> None:
+        self.address = address
+        self.pages = pages
+        self.owner = owner
+        self.bytes = memoryview(bytearray(pages * PAGE_SIZE))
+
+
+class _OwnMemory:
+    """Window 0: scratch pages, shadow tables, contexts, rings and batches."""
 
     def __init__(self) -> None:
-        self._pages: list[bytearray] = []
+        self._free = FreeRanges((range(_OWN_FIRST >> PAGE_SHIFT, 1 << WINDOW_SHIFT - PAGE_SHIFT),))
+        self._at: dict[int, HostBlock] = {}
+        """The block that holds each page, by page number."""
 
-    def add(self) -> int:
-        self._pages.append(bytearray(PAGE_SIZE))
-        return (len(self._pages) - 1) * PAGE_SIZE
+    def allocate(self, pages: int, owner: int) -> HostBlock:
+        first = self._free.take(pages)
+        if first is None:
+            raise ResourceExhausted("host memory", pages, self._free.longest, "pages", "in one piece")
+        block = HostBlock(BusAddress(first << PAGE_SHIFT), pages, owner)
+        for number in range(first, first + pages):
+            self._at[number] = block
+        return block
+
+    def release(self, block: HostBlock) -> None:
+        first = block.address >> PAGE_SHIFT
+        if self._at.get(first) is not block:
+            raise StateError(f"releasing the host's {block.pages} pages at {block.address:#x}", "released", "allocated")
+        for number in range(first, first + block.pages):
+            del self._at[number]
+        self._free.give_back(first, block.pages)
+
+    def block_at(self, offset: int) -> HostBlock | None:
+        return self._at.get(offset >> PAGE_SHIFT)
 
     def page(self, offset: int, /) -> memoryview | None:
-        index = offset // PAGE_SIZE
-        return memoryview(self._pages[index]) if index < len(self._pages) else None
+        block = self._at.get(offset >> PAGE_SHIFT)
+        if block is None:
+            return None
+        start = offset - block.address & ~PAGE_MASK
+        return block.bytes[start : start + PAGE_SIZE]
 
     def span(self, offset: int, size: int, /) -> memoryview | None:
-        start = offset % PAGE_SIZE
-        page = self.page(offset)
-        return page[start : start + size] if page is not None and start + size <= PAGE_SIZE else None
+        block = self._at.get(offset >> PAGE_SHIFT)
+        if block is None:
+            return None
+        start = offset - block.address
+        return block.bytes[start : start + size] if start + size <= len(block.bytes) else None
 
 
 @final
@@ -67,14 +108,44 @@ class HostMemory:
     """All memory behind the GPU's bus. Window 0 is the host's own."""
 
     def __init__(self) -> None:
-        self._own = _HostPages()
+        self._own = _OwnMemory()
         self._windows: dict[int, Backing] = {0: self._own}
         self._revision = 0
 
-    def allocate_page(self) -> BusAddress:
-        """A zeroed page of the host's own. Bus address 0 is never handed out."""
-        offset = self._own.add()
-        return BusAddress(offset) if offset else self.allocate_page()
+    # ---- the host's own ----
+
+    def allocate(self, pages: int, owner: int = 0) -> HostBlock:
+        """Zeroed pages of the host's own, in one piece. Bus address 0 is never handed out.
+
+        Raises: ResourceExhausted when the window has no such piece left.
+        """
+        return self._own.allocate(pages, owner)
+
+    def release(self, block: HostBlock) -> None:
+        """Take a block back; its addresses lead nowhere until they are handed out again.
+
+        Raises: StateError when it was released before.
+        """
+        self._own.release(block)
+        self.revoke()
+
+    def allocate_page(self, owner: int = 0) -> BusAddress:
+        """One page, as :meth:`allocate` gives it."""
+        return self._own.allocate(1, owner).address
+
+    def release_page(self, address: BusAddress) -> None:
+        """Take back the block that begins at ``address``. Raises: StateError where none does."""
+        block = self._own.block_at(address)
+        if block is None or block.address != address:
+            raise StateError(f"releasing the host's page at {address:#x}", "not allocated", "allocated")
+        self.release(block)
+
+    def owner_of(self, address: BusAddress) -> int | None:
+        """The owner of the host's own page at ``address``; None where the host has no page."""
+        block = self._own.block_at(address)
+        return block.owner if block is not None else None
+
+    # ---- windows ----
 
     def attach(self, backing: Backing) -> BusAddress:
         """Give ``backing`` a free window. Raises: RuntimeError when all are taken."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .host import Host
     from .mediator.vgpu import Vgpu
 
-__all__ = ("finding_report", "host_report", "physical_report", "vgpu_report")
+__all__ = ("finding_report", "gpu_report", "host_report", "physical_report", "vgpu_report")
 
 Json = dict[str, object]
 
@@ -96,18 +96,23 @@ def physical_report(gpu: PhysicalGpu, socket: str | None = None) -> Json:
         "ok": not any(finding.kind is FindingKind.GUEST_FAULT for finding in gpu.findings),
         "platform": gpu.platform.name,
         "vgpus": [],
-        "gpu": {
-            "socket": socket,
-            "mmio": _accesses(gpu.mmio),
-            "aperture": {"reads": gpu.aperture.reads, "writes": gpu.aperture.writes},
-            "ggtt_writes": gpu.ggtt.entry_writes,
-            "interrupts": gpu.interrupts_sent,
-            "resets_by_kind": dict(gpu.resets),
-            "commands": gpu.engines.commands,
-            "requests": gpu.engines.requests,
-            "isolation_violations": 0,
-            "findings": [finding_report(finding) for finding in gpu.findings],
-        },
+        "gpu": gpu_report(gpu, socket),
+    }
+
+
+def gpu_report(gpu: PhysicalGpu, socket: str | None = None) -> Json:
+    """The physical GPU itself."""
+    return {
+        "socket": socket,
+        "mmio": _accesses(gpu.mmio),
+        "aperture": {"reads": gpu.aperture.reads, "writes": gpu.aperture.writes},
+        "ggtt_writes": gpu.ggtt.entry_writes,
+        "interrupts": gpu.interrupts_sent,
+        "resets_by_kind": dict(gpu.resets),
+        "commands": gpu.engines.commands,
+        "requests": gpu.engines.requests,
+        "isolation_violations": 0,
+        "findings": [finding_report(finding) for finding in gpu.findings],
     }
 
 

@@ -12,7 +12,8 @@ from . import __version__
 from .command_line import end_with_status
 from .errors import UsageError, WireError
 from .explain import explain_page, format_explanation, read_dump
-from .trace import TraceRow, read_trace
+from .submission_trace import compare_submissions, format_submissions
+from .trace import NumberedRow, Op, TraceRow, read_numbered_trace
 from .trace_diff import compare_traces, format_comparison
 from .trace_show import is_paravirtual, rows_between, show_rows
 from .trace_stats import format_stats, trace_stats
@@ -58,6 +59,8 @@ examples:
 _DIFF_EXAMPLES: Final = """\
 examples:
   pvinfo trace diff real.tsv.xz ours.tsv && echo the same guest
+  pvinfo trace diff --submissions real.tsv.xz ours.tsv
+                                                  what host-model boot --physical --trace recorded
 
 exit status: 0 when equal under the rules, 1 when not, 2 for a file that cannot be read
 """
@@ -123,9 +126,11 @@ def _arguments() -> argparse.ArgumentParser:
     _describe(
         diff,
         "Compares the ordered accesses of the PVINFO page, the fence writes and the number of GGTT entries of two traces.\n"
+        "With --submissions: what was submitted to each engine of a physical GPU, the events and the breadcrumbs of it.\n"
         "Intended differences have named rules; each use is reported.",
         _DIFF_EXAMPLES,
     )
+    diff.add_argument("--submissions", action="store_true", help="compare how two drivers of a physical GPU submit work")
     diff.add_argument("left", type=Path, metavar="A")
     diff.add_argument("right", type=Path, metavar="B")
     return parser
@@ -162,13 +167,24 @@ def _run_decode(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read(path: Path) -> list[TraceRow]:
+def _read_numbered(path: Path) -> list[NumberedRow]:
     try:
-        return read_trace(path)
+        return read_numbered_trace(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except WireError as error:
         raise WireError(f"{path}: {error.record}", error.field, error.offset, error.rule) from None
+
+
+def _read(path: Path) -> list[TraceRow]:
+    return [numbered.row for numbered in _read_numbered(path)]
+
+
+def _read_submissions(path: Path) -> list[NumberedRow]:
+    rows = _read_numbered(path)
+    if not any(numbered.row.op is Op.STATUS_EVENT for numbered in rows):
+        raise UsageError(f"{path} holds no event of an engine: only a trace of a physical GPU does (host-model boot --physical --trace)")
+    return rows
 
 
 def _run_show(arguments: argparse.Namespace) -> int:
@@ -189,6 +205,11 @@ def _run_stats(arguments: argparse.Namespace) -> int:
 
 
 def _run_diff(arguments: argparse.Namespace) -> int:
+    if arguments.submissions:
+        submissions = compare_submissions(_read_submissions(arguments.left), _read_submissions(arguments.right))
+        for line in format_submissions(submissions, str(arguments.left), str(arguments.right)):
+            print(line)
+        return 0 if submissions.equal else 1
     comparison = compare_traces(_read(arguments.left), _read(arguments.right))
     for line in format_comparison(comparison, str(arguments.left), str(arguments.right)):
         print(line)

@@ -1,4 +1,4 @@
-"""Traces: every access of a guest, in order, as a table that people and programs read.
+"""Traces: every access of a driver, in order, as a table that people and programs read.
 
 Tab-separated, optionally ``.xz``; ``#`` starts a comment line; then a header row and one row per run of equal
 accesses. The columns are those of :class:`TraceRow`. The host writes traces (``--trace``), ``pvinfo trace``
@@ -15,13 +15,17 @@ from typing import IO, Final, NamedTuple, cast, final
 
 from .errors import WireError
 
-__all__ = ("Op", "TraceRow", "TraceWriter", "open_trace", "read_trace")
+__all__ = ("NumberedRow", "Op", "TraceRow", "TraceWriter", "open_trace", "read_numbered_trace", "read_trace")
 
 HEADER: Final = "ms\top\tsize\toffset\tvalue\trepeat"
 
 
 class Op(Enum):
-    """What was accessed, and which way."""
+    """What was accessed, and which way.
+
+    All but the last two are the driver's accesses. Those two are what engines tell it in memory, where no access shows:
+    a trace of the physical GPU holds them.
+    """
 
     READ = "R"
     WRITE = "W"
@@ -31,6 +35,10 @@ class Op(Enum):
     APERTURE_WRITE = "AW"
     CONFIG_READ = "CR"
     CONFIG_WRITE = "CW"
+    STATUS_EVENT = "SE"
+    """an engine tells of a context"""
+    BREADCRUMB = "BC"
+    """a ring has its engine leave a number in graphics memory"""
 
 
 class TraceRow(NamedTuple):
@@ -42,10 +50,20 @@ class TraceRow(NamedTuple):
     size: int
     """Bytes; 0 where the trace does not say."""
     offset: int
-    """Inside BAR0 for register accesses; inside the table window, the aperture or configuration space for the others."""
+    """Inside BAR0 for register accesses; inside the table window, the aperture or configuration space for the others.
+    Of an event, the entry of the engine's status buffer; of a breadcrumb, the first register of the engine."""
     value: int
+    """Of an event, the entry: status, and context id in bits 63:32; of a breadcrumb, the number, and the graphics address
+    where it was left in bits 63:32."""
     repeat: int
     """How many times in a row."""
+
+
+class NumberedRow(NamedTuple):
+    """A row, and where in its file it stands."""
+
+    line: int
+    row: TraceRow
 
 
 @final
@@ -109,8 +127,8 @@ def _parse(line: str, number: int) -> TraceRow:
         raise WireError("trace", f"line {number}", 0, f"{line!r} is not a row of the columns {HEADER.split()}") from None
 
 
-def read_rows(lines: Iterable[str]) -> Iterator[TraceRow]:
-    """The rows of a trace given as lines. Raises: WireError naming the line that is none."""
+def numbered_rows(lines: Iterable[str]) -> Iterator[NumberedRow]:
+    """The rows of a trace given as lines, numbered. Raises: WireError naming the line that is none."""
     header_seen = False
     for number, line in enumerate(lines, 1):
         line = line.rstrip("\n")
@@ -121,9 +139,14 @@ def read_rows(lines: Iterable[str]) -> Iterator[TraceRow]:
                 raise WireError("trace", f"line {number}", 0, f"the header row is {HEADER.split()}, not {line!r}")
             header_seen = True
             continue
-        yield _parse(line, number)
+        yield NumberedRow(number, _parse(line, number))
     if not header_seen:
         raise WireError("trace", "", 0, "no header row: this is not a trace")
+
+
+def read_rows(lines: Iterable[str]) -> Iterator[TraceRow]:
+    """The rows of a trace given as lines. Raises: WireError naming the line that is none."""
+    return (numbered.row for numbered in numbered_rows(lines))
 
 
 def read_trace(path: Path) -> list[TraceRow]:
@@ -131,11 +154,16 @@ def read_trace(path: Path) -> list[TraceRow]:
 
     Raises: WireError for content that is no trace; OSError.
     """
+    return [numbered.row for numbered in read_numbered_trace(path)]
+
+
+def read_numbered_trace(path: Path) -> list[NumberedRow]:
+    """As :func:`read_trace`, with the number of each line."""
     try:
         if path.suffix == ".xz":
             with lzma.open(path, "rt", encoding="ascii") as file:
-                return list(read_rows(cast(IO[str], file)))
+                return list(numbered_rows(cast(IO[str], file)))
         with path.open(encoding="ascii") as file:
-            return list(read_rows(file))
+            return list(numbered_rows(file))
     except (lzma.LZMAError, UnicodeDecodeError, EOFError) as error:
         raise WireError("trace", "", 0, f"{path} is not a trace: {error}") from None

@@ -9,7 +9,9 @@ from typing import Final
 from .gtt_entry import GgttEntry
 from .page import PVINFO_BASE, PVINFO_SIZE
 from .pci import CONFIG_HEADER
+from .platform import ENGINES
 from .register_index import describe_access, name_of
+from .registers.engine import ContextStatus
 from .registers.fence import FENCE_BASE, FENCE_COUNT
 from .trace import Op, TraceRow
 from .units import PAGE_SHIFT
@@ -17,6 +19,7 @@ from .units import PAGE_SHIFT
 __all__ = ("describe_row", "is_paravirtual", "rows_between", "show_rows")
 
 _GGTT_ENTRY_SIZE: Final = 8
+_ENGINES: Final = {specification.base: engine.name for engine, specification in ENGINES.items()}
 _WORDS: Final = {
     Op.READ: "read",
     Op.WRITE: "write",
@@ -26,6 +29,8 @@ _WORDS: Final = {
     Op.APERTURE_WRITE: "aper. write",
     Op.CONFIG_READ: "config read",
     Op.CONFIG_WRITE: "config write",
+    Op.STATUS_EVENT: "event",
+    Op.BREADCRUMB: "breadcrumb",
 }
 
 
@@ -54,6 +59,11 @@ def describe_row(row: TraceRow) -> tuple[str, str]:
     if row.op in (Op.CONFIG_READ, Op.CONFIG_WRITE):
         field = CONFIG_HEADER.field_at(row.offset)
         return (field.path if field is not None else ""), ""
+    low, high = row.value & 0xFFFFFFFF, row.value >> 32
+    if row.op is Op.STATUS_EVENT:
+        return name_of(row.offset), f"context {high:#x}: {ContextStatus(low).describe()}"
+    if row.op is Op.BREADCRUMB:
+        return _ENGINES.get(row.offset, ""), f"{low} left at {high:#x}"
     return "", ""
 
 

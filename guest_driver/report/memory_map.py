@@ -10,6 +10,7 @@ from pvinfo.page import GraphicsRange
 from pvinfo.units import PAGE_SIZE, format_range, format_size
 
 from ..scenarios.access import AccessKind
+from ..scenarios.needs import DeviceKind
 from ..scenarios.outcome import GuestRecord
 
 __all__ = ("memory_map",)
@@ -24,8 +25,9 @@ _HEIGHT: Final = 26
 class _Part:
     """One of the two parts of graphics memory, drawn to its own scale."""
 
-    def __init__(self, name: str, addresses: range, owned: GraphicsRange, left: int) -> None:
+    def __init__(self, name: str, addresses: range, owned: GraphicsRange, owner: str, left: int) -> None:
         self.name = name
+        self.owner = owner
         self.addresses = addresses
         self.owned = range(max(owned.base, addresses.start), min(owned.base + owned.size, addresses.stop))
         self.left = left
@@ -47,7 +49,7 @@ class _Part:
             return
         if self.addresses.start < self.owned.start:
             yield self.bar(self.addresses.start, self.owned.start, "balloon", "belongs to others")
-        yield self.bar(self.owned.start, self.owned.stop, "owned", "owned by this vGPU")
+        yield self.bar(self.owned.start, self.owned.stop, "owned", self.owner)
         if self.owned.stop < self.addresses.stop:
             yield self.bar(self.owned.stop, self.addresses.stop, "balloon", "belongs to others")
         label = f"{self.owned.start:#x} – {self.owned.stop:#x}"
@@ -73,9 +75,10 @@ def memory_map(guest: GuestRecord) -> str:
     offer = guest.offer
     if not offer.aperture_size or offer.ggtt_size <= offer.aperture_size:
         return ""
+    owner = "owned by this vGPU" if offer.device is DeviceKind.VGPU else "owned by this machine"
     parts = (
-        _Part("aperture", range(0, offer.aperture_size), offer.mappable, 0),
-        _Part("above the aperture", range(offer.aperture_size, offer.ggtt_size), offer.nonmappable, _PART + _GAP),
+        _Part("aperture", range(0, offer.aperture_size), offer.mappable, owner, 0),
+        _Part("above the aperture", range(offer.aperture_size, offer.ggtt_size), offer.nonmappable, owner, _PART + _GAP),
     )
     marks = []
     for written in _written(guest):

@@ -107,6 +107,9 @@ def _guest(guest: GuestRecord, begins: tuple[int, ...], *, alone: bool) -> str:
         parts.append(_access_list(guest))
     else:
         parts.append('<p class="quiet">No access.</p>')
+    if guest.requests:
+        done = ", ".join(f"{engine} {count}" for engine, count in guest.requests.items())
+        parts.append(f'<p class="quiet">Requests done, by engine: {escape(done)}.</p>')
     for driver in guest.drivers:
         lines = [*driver.log[:_LOG_LINES], *(["…"] if len(driver.log) > _LOG_LINES else [])]
         if lines:
@@ -193,7 +196,7 @@ _LEGEND: Final = (
     '<p class="legend"><span class="key read"></span> reads, above the line <span class="key write"></span> writes, below it '
     '<span class="key event"></span> interrupts and resets. Order, not time, runs from left to right; numbered lines are the steps; '
     "runs are folded, and a mark tells what it stands for when the pointer rests on it. "
-    'In the map of graphics memory: <span class="key owned"></span> the vGPU\'s own slices, <span class="key balloon"></span> what belongs '
+    'In the map of graphics memory: <span class="key owned"></span> what is the guest\'s own, <span class="key balloon"></span> what belongs '
     'to others, <span class="key written"></span> table entries written.</p>'
 )
 

@@ -24,7 +24,7 @@ from .catalogue import Scenario, built_in, scenario, select
 from .connected import Connected
 from .guest import Guest
 from .in_process import InProcess
-from .needs import Announced, Needs, Slice
+from .needs import Announced, DeviceKind, Needs, Slice
 from .outcome import Check, Offer, Outcome, RunResult, ScenarioResult, Step
 from .run import play, run_scenarios
 from .stage import Stage
@@ -35,6 +35,7 @@ __all__ = (
     "Announced",
     "Check",
     "Connected",
+    "DeviceKind",
     "Guest",
     "InProcess",
     "Needs",

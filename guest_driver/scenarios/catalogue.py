@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pvinfo.errors import UsageError
 
-from .needs import Needs
+from .needs import DeviceKind, Needs
 
 if TYPE_CHECKING:
     from .stage import Stage
@@ -21,7 +21,7 @@ __all__ = ("Scenario", "built_in", "declared_in", "scenario", "select")
 
 Act = Callable[["Stage"], None]
 
-_FAMILIES: Final = ("vgpu",)
+_FAMILIES: Final = ("vgpu", "work")
 """The packages beside this module that hold the kit's own scenarios."""
 
 
@@ -36,11 +36,18 @@ class Scenario(NamedTuple):
     act: Act
     file: str
     line: int
+    family: str = ""
+    """What its family is about; empty for one of the user's own."""
 
     @property
     def place(self) -> str:
         """Where it is written."""
         return f"{self.file}:{self.line}"
+
+    @property
+    def heading(self) -> str:
+        """Under what it stands in a list."""
+        return f"{self.family or self.file}, on {' or '.join(device.value for device in self.needs.devices)}"
 
 
 _DECLARED: Final[dict[str, dict[str, Scenario]]] = {}
@@ -49,6 +56,9 @@ _DECLARED: Final[dict[str, dict[str, Scenario]]] = {}
 
 def scenario(*, needs: Needs = Needs(), name: str | None = None) -> Callable[[Act], Act]:
     """Make a function a scenario; its name, with hyphens, is the scenario's, and the first line of its docstring the purpose.
+
+    Where it needs one of several kinds of device it becomes a scenario on each: under its own name on the first of them, as
+    ``NAME-on-vgpu`` or ``NAME-on-physical`` on the others.
 
     Raises: UsageError when it has no docstring, or another one of its module has the same name.
     """
@@ -61,9 +71,11 @@ def scenario(*, needs: Needs = Needs(), name: str | None = None) -> Callable[[Ac
         if not purpose:
             raise UsageError(f"{place}: scenario {known_as} has no docstring; its first sentence is its purpose")
         mine = _DECLARED.setdefault(act.__module__, {})
-        if known_as in mine:
-            raise UsageError(f"{place}: scenario {known_as} is also at {mine[known_as].place}")
-        mine[known_as] = Scenario(known_as, purpose, needs, act, code.co_filename, code.co_firstlineno)
+        for device in needs.devices:
+            called = known_as if device is needs.devices[0] else f"{known_as}-on-{device.word}"
+            if called in mine:
+                raise UsageError(f"{place}: scenario {called} is also at {mine[called].place}")
+            mine[called] = Scenario(called, purpose, needs._replace(devices=(device,)), act, code.co_filename, code.co_firstlineno)
         return act
 
     return register
@@ -79,13 +91,22 @@ def forget(module: str) -> None:
     _DECLARED.pop(module, None)
 
 
-def _family_modules() -> Iterator[str]:
-    for family in _FAMILIES:
-        package = import_module(f"{__package__}.{family}")
-        order: tuple[str, ...] = package.ORDER
-        found = {module.name for module in iter_modules(package.__path__)}
-        for module in (*order, *sorted(found - set(order))):
-            yield f"{package.__name__}.{module}"
+def _family(name: str) -> Iterator[Scenario]:
+    package = import_module(f"{__package__}.{name}")
+    order: tuple[str, ...] = package.ORDER
+    title: str = package.TITLE
+    found = {module.name for module in iter_modules(package.__path__)}
+    for module in (*order, *sorted(found - set(order))):
+        import_module(f"{package.__name__}.{module}")
+        for declared in declared_in(f"{package.__name__}.{module}"):
+            yield declared._replace(family=title)
+
+
+_DEVICES: Final = tuple(DeviceKind)
+
+
+def _by_device(declared: Scenario) -> int:
+    return min(_DEVICES.index(device) for device in declared.needs.devices)
 
 
 def built_in() -> dict[str, Scenario]:
@@ -94,9 +115,8 @@ def built_in() -> dict[str, Scenario]:
     Raises: UsageError when two have the same name.
     """
     known: dict[str, Scenario] = {}
-    for module in _family_modules():
-        import_module(module)
-        for found in declared_in(module):
+    for family in _FAMILIES:
+        for found in sorted(_family(family), key=_by_device):
             if found.name in known:
                 raise UsageError(f"{found.place}: scenario {found.name} is also at {known[found.name].place}")
             known[found.name] = found

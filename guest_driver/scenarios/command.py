@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import IO, Final
 
@@ -22,7 +23,8 @@ from .access import trace_text
 from .catalogue import Scenario, select
 from .connected import Connected
 from .in_process import InProcess
-from .json_report import run_report, served_vgpu_report
+from .json_report import run_report, served_gpu_report, served_vgpu_report
+from .needs import DeviceKind
 from .outcome import Json, Outcome, RunResult, ScenarioResult
 from .place import Place
 from .run import run_scenarios
@@ -38,14 +40,15 @@ examples:
 """
 
 _RUN_DESCRIPTION: Final = """\
-Plays scenarios: guest drivers against hosts, checked on both sides. By default each scenario gets a host
-of its own in this process, on virtual time; with --connect it plays on vGPUs that a vfio-user server
-serves, which are reset before each scenario.
+Plays scenarios: drivers on vGPUs and on the physical GPU, checked on both sides. By default each scenario
+gets a host, or a GPU, of its own in this process, on virtual time; with --connect it plays on the vGPU or
+physical GPU that a vfio-user server serves, which is reset before each scenario.
 """
 _RUN_EXAMPLES: Final = """\
 examples:
   guest-driver run                                      all scenarios, Skylake, in process
   guest-driver run probe 'balloon-*' --platform bdw     some of them, Broadwell
+  guest-driver run 'copy-*' first-request               on the physical GPU
   guest-driver run my_scenarios.py                      your own file
   guest-driver run my_scenarios.py::name --report out   one of its scenarios; open out/index.html
   guest-driver run --connect /tmp/a.sock --connect /tmp/b.sock --json -
@@ -84,7 +87,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     host.add_argument("--aperture", type=_aperture, metavar="MIB", help="aperture of the physical GPU in MiB (what each scenario needs, from 256 up)")
     host.add_argument(
         "--connect", type=Path, action="append", default=[], metavar="SOCKET",
-        help="play on the vGPU that a vfio-user server serves here (repeatable: scenarios with two guests need two)",
+        help="play on the GPU that a vfio-user server serves here (repeatable: scenarios with two guests need two vGPUs)",
     )  # fmt: skip
     host.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the scenarios' randomness (0); the same seed gives the same trace")
     output = parser.add_argument_group("what you get")
@@ -100,8 +103,10 @@ def run_list(arguments: argparse.Namespace) -> int:
     """Run ``guest-driver list``. Raises: UsageError."""
     chosen = select(arguments.scenarios)
     width = max(len(found.name) for found in chosen)
-    for found in chosen:
-        print(f"{found.name:<{width}}  {found.purpose}")
+    for heading, group in groupby(chosen, lambda found: found.heading):
+        print(f"# {heading}")
+        for found in group:
+            print(f"{found.name:<{width}}  {found.purpose}")
     return 0
 
 
@@ -171,11 +176,11 @@ def _write_traces(run: RunResult, folder: Path) -> None:
             write_whole(folder / name, trace_text(guest.accesses, comment))
 
 
-def _write(run: RunResult, served: Sequence[Json], arguments: argparse.Namespace) -> list[str]:
+def _write(run: RunResult, served: Sequence[Json], served_gpus: Sequence[Json], arguments: argparse.Namespace) -> list[str]:
     """Write what was asked for; what was written, in words."""
     written = []
     if arguments.json is not None:
-        text = json.dumps(run_report(run, served), indent=2) + "\n"
+        text = json.dumps(run_report(run, served, served_gpus), indent=2) + "\n"
         if arguments.json == "-":
             sys.stdout.write(text)
         else:
@@ -202,11 +207,13 @@ def run_run(arguments: argparse.Namespace) -> int:
     out = sys.stderr if arguments.json == "-" else sys.stdout
     started = time.monotonic()
     served: list[Json] = []
+    served_gpus: list[Json] = []
     with contextlib.ExitStack() as held:
         place: Place
         if arguments.connect:
             connected = held.enter_context(Connected(arguments.connect, platform=arguments.platform))
-            served = [served_vgpu_report(*vgpu) for vgpu in connected.served]
+            served = [served_vgpu_report(*gpu) for gpu in connected.served if gpu[2].device is DeviceKind.VGPU]
+            served_gpus = [served_gpu_report(path, offer) for path, _, offer in connected.served if offer.device is DeviceKind.PHYSICAL]
             place = connected
         else:
             aperture = arguments.aperture * MIB if arguments.aperture is not None else None
@@ -214,7 +221,7 @@ def run_run(arguments: argparse.Namespace) -> int:
         progress = _Progress(out, chosen)
         held.callback(progress.end)
         run = run_scenarios(chosen, place, seed=arguments.seed, before=progress.before, after=progress.after)
-    written = _write(run, served, arguments)
+    written = _write(run, served, served_gpus, arguments)
     counts = ", ".join(f"{run.count(outcome)} {outcome.value}" for outcome in Outcome)
     ending = f"; written: {', '.join(written)}" if written else ""
     out.write(f"{run.platform}, {run.where}: {counts}, {time.monotonic() - started:.1f} s{ending}\n")

@@ -1,7 +1,7 @@
-"""The place behind sockets: vGPUs that a vfio-user server serves, reset before each scenario.
+"""The place behind sockets: vGPUs and physical GPUs that vfio-user servers serve, reset before each scenario.
 
 What a scenario asks of its host can then only be looked for. Among the vGPUs served the one that comes nearest is taken;
-what it does not announce, an interposer on the guest's side of the wire does.
+what it does not announce, an interposer on the guest's side of the wire does. What has no PVINFO page is a physical GPU.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from pvinfo.units import GIB, MIB, PAGE_SIZE, format_size
 from ..transport.vfio_user import VfioUserMachine, connect
 from .guest import Guest
 from .interposer import Alterations, InterposedMachine
-from .needs import Announced, Needs
+from .needs import Announced, DeviceKind, Needs
 from .outcome import Offer
 from .place import (
     altered_offer,
+    describe_physical,
     insist_on_platform,
     insist_on_room,
     interposer_remark,
@@ -41,14 +42,14 @@ _RAM = 64 * MIB
 
 
 class _Served(NamedTuple):
-    """A vGPU behind a socket, and what it offers."""
+    """A vGPU or physical GPU behind a socket, and what it offers."""
 
     path: Path
     machine: VfioUserMachine
     platform: Platform
     offer: Offer
     type_name: str
-    """By its sizes; a description where they are no type's."""
+    """Of a vGPU, by its sizes; a description where they are no type's. Empty for a physical GPU."""
 
 
 def _page_field(registers: Region, path: str) -> int:
@@ -62,16 +63,20 @@ def _slice(registers: Region, part: str) -> GraphicsRange:
 
 
 def survey(path: Path, machine: VfioUserMachine) -> _Served:
-    """Look at what is served, and reset it. Raises: SetupError when it is no vGPU of ours."""
+    """Look at what is served, and reset it. Raises: SetupError when it is no GPU of ours."""
     config = machine.gpu.config
     vendor, device = config.read(0, 2), config.read(2, 2)
     platform = next((known for known in PLATFORMS.values() if device in (known.device_id, *known.device_ids)), None)
     registers, aperture = machine.gpu.bar(0), machine.gpu.bar(2)
     if vendor != 0x8086 or platform is None or registers is None or aperture is None:
         raise SetupError(f"{path} serves {vendor:04x}:{device:04x}, which is no GPU of the platforms {', '.join(PLATFORMS)}")
+    ggtt_size = min(GmchControl(config.read(GMCH_CTL, 2)).ggtt_bytes // ENTRY_SIZE * PAGE_SIZE, 4 * GIB)
+    if _page_field(registers, "magic") != VGT_MAGIC:
+        machine.gpu.reset()
+        return _Served(path, machine, platform, Offer.of_physical(aperture.size, ggtt_size), "")
     offer = Offer(
         aperture_size=aperture.size,
-        ggtt_size=min(GmchControl(config.read(GMCH_CTL, 2)).ggtt_bytes // ENTRY_SIZE * PAGE_SIZE, 4 * GIB),
+        ggtt_size=ggtt_size,
         magic=_page_field(registers, "magic"),
         version_major=_page_field(registers, "version_major"),
         vgt_id=_page_field(registers, "vgt_id"),
@@ -81,8 +86,6 @@ def survey(path: Path, machine: VfioUserMachine) -> _Served:
         fence_num=_page_field(registers, "avail_rs.fence_num"),
     )
     machine.gpu.reset()
-    if offer.magic != VGT_MAGIC:
-        raise SetupError(f"{path} serves a {platform.title} GPU without a PVINFO page: scenarios of vGPUs mean nothing there")
     sizes = offer.mappable.size, offer.nonmappable.size
     named = [known.name for known in types_for(platform, 4 * GIB) if (known.low_size, known.high_size) == sizes]
     described = f"{format_size(sizes[0])} + {format_size(sizes[1])}"
@@ -91,7 +94,7 @@ def survey(path: Path, machine: VfioUserMachine) -> _Served:
 
 @final
 class Connected:
-    """vGPUs behind vfio-user sockets, all of one platform. A context manager: it holds the connections.
+    """GPUs behind vfio-user sockets, all of one platform. A context manager: it holds the connections.
 
     Raises: SetupError when nothing of ours listens on a socket; UsageError when they are not all of the same platform,
     or not of ``platform``.
@@ -125,10 +128,21 @@ class Connected:
 
     @property
     def served(self) -> tuple[tuple[Path, str, Offer], ...]:
-        """Socket, type and offer of each vGPU."""
+        """Socket, type and offer of each; a physical GPU has no type."""
         return tuple((served.path, served.type_name, served.offer) for served in self._served)
 
-    # ---- finding a vGPU ----
+    # ---- finding a GPU ----
+
+    def _of_kind(self, device: DeviceKind) -> list[_Served]:
+        return [served for served in self._served if served.offer.device is device]
+
+    def _device(self, needs: Needs) -> DeviceKind:
+        """The first kind wanted that is served. Raises: CannotStage when there is none."""
+        for device in needs.devices:
+            if self._of_kind(device):
+                return device
+        others = "; ".join(f"{served.path} serves {served.offer.device.value}" for served in self._served)
+        raise CannotStage(f"it needs {' or '.join(device.value for device in needs.devices)}: {others}")
 
     def _alterations(self, served: _Served, needs: Needs) -> Alterations:
         """What an interposer must alter so that ``served`` is what is needed. Raises: CannotStage when nothing helps."""
@@ -155,7 +169,7 @@ class Connected:
         """The vGPU that needs least altering. Raises: CannotStage when none can serve."""
         usable: list[tuple[int, _Served, Alterations]] = []
         reasons: list[str] = []
-        for served in self._served:
+        for served in self._of_kind(DeviceKind.VGPU):
             try:
                 alterations = self._alterations(served, needs)
             except CannotStage as reason:
@@ -169,19 +183,32 @@ class Connected:
 
     def _others(self, first: _Served, wanted: int) -> list[_Served]:
         """More vGPUs of the host that serves ``first``. Raises: CannotStage when there are not enough."""
-        others = [served for served in self._served if served is not first]
+        others = [served for served in self._of_kind(DeviceKind.VGPU) if served is not first]
         if len(others) < wanted:
-            raise CannotStage(f"it needs {wanted + 1} vGPUs, and {len(self._served)} socket{'s were' if len(self._served) > 1 else ' was'} given")
+            given = len(others) + 1
+            raise CannotStage(f"it needs {wanted + 1} vGPUs, and {given} socket{'s were' if given > 1 else ' was'} given")
         foreign = [served for served in others if served.offer.vgt_id == first.offer.vgt_id]
         if len(others) - len(foreign) < wanted:
             raise CannotStage(f"it needs {wanted + 1} vGPUs of one host, but each socket serves a vGPU number {first.offer.vgt_id}: they are different hosts")
         return [served for served in others if served not in foreign][:wanted]
 
     def set_up(self, needs: Needs) -> Setting:
-        """Machines on the vGPUs that fit best, just reset. Raises: CannotStage when none can serve."""
+        """Machines on the GPUs that fit best, just reset. Raises: CannotStage when none can serve."""
         insist_on_platform(needs, self.platform)
         if needs.in_process:
             raise CannotStage("it needs the host's own hand, which no socket reaches")
+        if self._device(needs) is DeviceKind.PHYSICAL:
+            return self._bare(self._of_kind(DeviceKind.PHYSICAL)[0])
+        return self._shared(needs)
+
+    def _bare(self, served: _Served) -> Setting:
+        """The machine whose own the GPU is."""
+        served.machine.gpu.reset()
+        remark = f"{describe_physical(self.platform, served.offer)}, behind {served.path}, reset before the scenario"
+        return Setting(self.platform, (Guest("guest 1", served.machine, served.offer),), (), None, (remark,))
+
+    def _shared(self, needs: Needs) -> Setting:
+        """A machine for each vGPU. Raises: CannotStage."""
         first, alterations = self._choose(needs)
         chosen = [(first, alterations), *((other, lies(Announced(), other.offer)) for other in self._others(first, needs.vgpus - 1))]
         guests, remarks = [], []

@@ -17,6 +17,13 @@ from .recording import Recorder, RecordingMachine
 __all__ = ("Guest",)
 
 
+def _requests_done(driver: GuestDriver) -> dict[str, int]:
+    """By engine; empty before there are engines, and after they were given up at the probe."""
+    if "gt" not in driver.parts:
+        return {}
+    return {engine.value: streamer.completed for engine, streamer in driver.gt.engines.items()}
+
+
 @final
 class Guest:
     """A machine for a scenario to play on: by a driver, or by hand through ``mmio`` and ``aperture``."""
@@ -113,6 +120,7 @@ class Guest:
                 tuple(state.value for state in driver.states.history),
                 tuple(entered),
                 tuple(f"{line.severity.name.lower()}: {line.text}" for line in driver.log),
+                _requests_done(driver),
             )
             for driver, entered in zip(self._drivers, self._entered, strict=True)
         )

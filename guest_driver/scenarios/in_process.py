@@ -1,9 +1,10 @@
-"""The place in this process: a new host for each scenario, on virtual time."""
+"""The place in this process: a new host, or a new machine with a GPU of its own, for each scenario, on virtual time."""
 
 from __future__ import annotations
 
 from typing import Final, final
 
+from host_model.bare_metal import bare_machine
 from host_model.host import DEFAULT_APERTURE, Host, PluggedVgpu
 from host_model.mediator.pv import Announcement
 from host_model.mediator.types import HOST_LOW, VgpuType, types_for
@@ -15,9 +16,9 @@ from pvinfo.units import MIB, format_size
 
 from .guest import Guest
 from .interposer import InterposedMachine
-from .needs import Announced, Needs
+from .needs import Announced, DeviceKind, Needs
 from .outcome import Offer
-from .place import altered_offer, insist_on_platform, interposer_remark, lies
+from .place import altered_offer, describe_physical, insist_on_platform, interposer_remark, lies
 from .stage import CannotStage, Setting
 
 __all__ = ("InProcess",)
@@ -79,6 +80,17 @@ class InProcess:
     def set_up(self, needs: Needs) -> Setting:
         """A new host with new machines. Raises: CannotStage when what is needed does not fit the aperture asked for."""
         insist_on_platform(needs, self.platform)
+        return self._bare() if needs.devices[0] is DeviceKind.PHYSICAL else self._shared(needs)
+
+    def _bare(self) -> Setting:
+        """One machine with a GPU of its own."""
+        gpu, machine = bare_machine(self.platform.name, aperture_size=self._aperture_size or DEFAULT_APERTURE)
+        offer = Offer.of_physical(gpu.aperture_size, gpu.ggtt_size)
+        remark = f"{describe_physical(self.platform, offer)}, in a machine of this process"
+        return Setting(self.platform, (Guest("guest 1", machine, offer),), (), None, (remark,), gpu)
+
+    def _shared(self, needs: Needs) -> Setting:
+        """A host with a machine for each vGPU. Raises: CannotStage."""
         vgpu_type = self._type_for(needs)
         host = self._host_for(needs, vgpu_type)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,11 +11,19 @@ from host_model.report import finding_report
 from .access import count_by_kind
 from .outcome import Json, Offer, Outcome, RunResult, ScenarioResult
 
-__all__ = ("run_report", "served_vgpu_report")
+__all__ = ("run_report", "served_gpu_report", "served_vgpu_report")
 
 
 def _seconds(nanoseconds: int) -> float:
     return nanoseconds / 1e9
+
+
+def _requests(result: ScenarioResult) -> Json:
+    """Requests that the guests' drivers saw done, by engine; nothing where no engine was at work."""
+    counted: Counter[str] = Counter()
+    for guest in result.guests:
+        counted.update(guest.requests)
+    return {"requests": dict(counted)} if counted else {}
 
 
 def _scenario_report(result: ScenarioResult) -> Json:
@@ -32,6 +41,7 @@ def _scenario_report(result: ScenarioResult) -> Json:
         "checks": [{"step": number, **check.to_json()} for number, step in enumerate(result.steps, 1) for check in step.checks],
         "findings": [finding_report(finding) for finding in result.findings],
         "accesses": count_by_kind(access for guest in result.guests for access in guest.accesses),
+        **_requests(result),
         "guests": [guest.to_json() for guest in result.guests],
     }
 
@@ -51,9 +61,15 @@ def served_vgpu_report(path: Path, type_name: str, offer: Offer) -> Json:
     }
 
 
-def run_report(run: RunResult, served: Iterable[Json] = ()) -> Json:
-    """The whole run; ``served`` are the vGPUs behind sockets, where it played there."""
+def served_gpu_report(path: Path, offer: Offer) -> Json:
+    """A physical GPU behind a socket, as far as its driver can see."""
+    return {"socket": str(path), **offer.to_json()}
+
+
+def run_report(run: RunResult, served: Iterable[Json] = (), served_gpus: Iterable[Json] = ()) -> Json:
+    """The whole run; ``served`` and ``served_gpus`` are the vGPUs and physical GPUs behind sockets, where it played there."""
     own = [{"scenario": result.name, **vgpu} for result in run.scenarios for vgpu in result.vgpus]
+    bare = [{"scenario": result.name, **gpu} for result in run.scenarios for gpu in result.gpus]
     return {
         "ok": run.ok,
         "version": run.version,
@@ -65,4 +81,5 @@ def run_report(run: RunResult, served: Iterable[Json] = ()) -> Json:
         "skipped": run.count(Outcome.SKIPPED),
         "scenarios": [_scenario_report(result) for result in run.scenarios],
         "vgpus": [*own, *served],
+        "gpus": [*bare, *served_gpus],
     }

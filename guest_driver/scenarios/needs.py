@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Final, NamedTuple
 
 from pvinfo.page import VGT_MAGIC, VGT_VERSION_MAJOR, Capability
 
-__all__ = ("EVERY_CAPABILITY", "Announced", "Needs", "Slice")
+__all__ = ("EVERY_CAPABILITY", "Announced", "DeviceKind", "Needs", "Slice")
 
 EVERY_CAPABILITY: Final = Capability.FULL_PPGTT | Capability.HWSP_EMULATION | Capability.HUGE_GTT
+
+
+class DeviceKind(Enum):
+    """What a machine has in the slot of its GPU."""
+
+    VGPU = "a vGPU"
+    PHYSICAL = "the physical GPU"
+    """All of it, with no mediator between."""
+
+    @property
+    def word(self) -> str:
+        """The same in names of scenarios."""
+        return self.name.lower()
 
 
 class Slice(NamedTuple):
@@ -58,6 +72,8 @@ class Announced(NamedTuple):
 class Needs(NamedTuple):
     """A host that the scenario can run on."""
 
+    devices: tuple[DeviceKind, ...] = (DeviceKind.VGPU,)
+    """What its machines have for a GPU. A story that is told on several kinds is a scenario on each."""
     vgpus: int = 1
     """Virtual machines, each with a vGPU of the same host."""
     type_suffix: str | None = None

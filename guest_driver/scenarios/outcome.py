@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import Enum
 from typing import NamedTuple
 
 from pvinfo.finding import Finding
 from pvinfo.page import Capability, GraphicsRange
+from pvinfo.registers import FENCE_COUNT
 
 from .access import Access, count_by_kind
+from .needs import DeviceKind
 
 __all__ = ("Check", "DriverRecord", "GuestRecord", "Offer", "Outcome", "RunResult", "ScenarioResult", "Step", "View")
 
@@ -28,6 +31,7 @@ class View(Enum):
 
     GUEST = "guest's view"
     HOST = "host's view"
+    GPU = "the GPU's own view"
     BUS = "host's view, by the guest's bus"
     """The host is behind a socket, and what was asked of it was read back by the guest."""
     BEHIND_SOCKET = "host's view: behind the socket"
@@ -65,7 +69,10 @@ class Step(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """What a guest is offered: the geometry of its GPU, and the page as the guest will read it."""
+    """What a guest is offered: the geometry of its GPU, and the page as the guest will read it.
+
+    A physical GPU has no page; all of it is offered.
+    """
 
     aperture_size: int
     """Length of base address register 2; 0 without one."""
@@ -78,6 +85,15 @@ class Offer(NamedTuple):
     mappable: GraphicsRange
     nonmappable: GraphicsRange
     fence_num: int
+    device: DeviceKind = DeviceKind.VGPU
+
+    @classmethod
+    def of_physical(cls, aperture_size: int, ggtt_size: int) -> Offer:
+        """All of a GPU."""
+        return cls(
+            aperture_size, ggtt_size, 0, 0, 0, Capability(0),
+            GraphicsRange(0, aperture_size), GraphicsRange(aperture_size, ggtt_size - aperture_size), FENCE_COUNT, DeviceKind.PHYSICAL,
+        )  # fmt: skip
 
     def owns_page(self, index: int) -> bool:
         """Graphics page ``index`` lies in one of the slices."""
@@ -85,15 +101,18 @@ class Offer(NamedTuple):
         return any(part.base <= address < part.base + part.size for part in (self.mappable, self.nonmappable))
 
     def to_json(self) -> Json:
-        """For ``--json``."""
+        """For ``--json``: of a physical GPU nothing that only a page says."""
+        geometry: Json = {
+            "device": self.device.word, "aperture": self.aperture_size, "graphics_memory": self.ggtt_size, "fences": self.fence_num,
+        }  # fmt: skip
+        if self.device is DeviceKind.PHYSICAL:
+            return geometry
         return {
-            "aperture": self.aperture_size,
-            "graphics_memory": self.ggtt_size,
+            **geometry,
             "version": self.version_major,
             "caps": int(self.capabilities),
             "mappable": [self.mappable.base, self.mappable.base + self.mappable.size],
             "nonmappable": [self.nonmappable.base, self.nonmappable.base + self.nonmappable.size],
-            "fences": self.fence_num,
         }
 
 
@@ -106,6 +125,8 @@ class DriverRecord(NamedTuple):
     """How many accesses its guest had made when it was first seen in each."""
     log: tuple[str, ...]
     """What it said."""
+    requests: dict[str, int]
+    """Requests that were done, by engine; empty where there are no engines at work."""
 
 
 class GuestRecord(NamedTuple):
@@ -124,7 +145,16 @@ class GuestRecord(NamedTuple):
             "accesses": count_by_kind(self.accesses),
             "states": [list(driver.path) for driver in self.drivers],
             "log": [list(driver.log) for driver in self.drivers],
+            **({"requests": self.requests} if self.requests else {}),
         }
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """Requests that its drivers saw done, by engine."""
+        counted: Counter[str] = Counter()
+        for driver in self.drivers:
+            counted.update(driver.requests)
+        return dict(counted)
 
 
 class ScenarioResult(NamedTuple):
@@ -146,6 +176,8 @@ class ScenarioResult(NamedTuple):
     findings: tuple[Finding, ...]
     vgpus: tuple[Json, ...]
     """The host's own account of each vGPU; empty behind a socket."""
+    gpus: tuple[Json, ...] = ()
+    """A physical GPU's own account, where a machine has one to itself; empty behind a socket."""
 
     @property
     def checks(self) -> tuple[Check, ...]:

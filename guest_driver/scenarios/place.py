@@ -9,11 +9,11 @@ from pvinfo.platform import Platform
 from pvinfo.units import format_range, format_size
 
 from .interposer import Alterations
-from .needs import Announced, Needs, Slice
+from .needs import Announced, DeviceKind, Needs, Slice
 from .outcome import Offer
 from .stage import CannotStage, Setting
 
-__all__ = ("Place", "altered_offer", "insist_on_platform")
+__all__ = ("Place", "altered_offer", "describe_physical", "insist_on_platform")
 
 
 class Place(Protocol):
@@ -38,6 +38,11 @@ def insist_on_platform(needs: Needs, platform: Platform) -> None:
         raise CannotStage(f"graphics generation {wanted} only; {platform.title} is {platform.graphics_version}")
     if needs.platforms and platform.name not in needs.platforms:
         raise CannotStage(f"{', '.join(needs.platforms)} only; this is {platform.name}")
+
+
+def describe_physical(platform: Platform, offer: Offer) -> str:
+    """What the report says of a GPU that a machine has to itself."""
+    return f"{platform.title} GPU, {DeviceKind.PHYSICAL.value} with {format_size(offer.aperture_size)} of aperture"
 
 
 _PARTS: Final = ("mappable", "nonmappable")

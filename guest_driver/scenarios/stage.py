@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, TypeVar, final
 
+from host_model.gpu.device import PhysicalGpu
 from host_model.host import Host
 from host_model.mediator.vgpu import Vgpu
-from pvinfo.finding import Finding, FindingKind
+from pvinfo.errors import UsageError
+from pvinfo.finding import Finding, FindingKind, FindingLog
 from pvinfo.platform import Platform
 
 from .guest import Guest
@@ -36,10 +38,17 @@ class Setting(NamedTuple):
     platform: Platform
     guests: tuple[Guest, ...]
     vgpus: tuple[Vgpu, ...]
-    """The host's ends, in the guests' order; empty behind a socket."""
+    """The host's ends, in the guests' order; empty behind a socket, and without a mediator."""
     host: Host | None
     remarks: tuple[str, ...]
     """On what it plays, in sentences."""
+    bare_gpu: PhysicalGpu | None = None
+    """The GPU that the one guest has to itself; None behind a socket."""
+
+    @property
+    def gpu(self) -> PhysicalGpu | None:
+        """The GPU that executes, whoever owns it; None behind a socket."""
+        return self.host.gpu if self.host is not None else self.bare_gpu
 
 
 _OPENING: Final = "the curtain rises"
@@ -58,8 +67,8 @@ class Stage:
     """Machines with GPUs, and a narrator.
 
     ``step`` says what happens next; ``check`` what must hold on the guest's side; ``host_view`` what must hold on the
-    host's. A check that fails ends the scenario. In process every finding that accuses the guest fails the scenario at
-    its end, unless it was expected.
+    host's, ``gpu_view`` what in the hardware. A check that fails ends the scenario. In process every finding that accuses
+    the guest fails the scenario at its end, unless it was expected.
     """
 
     def __init__(self, setting: Setting, seed: str) -> None:
@@ -85,7 +94,7 @@ class Stage:
     @property
     def sees_host(self) -> bool:
         """The host is in this process."""
-        return bool(self._setting.vgpus)
+        return self._setting.gpu is not None
 
     # ---- narration ----
 
@@ -148,13 +157,31 @@ class Stage:
 
         Behind a socket nobody sees it; ``through_bus`` is how the guest can read back the same, and is tried everywhere.
 
-        Raises: CheckFailed, which ends the scenario.
+        Raises: CheckFailed, which ends the scenario; UsageError where there is no vGPU.
         """
-        if self._setting.vgpus:
-            self._enter(what, View.HOST, see(self._setting.vgpus[guest]), expected)
+        if self._setting.bare_gpu is not None:
+            raise UsageError(f"{what}: a host's view of a vGPU, and here is a physical GPU, of which gpu_view shows something")
+        vgpus = self._setting.vgpus
+        self._look(what, View.HOST, (lambda: see(vgpus[guest])) if vgpus else None, expected, through_bus)
+
+    def gpu_view(
+        self, what: str, see: Callable[[PhysicalGpu], object], expected: object, *, through_bus: Callable[[], object] | None = None
+    ) -> None:
+        """``what`` must hold inside the GPU that executes, be it the guest's own or shared: what ``see`` finds there.
+
+        Behind a socket it is as with :meth:`host_view`. Raises: CheckFailed, which ends the scenario.
+        """
+        gpu = self._setting.gpu
+        self._look(what, View.GPU, (lambda: see(gpu)) if gpu is not None else None, expected, through_bus)
+
+    def _look(
+        self, what: str, view: View, see: Callable[[], object] | None, expected: object, through_bus: Callable[[], object] | None
+    ) -> None:
+        if see is not None:
+            self._enter(what, view, see(), expected)
         if through_bus is not None:
             self._enter(what, View.BUS, through_bus(), expected)
-        elif not self._setting.vgpus:
+        elif see is None:
             self._checks.append(Check(what, View.BEHIND_SOCKET, None, in_words(expected), "", _caller()))
 
     def host_does(self, what: str, act: Callable[[Vgpu], object], *, guest: int = 0) -> bool:
@@ -172,28 +199,43 @@ class Stage:
         """
         self._expected_rules.add((guest, rule))
 
-        def seen(vgpu: Vgpu) -> int:
-            counted = sum(finding.occurrences for finding in vgpu.findings.of_rule(rule))
+        def seen(log: FindingLog) -> int:
+            counted = sum(finding.occurrences for finding in log.of_rule(rule))
             return counted if times is not None else min(counted, 1)
 
         how_often = "" if times is None else f", {times} times" if times != 1 else ", once"
-        self.host_view(f"the host noticed: {rule}{how_often}", seen, times if times is not None else 1, guest=guest)
+        logs = self._logs()
+        self._look(
+            f"the host noticed: {rule}{how_often}", self._own_view, (lambda: seen(logs[guest])) if logs else None,
+            times if times is not None else 1, None,
+        )  # fmt: skip
 
     # ---- the end ----
 
+    def _logs(self) -> list[FindingLog]:
+        """What was noticed of each guest; empty behind a socket."""
+        if self._setting.bare_gpu is not None:
+            return [self._setting.bare_gpu.findings]
+        return [vgpu.findings for vgpu in self._setting.vgpus]
+
+    @property
+    def _own_view(self) -> View:
+        """From where findings are made."""
+        return View.GPU if self._setting.bare_gpu is not None else View.HOST
+
     def findings(self) -> tuple[Finding, ...]:
         """Everything the host noticed, of every guest."""
-        return tuple(finding for vgpu in self._setting.vgpus for finding in vgpu.findings)
+        return tuple(finding for log in self._logs() for finding in log)
 
     def finish(self, place: str) -> None:
         """The host must have noticed nothing else that accuses a guest of the scenario at ``place``. Raises: CheckFailed."""
-        for index, vgpu in enumerate(self._setting.vgpus):
+        for index, log in enumerate(self._logs()):
             accusations = [
                 f"{finding.rule} at {finding.where}: {finding.text}"
-                for finding in vgpu.findings
+                for finding in log
                 if finding.kind is FindingKind.GUEST_FAULT and (index, finding.rule) not in self._expected_rules
             ]
-            self._enter(f"the host accuses {self.guests[index].name} of nothing else", View.HOST, accusations, [], place)
+            self._enter(f"the host accuses {self.guests[index].name} of nothing else", self._own_view, accusations, [], place)
 
     def steps(self) -> tuple[Step, ...]:
         """What was told so far, the present step included."""

@@ -103,6 +103,7 @@ class HardwareAperture:
     def _pieces(self, offset: int, size: int) -> list[tuple[int, int, int]]:
         """Cut an access into pieces that lie together: (position in the access, graphics address, length)."""
         pieces: list[tuple[int, int, int]] = []
+        size = min(size, self.size - offset)  # behind the aperture there is more graphics memory, but no way to it
         at = 0
         while at < size:
             address = offset + at

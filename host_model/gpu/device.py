@@ -105,8 +105,8 @@ class PhysicalGpu:
     def reset(self) -> None:
         """Function-level reset. The table keeps its entries, as on hardware."""
         self.resets["device"] += 1
-        self.registers.load(self._fresh)
         self.engines.reset(self.platform.engines)
+        self.registers.load(self._fresh)
         self.sideband.clear()
         self.config.reset()
 
@@ -131,10 +131,6 @@ class PhysicalGpu:
     def engine_at(self, offset: int) -> Engine:
         """The engine whose block holds the register at ``offset``."""
         return self.engines[_ENGINE_AT[offset & ~_ENGINE_BLOCK]]
-
-    def drop_translations(self) -> None:
-        """Forget every cached translation."""
-        self.engines.invalidate_translations()
 
     def _engine_event(self, name: EngineName, event: int) -> None:
         """One bit of EngineInterrupt: masked by the engine's own register first, then by its group's."""

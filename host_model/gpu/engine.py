@@ -50,6 +50,7 @@ _LOOK_SHIFT: Final = 3
 _WAIT_SEMAPHORE: Final = EngineInterrupt.wait_semaphore.mask
 _STOP: Final = MiMode.stop_ring.mask
 _IDLE: Final = MiMode.idle.mask
+_HOLD: Final = ResetControl.request.mask
 _TARGETS: Final[dict[int, EngineName]] = {
     SemaphoreTarget.RCS0: EngineName.RCS0,
     SemaphoreTarget.VCS0: EngineName.VCS0,
@@ -92,10 +93,10 @@ class Engine(Streamer):
         self._in_slice = False
         self._woken = False
         self._reset_wanted = False
-        self._held = False
         self._may_leave = False
         self._waiting_since_ns: int | None = None
         self._mi_mode = self.base + EngineRegisters.mi_mode.offset >> 2
+        self._reset_control = self.base + EngineRegisters.reset_ctl.offset >> 2
         self.port.reset()
         reset_engine_registers(registers, self.base)
 
@@ -122,11 +123,9 @@ class Engine(Streamer):
 
     def write_reset_control(self, value: int) -> None:
         """The handshake before a reset: an engine that is asked to quiesces at once, and stays so until told otherwise."""
-        place = self.base + EngineRegisters.reset_ctl.offset >> 2
         enabled = value >> 16
-        request = (self.registers[place] & ~enabled | value & enabled) & ResetControl.request.mask
-        self._held = bool(request)
-        self.registers[place] = request | (ResetControl.ready.mask if request else 0)
+        request = (self.registers[self._reset_control] & ~enabled | value & enabled) & _HOLD
+        self.registers[self._reset_control] = request | (ResetControl.ready.mask if request else 0)
         self._show_idle()
         self.wake()
 
@@ -152,8 +151,6 @@ class Engine(Streamer):
         self.invalidate_translations()
         self.port.reset()
         reset_engine_registers(self.registers, self.base)
-        # A reset of more than the engine takes the request away that it is held by; one of the engine alone does not.
-        self._held = bool(self.registers[self.base + EngineRegisters.reset_ctl.offset >> 2] & ResetControl.request.mask)
 
     def signal_engine(self, target: int, context_id: int) -> None:
         peer = self._peers.get(_TARGETS.get(target, self.engine))
@@ -169,7 +166,7 @@ class Engine(Streamer):
 
     @property
     def _stopped(self) -> bool:
-        return self._held or bool(self.registers[self._mi_mode] & _STOP)
+        return bool(self.registers[self._reset_control] & _HOLD or self.registers[self._mi_mode] & _STOP)
 
     def wake(self, delay_ns: int = 0) -> None:
         """There may be something new to look at, ``delay_ns`` from now."""
@@ -297,8 +294,12 @@ class Engine(Streamer):
         try:
             if self.port.resumes_current:
                 self.port.lite_restore()
-                self.buffers.tail = self._register_state.tail(self._state_page())
-                self.activity = Activity.RUNNING
+                tail = self._register_state.tail(self._state_page())
+                if tail < self.buffers.ring_size:
+                    self.buffers.tail = tail
+                    self.activity = Activity.RUNNING
+                else:
+                    self._refuse(self.buffers.head, tail, self.buffers.ring_size)
             elif self._can_leave:
                 self._save()
                 self.port.preempt()
@@ -351,7 +352,7 @@ class Engine(Streamer):
             self._setup_state.load(self._register_state.unit_state(page, len(self._setup_state.dwords())))
         roots = _ROOTS.get(descriptor.addressing_mode)
         if roots is None or not (restored.head < restored.size and restored.tail < restored.size):
-            self._refuse(descriptor, restored)
+            self._refuse(restored.head, restored.tail, restored.size)
             return
         self.load_roots(roots)
         self.ppgtt = self.process_space if descriptor.privilege else self.ggtt
@@ -377,10 +378,12 @@ class Engine(Streamer):
         if restored.per_context is not None:
             buffers.run_first(restored.per_context, None)
 
-    def _refuse(self, descriptor: ContextDescriptor, restored: RestoredContext) -> None:
-        """A context that cannot be run: the engine hangs on it."""
+    def _refuse(self, head: int, tail: int, size: int) -> None:
+        """The port's context cannot be run: the engine hangs on it."""
+        descriptor = self.port.current
+        assert descriptor is not None
         self.activity = Activity.HUNG
-        text = f"head {restored.head:#x} and tail {restored.tail:#x} of a ring of {restored.size:#x} bytes, addressing mode {int(descriptor.addressing_mode)}"
+        text = f"head {head:#x} and tail {tail:#x} of a ring of {size:#x} bytes, addressing mode {int(descriptor.addressing_mode)}"
         self.findings.fault(
             "context-not-runnable", f"{self.engine.value} context {self.context_id:#x}", f"{text}: the engine stands there until it is reset", value=descriptor.low
         )

@@ -19,9 +19,10 @@ from ..clock import HostClock, VirtualClock
 from ..device.timestamp import timestamp_at
 from ..memory import BusMemory
 from .address_space import AddressSpace
-from .buffers import Buffers
+from .buffers import RING, Buffers
 from .commands.execution import Stop
 from .privilege import NonprivilegedRegisters
+from .submission_trace import SubmissionTrace
 from .translation import GlobalSpace, ProcessSpace
 
 __all__ = ("PRIVILEGE_ERROR", "EngineState")
@@ -83,6 +84,8 @@ class EngineState:
         self.status_page = 0
         """Graphics address of the running context's own status page."""
         self.context_id = 0
+        self.trace: SubmissionTrace | None = None
+        """Where breadcrumbs are recorded, if they are."""
         self.charged_ns = 0
         """Time taken by the present slice."""
         self.requests = 0
@@ -174,6 +177,11 @@ class EngineState:
             return self.ggtt
         self.violation()
         return None
+
+    def stored_globally(self, address: int, value: int, size: int) -> None:
+        """A command has stored an immediate value in the global space; those of rings are breadcrumbs of the driver."""
+        if self.trace is not None and self.buffers.level == RING:
+            self.trace.breadcrumb(address, value, size)
 
     @property
     def hardware_status_page(self) -> int:

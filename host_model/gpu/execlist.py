@@ -42,6 +42,7 @@ from pvinfo.registers.engine import (
 from pvinfo.units import PAGE_MASK
 
 from .address_space import AddressSpace, TranslationFault
+from .submission_trace import SubmissionTrace
 
 __all__ = ("SubmissionPort",)
 
@@ -88,6 +89,8 @@ class SubmissionPort:
         self._reason = 0
         self.submissions = 0
         """Submissions accepted since the engine was made."""
+        self.trace: SubmissionTrace | None = None
+        """Where events are recorded, if they are."""
 
     # ---- what software does ----
 
@@ -204,6 +207,8 @@ class SubmissionPort:
         registers[buffer] = status
         registers[buffer + 1] = context_id
         registers[pointer] = registers[pointer] & ~_WRITE_POINTER | entry
+        if self.trace is not None:
+            self.trace.event(4 * buffer, status, context_id)
         page = registers[self._base + EngineRegisters.hws_pga.offset >> 2] & ~PAGE_MASK
         try:
             self._global.write32(page + CONTEXT_STATUS_OFFSET + 8 * entry, status)

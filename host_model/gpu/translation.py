@@ -37,6 +37,9 @@ _PAGES_OF_64K: Final = PageDirectoryEntry.intermediate_page_size.mask
 _GGTT_PRESENT: Final = GgttEntry.present.mask
 _INDEX: Final = 511
 _ADDRESS_BITS: Final = {3: 32, 4: 48}
+_KEPT: Final = 1 << 14
+"""Translations that a space remembers. Tables that lead back into themselves map every address there is, and whoever touches
+them all must not fill the host's memory: what is remembered is forgotten, as hardware's buffers would have long since."""
 
 
 _Run = tuple[int, int, int]
@@ -211,6 +214,8 @@ class GlobalSpace(_Space):
         bus = entry & FRAME_MASK_4K
         readable = self._page(address, bus, write=False, writable=1)
         writable = self._page(address, bus, write=True, writable=1) if write else None
+        if len(self._pages) >= _KEPT:
+            self._pages.clear()
         found = self._pages[address >> PAGE_SHIFT] = _GlobalPage(entry, readable, writable)
         return found
 
@@ -295,6 +300,8 @@ class ProcessSpace(_Space):
             page = self._memory.page(BusAddress(bus))
             if page is None:
                 raise self._fault(address, level, FaultReason.NO_MEMORY)
+            if len(self._tables) >= _KEPT:
+                self._tables.clear()
             table = self._tables[bus] = page.cast("Q")
         return table
 
@@ -351,6 +358,8 @@ class ProcessSpace(_Space):
 
     def _look_up(self, address: int) -> memoryview:
         ((bus, _, _),) = self._runs(address & ~PAGE_MASK, PAGE_SIZE)
+        if len(self._readable) >= _KEPT:
+            self._readable.clear()
         view = self._readable[address >> PAGE_SHIFT] = self._page(address, bus, write=False, writable=1)
         return view
 
@@ -363,6 +372,8 @@ class ProcessSpace(_Space):
 
     def _look_up_writable(self, address: int) -> memoryview:
         ((bus, _, writable),) = self._runs(address & ~PAGE_MASK, PAGE_SIZE)
+        if len(self._for_writing) >= _KEPT:
+            self._for_writing.clear()
         view = self._for_writing[address >> PAGE_SHIFT] = self._page(address, bus, write=True, writable=writable)
         return view
 

@@ -8,7 +8,7 @@ from typing import Final
 from ..bits import Bits, choice, flag, uint
 from ..register import Access, Register, RegisterArray, RegisterBlock
 
-__all__ = ("BroadwellLatency", "DimmWidth", "Dimms", "DramType", "EdramCapability", "InterChannel", "MemoryController", "MemoryData")
+__all__ = ("BroadwellLatency", "DimmWidth", "Dimms", "DramType", "EdramCapability", "InterChannel", "MemoryController", "MemoryData", "StolenReserved")
 
 SOURCE: Final = "linux:drivers/gpu/drm/i915/intel_mchbar_regs.h"
 I915_SOURCE: Final = "linux:drivers/gpu/drm/i915/i915_reg.h"
@@ -72,9 +72,21 @@ class MemoryData(Bits):
     frequency_ratio = uint(0, 4, "memory clock, from which the driver derives the lowest ring frequency", unit="800/3 MHz", source="linux:drivers/gpu/drm/i915/gt/intel_llc.c")
 
 
+class StolenReserved(Bits):
+    """The top of stolen memory that hardware keeps for saving itself in sleep."""
+
+    enabled = flag(0, "some is kept", source=I915_SOURCE)
+    base = uint(20, 12, "bus address from which it is kept", unit="MiB", source=I915_SOURCE)
+
+
 class MemoryController(RegisterBlock, source=SOURCE):
     """The memory controller, as far as the driver looks. The whole window 0x140000 to 0x17ffff is plain storage in a vGPU."""
 
+    stolen_reserved = Register(
+        0x1082C0, StolenReserved,
+        "what of stolen memory hardware keeps; enabled 0: none. A vGPU of gen8 does not track it, having no stolen memory",
+        Access.READ_ONLY, kernel_name="GEN6_STOLEN_RESERVED", source=I915_SOURCE,
+    )  # fmt: skip
     edram_cap = Register(
         0x120010, EdramCapability,
         "the extra cache in the package; enabled 0: none",

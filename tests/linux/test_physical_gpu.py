@@ -69,8 +69,7 @@ def test_the_driver_of_a_host_initialises_and_every_engine_does_its_work(platfor
     requests = boot.gpu["requests"]
     assert set(requests) == set(ENGINES) and min(requests.values()) > 0
     assert sum(requests.values()) >= 12
-    # The part of stolen memory that hardware keeps for itself is asked for before Gen9 only; none is kept here.
-    assert set(boot.gpu["mmio"]["unmodelled"]) == ({"0x1082c0"} if platform == "bdw" else set())
+    assert boot.gpu["mmio"]["unmodelled"] == {}
     assert boot.report["platform"] == platform and boot.report["vgpus"] == []
     assert "Resetting" not in boot.console and "GPU HANG" not in boot.console
     assert "Traceback" not in boot.errors

@@ -55,15 +55,21 @@ def users_file(tmp_path: Path) -> Path:
 
 def test_list_names_every_scenario_with_its_purpose(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr().out.splitlines()
+    lines = [line for line in printed if not line.startswith("# ")]
     assert [line.split()[0] for line in lines] == list(built_in())
+    assert [line for line in printed if line.startswith("# ")] == ["# Being a guest, on a vGPU", "# Engines at work, on the physical GPU"]
+    assert printed[0].startswith("# ")
+    assert printed[printed.index("# Engines at work, on the physical GPU") + 1].startswith("first-request ")
     assert lines[0].endswith("  The driver finds the page, accepts the offer, keeps to its share and tells the host that its display is ready.")
     assert all(line.endswith(".") for line in lines), "a purpose is a sentence"
 
 
 def test_list_shows_what_a_pattern_or_a_file_means(users_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "refuse-no-*", str(users_file)]) == 0
-    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("#")] == ["# Being a guest, on a vGPU", f"# {users_file}, on a vGPU"]
+    names = [line.split()[0] for line in lines if not line.startswith("#")]
     assert names == ["refuse-no-full-ppgtt", "refuse-no-hwsp-emulation", "refuse-no-capabilities", "refuse-no-aperture", "quarter-at-the-bottom", "no-such-luck"]
 
 

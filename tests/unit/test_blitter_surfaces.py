@@ -12,7 +12,7 @@ from host_model.gpu.blitter.rectangle import Rectangle, signed16
 from host_model.gpu.blitter.stretch import Stretch, copy_pieces
 from host_model.gpu.blitter.surface import Surface, Window
 from host_model.gpu.blitter.tiled import TiledWindow
-from host_model.gpu.blitter.tiling import TILE_X, TILE_Y, TILE_YF, TILE_YS, Tiling, transpose
+from host_model.gpu.blitter.tiling import TILE_X, TILE_Y, TILE_YF, TILE_YS, Matrix, Tiling
 from pvinfo.errors import LayoutError
 from pvinfo.units import KIB, PAGE_SIZE
 
@@ -85,8 +85,8 @@ def test_rows_tiled_and_untiled_are_the_same_rows(name: str) -> None:
     tiling, rng = ALL_TILINGS[name], random.Random(1)
     for tiles in (1, 2, 5):
         rows = rng.randbytes(tiles * tiling.size)
-        memory = tiling.tile(rows, tiles * tiling.columns)
-        assert bytes(tiling.untile(memory, tiles * tiling.columns)) == rows
+        memory = tiling.tiler(tiles * tiling.columns)([rows])
+        assert tiling.untiler(tiles * tiling.columns)([memory[:100], memory[100:]]) == rows
         stride = tiles * tiling.width
         for _ in range(200):
             column, row = rng.randrange(stride), rng.randrange(tiling.height)
@@ -98,11 +98,22 @@ def test_a_tiling_without_runs_of_a_known_length_is_refused() -> None:
         Tiling("narrow", "YYYYYYYYYXXX")
 
 
-def test_a_matrix_is_transposed_whatever_holds_it() -> None:
-    data = b"".join(bytes((number,)) * 16 for number in range(6))
-    expected = b"".join(bytes((number,)) * 16 for number in (0, 3, 1, 4, 2, 5))
-    for holder in (data, bytearray(data), memoryview(data), memoryview(bytearray(data))):
-        assert bytes(transpose(holder, 2, 3, 16)) == expected
+def test_a_matrix_is_transposed_again_and_again_whatever_holds_it() -> None:
+    matrix = Matrix(2, 3, 16)
+    for start in (0, 6):
+        data = b"".join(bytes((number,)) * 16 for number in range(start, start + 6))
+        expected = b"".join(bytes((start + number,)) * 16 for number in (0, 3, 1, 4, 2, 5))
+        for holder in (data, bytearray(data), memoryview(data), memoryview(bytearray(data))):
+            assert matrix.transposed([holder]) == expected
+            assert matrix.transposed([holder[:7], holder[7:60], b"", holder[60:]]) == expected
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 5), (5, 1), (32, 480)])
+def test_a_matrix_transposed_twice_is_as_before(rows: int, columns: int) -> None:
+    data = random.Random(rows).randbytes(rows * columns * 16)
+    turned = Matrix(rows, columns, 16).transposed([data])
+    assert [turned[16 * rows * column : 16 * rows * column + 16] for column in range(columns)] == [data[16 * column : 16 * column + 16] for column in range(columns)]
+    assert Matrix(columns, rows, 16).transposed([turned]) == data
 
 
 @pytest.mark.parametrize("together", [1, 4, 128])

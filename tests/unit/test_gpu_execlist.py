@@ -112,6 +112,19 @@ def test_a_submission_that_begins_with_the_running_context_reads_its_tail_again(
     assert (bench.marked(bench.a), bench.marked(bench.b)) == (7, 8)
 
 
+def test_a_tail_beyond_the_ring_is_refused_where_it_is_read_again_too() -> None:
+    bench = Bench()
+    bench.wait_at_gate(bench.a)
+    bench.rig.submit(bench.a)
+    bench.rig.run()
+    bench.a.set("tail", bench.a.ring_size + 8)
+    bench.rig.submit(bench.a)
+    bench.rig.run()
+    assert bench.rig.engine.activity is Activity.HUNG
+    (found,) = bench.rig.findings.of_rule("context-not-runnable")
+    assert "tail 0x1008 of a ring of 0x1000 bytes" in found.text
+
+
 def test_a_lite_restore_needs_no_arbitration() -> None:
     bench = Bench()
     bench.a.write(ARB_OFF)

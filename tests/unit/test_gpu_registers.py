@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 
 from host_model.clock import VirtualClock
 from host_model.gpu.device import PhysicalGpu
+from host_model.gpu.engine import Engine as GpuEngine
 from host_model.memory import HostMemory
 from host_model.gpu.reset_values import reset_values
 from host_model.mediator.snapshot import take_snapshot
 from pvinfo.errors import UsageError
 from pvinfo.pci import CONFIG_HEADER, GMCH_CTL, MSI_CAPABILITY, POWER_MANAGEMENT_CAPABILITY, BaseAddressType, CapabilityId, GgttSize, GmchControl
-from pvinfo.platform import PLATFORMS
+from pvinfo.platform import ENGINES, PLATFORMS, Engine
 from pvinfo.registers.tracked import MMIO_SIZE, tracked_offsets
 from pvinfo.units import GIB, MIB
 
@@ -123,3 +126,21 @@ def test_a_fence_is_its_two_registers() -> None:
     assert (gpu.registers.read32(0x1000F8), gpu.registers.read32(0x1000FC)) == (0x00100001, 0x00FFF007)
     gpu.write_fence(31, 0)
     assert not any(gpu.fences)
+
+
+@pytest.mark.parametrize("engine", list(Engine))
+def test_an_engines_invalidation_register_drops_what_that_engine_remembers_and_no_other(engine: Engine) -> None:
+    gpu = _gpu("skl")
+    register = ENGINES[engine].tlb_invalidate
+    with patch.object(GpuEngine, "invalidate_translations", autospec=True) as drop:
+        gpu.mmio.write32(register, 0)
+        gpu.mmio.write32(register, 1)
+    assert [call.args[0].engine for call in drop.call_args_list] == [engine]
+    assert gpu.mmio.read32(register) == 0
+
+
+def test_a_flush_of_the_global_table_reaches_every_engine() -> None:
+    gpu = _gpu("skl")
+    with patch.object(GpuEngine, "invalidate_translations", autospec=True) as drop:
+        gpu.mmio.write32(0x101008, 1)
+    assert {call.args[0].engine for call in drop.call_args_list} == set(Engine)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
 from support.gpu_rig import IPS, PRESENT_WRITABLE, PS, READ_ONLY, GpuRig, Tables
 
+from host_model.gpu import translation
 from host_model.gpu.address_space import FaultReason, TranslationFault
 from host_model.gpu.translation import ProcessSpace
 from host_model.hypervisor.local import Ram
@@ -282,6 +284,23 @@ def test_memory_that_has_gone_is_not_reached_through_what_was_remembered() -> No
 
 
 # ---- the global table ----
+
+
+def test_what_is_remembered_of_tables_that_map_everything_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(translation, "_KEPT", 128)
+    rig = GpuRig()
+    tables = Tables(rig)
+    tables.entries(tables.root)[:] = memoryview(b"".join((tables.root | PRESENT_WRITABLE).to_bytes(8, "little") for _ in range(512))).cast("Q")
+    space = space_of(rig, tables)
+    tracemalloc.start()
+    try:
+        for page in range(3_000):
+            space.read32(page * 0x1234_5000)
+            space.write32(page * 0x1234_5000 + 8, (tables.root | PRESENT_WRITABLE) & 0xFFFFFFFF)
+        remembered, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert remembered < 256 << 10, "two views of every page that was touched would be more than a MiB"
 
 
 def test_an_entry_of_the_ggtt_takes_effect_at_once() -> None:

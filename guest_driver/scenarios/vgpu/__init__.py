@@ -2,5 +2,7 @@
 
 from __future__ import annotations
 
+TITLE = "Being a guest"
+
 ORDER = ("probe", "refusal", "balloon", "fence", "aperture", "sharing", "failsafe", "lifecycle", "interrupt", "reset")
 """The modules in the order in which they are best read; others follow by name."""

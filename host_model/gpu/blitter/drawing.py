@@ -44,10 +44,10 @@ def _ones(size: int) -> int:
     return (1 << 8 * size) - 1
 
 
-def _window(space: Space, surface: Surface, area: Rectangle, *, write: bool) -> Window:
+def _window(space: Space, surface: Surface, area: Rectangle, *, write: bool, steady: bool = False) -> Window:
     if surface.tiling is None:
         return LinearWindow(space, surface, area, write=write)
-    return TiledWindow(space, surface, surface.tiling, area, write=write)
+    return TiledWindow(space, surface, surface.tiling, area, write=write, steady=steady)
 
 
 def _cut(first: int, rows: int, top: int, height: int) -> int:
@@ -159,7 +159,8 @@ class Drawing:
         source = self._source
         window: Window | None = None
         if isinstance(source, SurfaceSource) and self._reads_source:
-            window = _window(space, source.surface, self._bytes_of(source.area(area)), write=False)
+            alone = not self._shares_memory and not self._row_by_row
+            window = _window(space, source.surface, self._bytes_of(source.area(area)), write=False, steady=alone)
             if self._copies:
                 self._copy(target, window, area)
                 return 2 * size

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import Final, NamedTuple, final
 
 from .rectangle import Rectangle
 from .stretch import Stretch, copy_pieces
 from .surface import Space, Surface
-from .tiling import Buffer, Tiling, transpose
+from .tiling import Buffer, Matrix, Tiling
 
 __all__ = ("TiledWindow",)
 
@@ -32,10 +33,14 @@ class _Part(NamedTuple):
 class TiledWindow:
     """Rows of ``area``, columns counted in bytes, of a surface with ``tiling``.
 
+    ``steady`` promises that nothing is stored in the memory of the window while it is read.
+
     Raises: what the space raises for an address that leads nowhere.
     """
 
-    def __init__(self, space: Space, surface: Surface, tiling: Tiling, area: Rectangle, *, write: bool) -> None:
+    def __init__(self, space: Space, surface: Surface, tiling: Tiling, area: Rectangle, *, write: bool, steady: bool = False) -> None:
+        self._steady = steady
+        self._kept: tuple[Stretch, bytes] | None = None
         self._tiling = tiling
         self._width = area.width
         unit = tiling.unit * tiling.run
@@ -69,6 +74,14 @@ class TiledWindow:
         self._all_whole = self._last_whole - self._first_whole == self._columns
         self._at_once = tiling.transposed or self._columns * tiling.height <= _RUNS_AT_ONCE
 
+    @cached_property
+    def _tile(self) -> Callable[[Iterable[Buffer]], bytes]:
+        return self._tiling.tiler(self._columns)
+
+    @cached_property
+    def _untile(self) -> Callable[[Iterable[Buffer]], bytes]:
+        return self._tiling.untiler(self._columns)
+
     def _within(self, first: int, last: int) -> Iterator[_Part]:
         """The parts that rows ``first`` up to ``last`` are in, cut to them."""
         height = self._tiling.height
@@ -90,13 +103,21 @@ class TiledWindow:
             if not self._at_once or (not tiling.transposed and 4 * (part.bottom - part.top) < tiling.height):
                 found += self._read_runs(part)
                 continue
-            rows = tiling.untile(part.memory.read(0, part.memory.size), self._columns)
+            rows = self._rows_of(part.memory)
             if stride == width:
                 found.append(rows if part.bottom - part.top == tiling.height else memoryview(rows)[part.top * stride : part.bottom * stride])
             else:
                 begin = memoryview(rows)[self._left :]
                 found += [begin[start : start + width] for start in range(part.top * stride, part.bottom * stride, stride)]
         return found[0] if len(found) == 1 else b"".join(found)
+
+    def _rows_of(self, memory: Stretch) -> bytes:
+        """A row of tiles as rows. Two reads often meet in one: what the first has put together is kept for the second."""
+        if self._steady and self._kept is not None and self._kept[0] is memory:
+            return self._kept[1]
+        rows = self._untile(memory.pieces(0, memory.size))
+        self._kept = memory, rows
+        return rows
 
     def _runs(self, left: int, right: int) -> Iterator[tuple[int, int, int]]:
         """The runs that columns ``left`` up to ``right`` touch, counted in bytes of the window: column, place in row 0, length."""
@@ -122,7 +143,7 @@ class TiledWindow:
         tiling = self._tiling
         height = part.bottom - part.top
         if self._all_whole and self._at_once and height == tiling.height:
-            part.memory.write(0, tiling.tile(rows, self._columns))
+            part.memory.write(0, self._tile((rows,)))
         elif not tiling.transposed or self._last_whole <= self._first_whole:
             self._write_runs(part, rows, 0, self._width)
         else:
@@ -136,17 +157,21 @@ class TiledWindow:
         """Store whole columns, of any number of rows, into tiles whose columns lie together."""
         tiling, height = self._tiling, part.bottom - part.top
         width, columns = self._width, self._last_whole - self._first_whole
-        if right - left != width:
-            rows = memoryview(b"".join([rows[start + left : start + right] for start in range(0, height * width, width)]))
-        transposed = memoryview(transpose(rows, height, columns, tiling.run))
+        pieces = [rows] if right - left == width else [rows[start + left : start + right] for start in range(0, height * width, width)]
+        transposed = memoryview(Matrix(height, columns, tiling.run).transposed(pieces))
         column_size = tiling.height * tiling.run
         start = self._first_whole * column_size + part.top * tiling.run
         if height == tiling.height:
             part.memory.write(start, transposed)
             return
         size = height * tiling.run
+        memory = part.memory.single()
         for at in range(0, columns * size, size):
-            part.memory.write(start, transposed[at : at + size])
+            column = transposed[at : at + size]
+            if memory is not None:
+                memory[start : start + size] = column
+            else:
+                part.memory.write(start, column)
             start += column_size
 
     def _write_runs(self, part: _Part, rows: memoryview, left: int, right: int) -> None:

@@ -14,14 +14,14 @@ Source: prm:bdw:vol5 (Address Tiling Function), gmmlib:Source/GmmLib/Utility/Cpu
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from operator import itemgetter
 from typing import Final, final
 
 from pvinfo.errors import LayoutError
 
-__all__ = ("TILE_X", "TILE_Y", "TILE_YF", "TILE_YS", "Buffer", "Tiling", "transpose")
+__all__ = ("TILE_X", "TILE_Y", "TILE_YF", "TILE_YS", "Buffer", "Matrix", "Tiling")
 
 Buffer = bytes | bytearray | memoryview
 
@@ -37,18 +37,27 @@ def _matrix(rows: int, columns: int, run: int) -> type[ctypes.Array[ctypes.Array
     return _ELEMENTS[run] * columns * rows
 
 
-def transpose(data: Buffer, rows: int, columns: int, run: int) -> Buffer:
-    """A matrix of runs, given row by row, column by column.
+@final
+class Matrix:
+    """Room for a matrix of runs, which is given row by row and taken column by column.
 
     The interpreter has one loop that moves elements of any size over two strides: the one that makes a matrix contiguous
-    in the other order. A ctypes array is what gives elements of 16 and of 512 bytes to it.
+    in the other order. A ctypes array is what gives elements of 16 and of 512 bytes to it. That loop waits for each element,
+    so what it reads is first brought near the processor in one go: that is what the room is for.
     """
-    if rows <= 1 or columns <= 1:
-        return data
-    matrix = _matrix(rows, columns, run)
-    readonly = isinstance(data, bytes) or isinstance(data, memoryview) and data.readonly
-    array = matrix.from_buffer_copy(data) if readonly else matrix.from_buffer(data)
-    return memoryview(array).tobytes("F")
+
+    def __init__(self, rows: int, columns: int, run: int) -> None:
+        self._bytes = memoryview(bytearray(rows * columns * run))
+        self._cells = memoryview(_matrix(rows, columns, run).from_buffer(self._bytes))
+
+    def transposed(self, pieces: Iterable[Buffer]) -> bytes:
+        """The matrix whose bytes are ``pieces``, in order, column by column."""
+        room, at = self._bytes, 0
+        for piece in pieces:
+            end = at + len(piece)
+            room[at:end] = piece
+            at = end
+        return self._cells.tobytes("F")
 
 
 def _deposit(value: int, positions: list[int]) -> int:
@@ -90,17 +99,19 @@ class Tiling:
     def __repr__(self) -> str:
         return f"<tiling {self.name}>"
 
-    def tile(self, rows: Buffer, columns: int) -> Buffer:
-        """The memory of ``columns`` columns of runs, whole units, from a tile's height of rows."""
+    def tiler(self, columns: int) -> Callable[[Iterable[Buffer]], bytes]:
+        """Makes of a tile's height of rows, in pieces, the memory of ``columns`` columns of runs, whole units."""
         if self.transposed:
-            return transpose(rows, self.height, columns, self.run)
-        return b"".join(_scatter(self, columns // self.columns)(bytes(rows)))
+            return Matrix(self.height, columns, self.run).transposed
+        scatter = _scatter(self, columns // self.columns)
+        return lambda rows: b"".join(scatter(b"".join(rows)))
 
-    def untile(self, memory: Buffer, columns: int) -> Buffer:
-        """The rows from memory, the reverse of :meth:`tile`."""
+    def untiler(self, columns: int) -> Callable[[Iterable[Buffer]], bytes]:
+        """Makes rows of memory, the reverse of :meth:`tiler`."""
         if self.transposed:
-            return transpose(memory, columns, self.height, self.run)
-        return b"".join(_gather(self, columns // self.columns)(bytes(memory)))
+            return Matrix(columns, self.height, self.run).transposed
+        gather = _gather(self, columns // self.columns)
+        return lambda memory: b"".join(gather(b"".join(memory)))
 
     def offset(self, column: int, row: int) -> int:
         """Offset of a run in a row of tiles, from its first tile."""

@@ -37,10 +37,13 @@ def flush_dw(engine: EngineState, dwords: memoryview, at: int, length: int) -> S
             space, address = place
             if operation == _TIMESTAMP:
                 space.write64(address, engine.timestamp())
-            elif operation == _IMMEDIATE and length > 4:
-                space.write64(address, dwords[at + 3] | dwords[at + 4] << 32)
             elif operation == _IMMEDIATE:
-                space.write32(address, dwords[at + 3])
+                if length > 4:
+                    space.write64(address, dwords[at + 3] | dwords[at + 4] << 32)
+                else:
+                    space.write32(address, dwords[at + 3])
+                if space is engine.ggtt and not header & _INDEX:
+                    engine.stored_globally(address, dwords[at + 3], 8 if length > 4 else 4)
     if header & _NOTIFY:
         engine.signal(NOTIFY)
     return Stop.REFETCH if header & _INVALIDATE else None

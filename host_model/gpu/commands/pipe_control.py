@@ -46,6 +46,8 @@ def pipe_control(engine: EngineState, dwords: memoryview, at: int, length: int) 
             elif operation != _IMMEDIATE:
                 value = engine.registers[_DEPTH_COUNT >> 2] | engine.registers[_DEPTH_COUNT + 4 >> 2] << 32
             space.write64(address, value)
+            if operation == _IMMEDIATE and space is engine.ggtt and not flags & _INDEX:
+                engine.stored_globally(address, value, 8)
     if flags & _NOTIFY:
         engine.signal(NOTIFY)
     if engine.disturbed is not None:

@@ -45,6 +45,8 @@ def store_data_imm(engine: EngineState, dwords: memoryview, at: int, length: int
         space.write64(dwords[at + 1] & ~7 | dwords[at + 2] << 32, dwords[at + 3] | dwords[at + 4] << 32)
     else:
         space.write32(dwords[at + 1] | dwords[at + 2] << 32, dwords[at + 3])
+    if header & _STORE_GLOBAL:
+        engine.stored_globally(dwords[at + 1], dwords[at + 3], 8 if header & _STORE_QWORD and length > 4 else 4)
     return None
 
 

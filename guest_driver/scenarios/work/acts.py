@@ -1,0 +1,172 @@
+"""What many of these stories do or look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, final
+
+from pvinfo.commands.mi.memory import AtomicOpcode
+from pvinfo.platform import Engine
+from pvinfo.registers import ContextStatus, EngineRegisters
+from pvinfo.units import PAGE_SIZE
+
+from ...batch import Batch
+from ...buffer import BufferObject
+from ...client import Client
+from ...driver import GuestDriver
+from ...gt import GtState
+from ...request import Request
+from ...state import DriverState
+from ..stage import Stage
+
+__all__ = (
+    "PATIENCE_NS",
+    "Events",
+    "Gate",
+    "at_work",
+    "await_that",
+    "check_content",
+    "check_quiet_end",
+    "dwords_at",
+    "engines_with_registers",
+    "general_purpose",
+    "mix",
+    "mixed",
+    "qword_at",
+    "user_interrupts",
+    "wait_for_all",
+)
+
+PATIENCE_NS: Final = 30_000_000_000
+"""For work that is certain to end: longer than a driver takes to notice a hang."""
+
+
+def at_work(stage: Stage) -> GuestDriver:
+    """A driver that has come to READY with engines that run."""
+    driver = stage.guest.driver()
+    driver.probe()
+    stage.check("the driver is", driver.state, DriverState.READY)
+    stage.check("its engines are", driver.gt_state, GtState.RUNNING)
+    return driver
+
+
+def await_that(stage: Stage, driver: GuestDriver, what: str, done: Callable[[], bool]) -> None:
+    """Let time pass until ``done``, which must come."""
+    stage.check(what, driver.work.wait_until(done, PATIENCE_NS), True)
+
+
+def wait_for_all(requests: Sequence[Request]) -> None:
+    """Wait until each is done. Raises: what :meth:`Request.wait` raises, which fails the scenario."""
+    for request in requests:
+        request.wait(PATIENCE_NS)
+
+
+def check_quiet_end(stage: Stage, driver: GuestDriver) -> None:
+    """The engines come to rest, and the driver had nothing to complain of."""
+    stage.check("the engines come to rest", driver.wait_idle(PATIENCE_NS), True)
+    stage.check("what the driver complains of", [line.text for line in driver.log.complaints()], [])
+
+
+# ---- work whose order shows ----
+
+
+def mix(address: int, number: int) -> Batch:
+    """A batch that makes the dword x at ``address`` (x ^ number) + number: what many such batches leave depends on their order."""
+    batch = Batch()
+    batch.atomic(AtomicOpcode.XOR, address, number)
+    batch.atomic(AtomicOpcode.ADD, address, number)
+    return batch
+
+
+def mixed(numbers: Iterable[int], start: int = 0) -> int:
+    """What a row of :func:`mix` leaves."""
+    for number in numbers:
+        start = (start ^ number) + number & 0xFFFF_FFFF
+    return start
+
+
+# ---- memory ----
+
+
+def dwords_at(buffer: BufferObject, offset: int, count: int) -> list[int]:
+    """Dwords of a buffer, read by the processor."""
+    return [buffer.read_dword(offset + 4 * number) for number in range(count)]
+
+
+def qword_at(buffer: BufferObject, offset: int) -> int:
+    """A quadword of a buffer, read by the processor."""
+    return int.from_bytes(buffer.read(offset, 8), "little")
+
+
+def check_content(stage: Stage, what: str, actual: bytes, expected: bytes) -> None:
+    """Two contents must be the same; where they are not, the first places at which they differ are shown."""
+    stage.check(f"{what}, bytes", len(actual), len(expected))
+    differing = [at for at, pair in enumerate(zip(actual, expected, strict=True)) if pair[0] != pair[1]] if actual != expected else []
+    stage.check(f"{what}: offsets that do not hold what they should", differing, [])
+
+
+# ---- registers ----
+
+
+def general_purpose(engine: Engine, number: int) -> tuple[int, int]:
+    """Offsets of both halves of a general purpose register."""
+    return EngineRegisters.gpr_lo.at(engine.name) + 8 * number, EngineRegisters.gpr_hi.at(engine.name) + 8 * number
+
+
+def engines_with_registers(driver: GuestDriver) -> list[Engine]:
+    """Those whose streamer has general purpose registers: on gen8 only the render engine's has.
+
+    Source: linux:drivers/gpu/drm/i915/gt/selftest_lrc.c (live_gpr_clear)
+    """
+    return [engine for engine in driver.platform.engines if engine is Engine.RCS0 or driver.platform.graphics_version >= 9]
+
+
+# ---- events ----
+
+_USER_EVENTS: Final = {
+    Engine.RCS0: "GT0.rcs_user", Engine.BCS0: "GT0.bcs_user", Engine.VCS0: "GT1.vcs0_user", Engine.VECS0: "GT3.vecs_user",
+}  # fmt: skip
+
+
+def user_interrupts(driver: GuestDriver, engine: Engine) -> int:
+    """User interrupts of an engine that the driver's handler has served."""
+    return driver.interrupts.events[_USER_EVENTS[engine]]
+
+
+
+@final
+class Events:
+    """What an engine has told its driver since this was made."""
+
+    def __init__(self, driver: GuestDriver, engine: Engine) -> None:
+        self._counted = driver.gt.engines[engine].events
+        self._before = self._counted.copy()
+
+    def of(self, **flags: int) -> int:
+        """Events that have all of these flags of :class:`ContextStatus`."""
+        wanted = int(ContextStatus.of(**flags))
+        return sum((self._counted - self._before)[status] for status in self._counted if status & wanted == wanted)
+
+
+@final
+class Gate:
+    """A place in memory at which batches wait until the processor lets them through."""
+
+    _ARRIVED: Final = 64
+
+    def __init__(self, client: Client) -> None:
+        self._buffer = client.create_buffer(PAGE_SIZE, "gate")
+
+    def guard(self, batch: Batch, number: int = 1) -> None:
+        """Have ``batch`` report that it has come to gate ``number``, and wait there."""
+        batch.store_dword(self._buffer.gpu_address + self._ARRIVED, number)
+        batch.semaphore_wait(self._buffer.gpu_address, number)
+
+    @property
+    def reached(self) -> int:
+        """The last gate that a batch has come to."""
+        return self._buffer.read_dword(self._ARRIVED)
+
+    def open(self, number: int = 1) -> None:
+        """Let what waits at gate ``number``, and at those before, go on."""
+        self._buffer.write_dword(0, number)

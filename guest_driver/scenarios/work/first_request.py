@@ -1,0 +1,97 @@
+"""Requests: from the first command to the report that it is done."""
+
+from __future__ import annotations
+
+from pvinfo.platform import Engine
+from pvinfo.registers import EngineInterrupt, InterruptGroup
+from pvinfo.units import PAGE_SIZE
+
+from ...batch import Batch
+from ..catalogue import scenario
+from ..stage import Stage
+from . import NEEDS
+from .acts import (
+    PATIENCE_NS,
+    Events,
+    at_work,
+    check_quiet_end,
+    mix,
+    mixed,
+    user_interrupts,
+    wait_for_all,
+)
+
+
+@scenario(needs=NEEDS)
+def first_request(stage: Stage) -> None:
+    """Each engine executes a request, reports it in memory, says so with an interrupt, and becomes idle."""
+    stage.step("the driver starts the engines")
+    driver = at_work(stage)
+    result = driver.create_buffer(PAGE_SIZE, "result")
+    for number, engine in enumerate(driver.platform.engines):
+        stage.step(f"{engine.value} is given a request")
+        value = stage.random.getrandbits(32)
+        events, told = Events(driver, engine), user_interrupts(driver, engine)
+        batch = Batch()
+        batch.store_dword(result.gpu_address + 64 * number, value)
+        request = driver.submit(engine, batch)
+        request.wait(PATIENCE_NS)
+        stage.check("what it has stored", result.read_dword(64 * number), value)
+        stage.check("the number it reports", request.context.timeline.reported(), request.seqno)
+        stage.check("why it failed", request.error, None)
+        stage.check("an interrupt said so", user_interrupts(driver, engine) > told, True)
+        stage.check("the engine comes to rest", driver.wait_idle(PATIENCE_NS), True)
+        stage.check("times it was taken up by the idle engine", events.of(idle_to_active=1) > 0, True)
+        stage.check("as often the engine became idle", events.of(active_to_idle=1), events.of(idle_to_active=1))
+
+    stage.step("all is done")
+    done = {engine.value: streamer.completed for engine, streamer in driver.gt.engines.items()}
+    stage.gpu_view("requests by engine", lambda gpu: gpu.engines.requests, done)
+    for group in ("GT0", "GT1", "GT3"):
+        stage.check(f"events of {group} that nobody has looked at", int(InterruptGroup(stage.guest.mmio, group).iir) & ~_semaphores(), 0)
+    stage.check("interrupts with nothing to tell", driver.interrupts.spurious, 0)
+    check_quiet_end(stage, driver)
+
+
+def _semaphores() -> int:
+    """Of both engines of a group: waiting is not what this is about."""
+    return int(EngineInterrupt.wait_semaphore.mask) * 0x1_0001
+
+
+@scenario(needs=NEEDS)
+def requests_in_order(stage: Stage) -> None:
+    """Requests of one context are executed in the order of their submission, however many the ring holds."""
+    stage.step("the driver starts the engines")
+    driver = at_work(stage)
+    numbers = [stage.random.getrandbits(32) for _ in range(40)]
+    result = driver.create_buffer(PAGE_SIZE, "result")
+    for place, engine in enumerate(driver.platform.engines):
+        stage.step(f"{engine.value} is given {len(numbers)} requests at once: x becomes (x ^ n) + n")
+        requests = [driver.submit(engine, mix(result.gpu_address + 64 * place, number)) for number in numbers]
+        wait_for_all(requests)
+        stage.check("the last number reported", requests[-1].context.timeline.reported(), requests[-1].seqno)
+        stage.check("x", result.read_dword(64 * place), mixed(numbers))
+    check_quiet_end(stage, driver)
+
+
+@scenario(needs=NEEDS)
+def ring_wraps(stage: Stage) -> None:
+    """A ring is written round and round: requests beyond its length wait for room, and none is lost."""
+    stage.step("the driver starts the engines")
+    driver = at_work(stage)
+    engine = Engine.BCS0
+    result = driver.create_buffer(PAGE_SIZE, "result")
+    ring = driver.client.context(engine).ring
+
+    stage.step("requests are submitted until the ring has been written three times")
+    numbers: list[int] = []
+    written, before = 0, ring.emit
+    while written < 3 * ring.size:
+        number = stage.random.getrandbits(32)
+        numbers.append(number)
+        driver.submit(engine, mix(result.gpu_address, number))
+        written += (ring.emit - before) % ring.size
+        before = ring.emit
+    stage.check("the engine comes to rest", driver.wait_idle(PATIENCE_NS), True)
+    stage.check("x", result.read_dword(0), mixed(numbers))
+    check_quiet_end(stage, driver)

@@ -1,0 +1,112 @@
+"""The two ports of an engine: what follows without a pause, and what joins while the engine is at it."""
+
+from __future__ import annotations
+
+from pvinfo.commands.mi.memory import AtomicOpcode
+from pvinfo.registers import EngineRegisters
+from pvinfo.units import PAGE_SIZE
+
+from ...batch import Batch
+from ..catalogue import scenario
+from ..stage import Stage
+from . import NEEDS
+from .acts import Events, Gate, at_work, await_that, check_quiet_end, mix, mixed, wait_for_all
+
+
+@scenario(needs=NEEDS)
+def two_ports(stage: Stage) -> None:
+    """A context in the second port follows the first one without a new submission, and the engine tells of the change."""
+    stage.step("the driver starts the engines, and two clients come")
+    driver = at_work(stage)
+    one, other = driver.open_client("one"), driver.open_client("other")
+    result = one.create_buffer(PAGE_SIZE, "result")
+    shared = other.create_buffer(PAGE_SIZE, "result of the other")
+    for number, engine in enumerate(driver.platform.engines):
+        stage.step(f"{engine.value} is at work for one client, and the other one submits")
+        gate, events = Gate(one), Events(driver, engine)
+        batch = Batch()
+        gate.guard(batch)
+        batch.store_dword(result.gpu_address + 64 * number, number + 1)
+        first = one.submit(engine, batch, preemptible=False)
+        await_that(stage, driver, "the first has come to its gate", lambda: gate.reached == 1)
+        batch = Batch()
+        batch.store_dword(shared.gpu_address + 64 * number, number + 1)
+        second = other.submit(engine, batch)
+        driver.wait(100_000)
+        stage.check("the second is done", second.complete, False)
+        submissions = driver.gt.engines[engine].execlists.submissions
+
+        stage.step("the first goes on")
+        gate.open()
+        wait_for_all((first, second))
+        stage.check("what both have stored", (result.read_dword(64 * number), shared.read_dword(64 * number)), (number + 1, number + 1))
+        stage.check("times the engine went on to the second port", events.of(element_switch=1, context_complete=1), 1)
+        stage.check("submissions that were needed for that", driver.gt.engines[engine].execlists.submissions - submissions, 0)
+        stage.check("the engine comes to rest", driver.wait_idle(1_000_000_000), True)
+    one.close()
+    other.close()
+    check_quiet_end(stage, driver)
+
+
+@scenario(needs=NEEDS)
+def lite_restore(stage: Stage) -> None:
+    """Requests that join the running context are reached by a new tail alone: the context is not loaded anew."""
+    stage.step("the driver starts the engines")
+    driver = at_work(stage)
+    result = driver.create_buffer(PAGE_SIZE, "result")
+    for place, engine in enumerate(driver.platform.engines):
+        stage.step(f"a request of {engine.value} waits, and more of its context join")
+        gate, events = Gate(driver.client), Events(driver, engine)
+        batch = Batch()
+        gate.guard(batch)
+        requests = [driver.submit(engine, batch, preemptible=False)]
+        await_that(stage, driver, "it has come to the gate", lambda: gate.reached == 1)
+        numbers = [stage.random.getrandbits(32) for _ in range(3)]
+        for number in numbers:
+            requests.append(driver.submit(engine, mix(result.gpu_address + 64 * place, number), preemptible=False))
+            driver.wait(50_000)
+        stage.check("times only the tail was read again", events.of(preempted=1, lite_restore=1), len(numbers))
+        stage.check("times a context was complete", events.of(context_complete=1), 0)
+        stage.check(
+            "the context that the engine says it has",
+            driver.uncore.read(EngineRegisters.execlist_status_hi, engine.name), requests[0].context.ccid,
+        )  # fmt: skip
+
+        stage.step("the gate is opened")
+        gate.open()
+        wait_for_all(requests)
+        stage.check("what they leave, in their order", result.read_dword(64 * place), mixed(numbers))
+        stage.check("times only the tail was read again", events.of(preempted=1, lite_restore=1), len(numbers))
+        stage.check("the engine comes to rest", driver.wait_idle(1_000_000_000), True)
+    check_quiet_end(stage, driver)
+
+
+@scenario(needs=NEEDS)
+def priorities(stage: Stage) -> None:
+    """What is in the second port already comes next; of other work the most urgent does, and of equally urgent what came first."""
+    stage.step("the driver starts the engines; five clients find an engine busy")
+    driver = at_work(stage)
+    clients = [driver.open_client(name) for name in ("busy", "next", "lazy", "urgent", "usual", "usual too")]
+    engine = driver.platform.engines[-1]
+    log = [client.create_buffer(PAGE_SIZE, f"turn of {client.name}") for client in clients]
+    counter = driver.memory.allocate(1, "counter")
+    place = 0x7_0000_0000
+    for client in clients:
+        client.vm.map(counter, address=place)
+    gate = Gate(clients[0])
+    batch = Batch()
+    gate.guard(batch)
+    requests = [clients[0].submit(engine, batch, preemptible=False)]
+    await_that(stage, driver, "the first has come to its gate", lambda: gate.reached == 1)
+
+    stage.step("each submits work that takes the next number")
+    for client, buffer, priority in zip(clients[1:], log[1:], (0, -100, 100, 0, 0), strict=True):
+        batch = Batch()
+        batch.atomic(AtomicOpcode.INCREMENT, place, 0)
+        batch.copy_dword(buffer.gpu_address, place)
+        requests.append(client.submit(engine, batch, priority=priority))
+    gate.open()
+    wait_for_all(requests)
+    turns = {client.name: buffer.read_dword(0) for client, buffer in zip(clients[1:], log[1:], strict=True)}
+    stage.check("their numbers", turns, {"next": 1, "lazy": 5, "urgent": 2, "usual": 3, "usual too": 4})
+    check_quiet_end(stage, driver)

@@ -1,0 +1,1 @@
+"""The physical GPU as the mediator uses it: through its registers, its status events and its interrupts."""

@@ -1,0 +1,66 @@
+"""What is put in front of a context that has no register state yet, on gen9.
+
+Such a context is restored with inhibit: it takes whatever the registers hold, and keeps that from then on. So they are
+loaded first with what the vGPU's own registers hold. On gen8 they are loaded when the turn begins.
+
+Source: linux:drivers/gpu/drm/i915/gvt/mmio_context.c, linux:drivers/gpu/drm/i915/gt/gen8_engine_cs.c
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from pvinfo.commands.mi.control import MI_ARB_ON_OFF, MI_NOOP
+from pvinfo.commands.mi.register import MI_LOAD_REGISTER_IMM
+from pvinfo.commands.pipe_control import PIPE_CONTROL, PipeControlFlags, PipeControlPostSync
+from pvinfo.execlist import SCRATCH_OFFSET
+from pvinfo.platform import Engine
+from pvinfo.registers.mocs import L3CacheControl, Mocs
+
+from .switched_registers import SwitchedRegister, switched_registers
+
+if TYPE_CHECKING:
+    from ...device.mmio.registers import RegisterPage
+
+__all__ = ("inhibited_preamble",)
+
+_NOOP: Final = int(MI_NOOP.header())
+_ARBITRATION_OFF: Final = [int(MI_ARB_ON_OFF.header(enable=0)), _NOOP]
+_ARBITRATION_ON: Final = [int(MI_ARB_ON_OFF.header(enable=1)), _NOOP]
+_FLUSH_AND_INVALIDATE: Final = PipeControlFlags.of(
+    cs_stall=1, render_target_cache_flush=1, depth_cache_flush=1, dc_flush=1, flush_enable=1,
+    invalidate_tlb=1, instruction_cache_invalidate=1, texture_cache_invalidate=1, vf_cache_invalidate=1,
+    const_cache_invalidate=1, state_cache_invalidate=1, post_sync=PipeControlPostSync.WRITE_IMMEDIATE, store_index=1,
+)  # fmt: skip
+_PIPE_CONTROL: Final = int(PIPE_CONTROL.header())
+_BARRIER: Final = [_PIPE_CONTROL, 0, 0, 0, 0, 0, _PIPE_CONTROL, int(_FLUSH_AND_INVALIDATE), SCRATCH_OFFSET, 0, 0, 0]
+"""Preceded by one that does nothing, without which vertices must not be dropped on gen9."""
+_HIGH: Final = 0xFFFF0000
+
+
+@cache
+def _in_context(graphics_version: int, engine: Engine) -> tuple[SwitchedRegister, ...]:
+    return tuple(register for register in switched_registers(graphics_version) if register.engine == engine.name and register.in_context)
+
+
+def _load(pairs: Iterable[tuple[int, int]]) -> list[int]:
+    words = [word for pair in pairs for word in pair]
+    return [int(MI_LOAD_REGISTER_IMM.header(1 + len(words))), *words, _NOOP]
+
+
+def inhibited_preamble(graphics_version: int, engine: Engine, registers: RegisterPage) -> list[int]:
+    """The dwords, an even number of them; none on gen8."""
+    if graphics_version < 9:
+        return []
+    dwords = list(_ARBITRATION_OFF)
+    kept = _in_context(graphics_version, engine)
+    if kept:
+        dwords += _BARRIER
+        dwords += _load((row.offset, registers.read32(row.offset) | (_HIGH if row.masked else 0)) for row in kept)
+        dwords += _BARRIER
+    if engine is Engine.RCS0:
+        for table, first in ((Mocs.entry, Mocs.entry.at(engine.name)), (L3CacheControl.entry, L3CacheControl.entry.at())):
+            dwords += _load((offset, registers.read32(offset)) for offset in range(first, first + 4 * table.count, 4))
+    return dwords + _ARBITRATION_ON

@@ -1,0 +1,153 @@
+"""The registers of the physical GPU that each vGPU has for itself: saved to its register page, loaded from it.
+
+On gen9, registers that contexts keep are left to them, and to what is put in front of a context that has no state yet
+(:mod:`.preamble`); on gen8 they are loaded like the others. Tables of cache control (MOCS) are loaded and never saved:
+commands that change them change the vGPU's page as well.
+
+Where this differs from the kernel's mediator, on purpose: what a guest writes while it has the GPU reaches the hardware
+with its next work and is not lost when its turn ends (the kernel writes the hardware's older value over it); the render
+engine's cache control and that of the L3 cache are loaded here as well (the kernel leaves them to contexts alone); a few
+bits stay the host's whatever a guest wrote, or it could take the GPU out of the host's hands.
+
+Source: linux:drivers/gpu/drm/i915/gvt/mmio_context.c
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, final
+
+from pvinfo.platform import Engine, Platform
+from pvinfo.registers.mocs import L3CacheControl, Mocs
+
+from .switched_registers import SwitchedRegister, switched_registers
+
+if TYPE_CHECKING:
+    from ...device.mmio.registers import RegisterPage
+    from ...device.mmio.window import MmioWindow
+
+__all__ = ("RegisterSwitch",)
+
+_LOW: Final = 0xFFFF
+_ENABLE_ALL: Final = 0xFFFF0000
+
+
+class _Table(NamedTuple):
+    """Registers that follow each other."""
+
+    first: int
+    end: int
+
+
+def _tables(platform: Platform, engine: Engine) -> tuple[_Table, ...]:
+    """Cache control that goes with ``engine``."""
+    if platform.graphics_version < 9:
+        return ()
+    first = Mocs.entry.at(engine.name)
+    own = _Table(first, first + 4 * Mocs.entry.count)
+    if engine is not Engine.RCS0:
+        return (own,)
+    common = L3CacheControl.entry.at()
+    return own, _Table(common, common + 4 * L3CacheControl.entry.count)
+
+
+@final
+class _EngineState:
+    """What of one engine goes with the turn."""
+
+    def __init__(self, mmio: MmioWindow, platform: Platform, engine: Engine) -> None:
+        self._mmio = mmio
+        self._registers: tuple[SwitchedRegister, ...] = tuple(
+            register
+            for register in switched_registers(platform.graphics_version)
+            if register.engine == engine.name and not (register.in_context and platform.graphics_version >= 9)
+        )
+        self._tables = _tables(platform, engine)
+        self._loaded: list[int] | None = None
+        """What the page of the vGPU at its turn held when it was loaded; None: the hardware holds nothing of it."""
+        self._held: list[bytes | None] = [None] * len(self._tables)
+        """What the hardware's tables hold, where that is known."""
+
+    def capture(self, page: RegisterPage) -> None:
+        """Put what the hardware holds into ``page``, tables too: it counts as loaded from there."""
+        for register in self._registers:
+            value = self._mmio.read32(register.offset)
+            page.write32(register.offset, value & _LOW if register.masked else value)
+        for table in self._tables:
+            for offset in range(table.first, table.end, 4):
+                page.write32(offset, self._mmio.read32(offset))
+        self._loaded = [page.read32(register.offset) for register in self._registers]
+        self._held = [bytes(page.bytes[table.first : table.end]) for table in self._tables]
+
+    def forget(self) -> None:
+        """The hardware does not hold any more what was loaded."""
+        self._loaded = None
+        self._held = [None] * len(self._tables)
+
+    def save(self, page: RegisterPage) -> None:
+        """The turn of the vGPU with ``page`` ends. What its guest has written there since it was loaded stays."""
+        loaded, self._loaded = self._loaded, None
+        if loaded is None:
+            return
+        for register, was in zip(self._registers, loaded, strict=True):
+            if page.read32(register.offset) == was:
+                value = self._mmio.read32(register.offset) & ~register.kept | was & register.kept
+                page.write32(register.offset, value & _LOW if register.masked else value)
+
+    def load(self, page: RegisterPage) -> None:
+        """Bring the hardware to what ``page`` holds: all of it, or what has changed since it was loaded."""
+        before = self._loaded
+        now = [page.read32(register.offset) for register in self._registers]
+        if now != before:
+            for index, register in enumerate(self._registers):
+                if before is None or before[index] != now[index]:
+                    self._write(register, now[index])
+            self._loaded = now
+        for index, table in enumerate(self._tables):
+            wanted = bytes(page.bytes[table.first : table.end])
+            held = self._held[index]
+            if wanted != held:
+                self._write_table(table, wanted, held)
+                self._held[index] = wanted
+
+    def _write(self, register: SwitchedRegister, value: int) -> None:
+        mmio, offset = self._mmio, register.offset
+        held = mmio.read32(offset)
+        value = value & ~register.kept | held & register.kept
+        if register.masked:
+            if (value ^ held) & _LOW:
+                mmio.write32(offset, _ENABLE_ALL | value & _LOW)
+        elif value != held:
+            mmio.write32(offset, value)
+
+    def _write_table(self, table: _Table, wanted: bytes, held: bytes | None) -> None:
+        for at in range(0, len(wanted), 4):
+            if held is None or held[at : at + 4] != wanted[at : at + 4]:
+                self._mmio.write32(table.first + at, int.from_bytes(wanted[at : at + 4], "little"))
+
+
+@final
+class RegisterSwitch:
+    """All engines' registers that go with the turn."""
+
+    def __init__(self, mmio: MmioWindow, platform: Platform) -> None:
+        self._engines = {engine: _EngineState(mmio, platform, engine) for engine in platform.engines}
+
+    def capture(self, page: RegisterPage) -> None:
+        """Put what the hardware holds now into ``page``: it counts as loaded from there."""
+        for state in self._engines.values():
+            state.capture(page)
+
+    def save(self, page: RegisterPage) -> None:
+        """A turn ends: bring ``page`` up to date."""
+        for state in self._engines.values():
+            state.save(page)
+
+    def load(self, page: RegisterPage) -> None:
+        """A turn begins, or goes on: bring the hardware up to date."""
+        for state in self._engines.values():
+            state.load(page)
+
+    def forget(self, engine: Engine | None = None) -> None:
+        """What was loaded does not stand in the hardware any more, or is not to be saved; of one engine, or of all."""
+        for state in self._engines.values() if engine is None else (self._engines[engine],):
+            state.forget()
