@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 from pvinfo.golden_state import GoldenState
 
@@ -10,7 +10,7 @@ from ..clock import HostClock
 from ..isolation import GuardedMemory
 from ..memory import HostMemory
 from .hardware.hardware import Hardware
-from .shadow.pool import ShadowPool
+from .shadow.pool import DEFAULT_SHARE, ShadowPool
 from .snapshot import take_snapshot
 from .turn import Turn
 
@@ -19,19 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ("Mediator",)
 
-SHADOW_PAGES: Final = 65536
-"""Pages for shadow tables of all vGPUs together, 256 MiB: beyond that, tables of idle address spaces go."""
-
-
 @final
 class Mediator:
     """The mediator of one GPU, whose own driver it is.
 
-    ``golden`` is what vGPUs show at first, by default what the GPU's registers hold now.
+    ``golden`` is what vGPUs show at first, by default what the GPU's registers hold now. ``shadow_share`` is how many pages
+    the shadow tables of one vGPU may take.
     """
 
     def __init__(
-        self, gpu: PhysicalGpu, memory: HostMemory, guard: GuardedMemory, clock: HostClock, golden: GoldenState | None, *, shadow_pages: int = SHADOW_PAGES
+        self, gpu: PhysicalGpu, memory: HostMemory, guard: GuardedMemory, clock: HostClock, golden: GoldenState | None, *, shadow_share: int = DEFAULT_SHARE
     ) -> None:
         self.gpu = gpu
         self.memory = memory
@@ -40,4 +37,4 @@ class Mediator:
         self.golden = golden if golden is not None else take_snapshot(gpu)
         self.hardware = Hardware(gpu, memory, guard)
         self.turn = Turn(clock, self.hardware)
-        self.shadow_pool = ShadowPool(memory, self.hardware.invalidate_translations, shadow_pages)
+        self.shadow_pool = ShadowPool(memory, self.hardware.invalidate_translations, shadow_share)

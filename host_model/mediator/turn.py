@@ -9,7 +9,6 @@ Source: linux:drivers/gpu/drm/i915/gvt/sched_policy.c (one owner of all engines 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, final
 
 from ..clock import HostClock, Timer
@@ -69,7 +68,7 @@ class Turn:
             self._waiting.remove(vgpu)
         if vgpu is self._current:
             self._current = None
-            self._hardware.give(None)
+        self._hardware.forget(vgpu)
         self._look_soon()
 
     # ---- looking ----
@@ -91,6 +90,7 @@ class Turn:
                     self._set_limit(current)
                     return
             elif current.submission.has_work or current.submission.is_running:
+                self._hardware.give(current)
                 current.submission.dispatch()
                 if others:
                     self._at(self._until_ns)
