@@ -6,12 +6,15 @@ can do, and say so (``can_track_writes``); the mediator asks the port, never its
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
 
 from pvinfo.units import BusAddress, GuestAddress
 
-__all__ = ("HypervisorPort",)
+__all__ = ("NO_PAGE", "HypervisorPort")
+
+NO_PAGE: Final = BusAddress(0)
+"""What stands for the bus address of a page that is not RAM; no page has it."""
 
 
 class HypervisorPort(Protocol):
@@ -36,9 +39,37 @@ class HypervisorPort(Protocol):
     def unmap_guest_page(self, address: BusAddress) -> None:
         """Undo one :meth:`map_guest_page`."""
 
+    def map_guest_pages(self, addresses: Sequence[int]) -> list[int]:
+        """:meth:`map_guest_page` of each page address, in order; :data:`NO_PAGE` where one is not RAM."""
+
+    def unmap_guest_pages(self, addresses: Iterable[int]) -> None:
+        """:meth:`unmap_guest_page` of each bus address."""
+
     @property
     def mapped_pages(self) -> int:
         """Guest pages that are pinned now, each counted once."""
+
+    def pins(self, address: BusAddress) -> int:
+        """How often the page at a bus address is pinned; 0: the GPU has no business there."""
+
+    def guest_page(self, address: GuestAddress) -> memoryview | None:
+        """The 4 KiB page of RAM at a page address, to be looked at without a copy; None where the GPU could not have it.
+
+        Good until :attr:`memory_revision` changes. The guest may write it at any moment: who needs it to stand still copies it.
+        """
+
+    @property
+    def memory_revision(self) -> int:
+        """Changes whenever a page that :meth:`guest_page` gave may have gone."""
+
+    def watch_page(self, address: GuestAddress, changed: Callable[[], None]) -> None:
+        """Call ``changed`` after each write by the guest's processors, or through this port, to the page at a page address.
+
+        Only where :attr:`can_track_writes`. What the GPU writes is not reported. A page may be watched for several reasons.
+        """
+
+    def unwatch_page(self, address: GuestAddress, changed: Callable[[], None]) -> None:
+        """Undo one :meth:`watch_page`."""
 
     def connect_msi(self, handler: Callable[[], None] | None) -> None:
         """Deliver message-signalled interrupts to ``handler`` from now on; None: to nobody."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import mmap
 from collections import Counter
-from collections.abc import Callable
-from typing import final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, final
 
 from pvinfo.bus import PciDevice
-from pvinfo.units import PAGE_SIZE, BusAddress, GuestAddress, format_size
+from pvinfo.units import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, BusAddress, GuestAddress, format_size
 
 from ..clock import VirtualClock
 from ..memory import HostMemory
+from .base import NO_PAGE
 
 __all__ = ("LocalMachine", "LocalPort", "Ram")
 
@@ -25,6 +26,7 @@ class Ram:
             raise ValueError(f"{size} bytes of RAM: RAM is a positive number of {PAGE_SIZE}-byte pages")
         self.size = size
         self._view = memoryview(mmap.mmap(-1, size))
+        self._watched: dict[int, tuple[Callable[[], None], ...]] = {}
 
     def _check(self, address: int, size: int) -> None:
         if address < 0 or size < 0 or address + size > self.size:
@@ -37,6 +39,34 @@ class Ram:
     def write(self, address: GuestAddress, data: bytes | bytearray | memoryview) -> None:
         self._check(address, len(data))
         self._view[address : address + len(data)] = data
+        if self._watched:
+            self._report(address, len(data))
+
+    def _report(self, address: int, size: int) -> None:
+        """Tell those who watch that ``size`` bytes were written."""
+        pages: Iterable[int] = range(address >> PAGE_SHIFT, (address + size + PAGE_MASK) >> PAGE_SHIFT) if size else ()
+        watched = self._watched
+        if size > len(watched) << PAGE_SHIFT:
+            pages = [page for page in watched if page in pages]
+        for page in pages:
+            for changed in watched.get(page, ()):
+                changed()
+
+    def watch(self, address: GuestAddress, changed: Callable[[], None]) -> None:
+        """Call ``changed`` after each :meth:`write` to the page at ``address``. What is written through a view goes unnoticed."""
+        page = address >> PAGE_SHIFT
+        self._watched[page] = *self._watched.get(page, ()), changed
+
+    def unwatch(self, address: GuestAddress, changed: Callable[[], None]) -> None:
+        """Undo one :meth:`watch`."""
+        page = address >> PAGE_SHIFT
+        others = list(self._watched.get(page, ()))
+        if changed in others:
+            others.remove(changed)
+        if others:
+            self._watched[page] = tuple(others)
+        else:
+            self._watched.pop(page, None)
 
     def page(self, offset: int, /) -> memoryview | None:
         return self._view[offset : offset + PAGE_SIZE] if 0 <= offset < self.size else None
@@ -49,13 +79,15 @@ class Ram:
 class LocalPort:
     """The mediator's way to a :class:`LocalMachine`."""
 
-    can_track_writes = False
+    memory_revision: Final = 0
 
-    def __init__(self, ram: Ram, host_memory: HostMemory) -> None:
+    def __init__(self, ram: Ram, host_memory: HostMemory, *, track_writes: bool = True) -> None:
+        """``track_writes``: report writes to watched pages; without, this port is as blind as one to another process."""
+        self.can_track_writes = track_writes
         self._ram = ram
         self._host_memory = host_memory
         self._base = host_memory.attach(ram)
-        self._pins: Counter[BusAddress] = Counter()
+        self._pins: Counter[int] = Counter()
         self._msi_handler: Callable[[], None] | None = None
 
     def read_guest(self, address: GuestAddress, size: int) -> bytes | None:
@@ -72,19 +104,45 @@ class LocalPort:
     def map_guest_page(self, address: GuestAddress) -> BusAddress | None:
         if not 0 <= address < self._ram.size:
             return None
-        bus = BusAddress(self._base + (address & ~(PAGE_SIZE - 1)))
+        bus = BusAddress(self._base + (address & ~PAGE_MASK))
         self._pins[bus] += 1
         return bus
 
     def unmap_guest_page(self, address: BusAddress) -> None:
-        if self._pins[address] > 1:
-            self._pins[address] -= 1
-        else:
-            self._pins.pop(address, None)
+        self.unmap_guest_pages((address,))
+
+    def map_guest_pages(self, addresses: Sequence[int]) -> list[int]:
+        if not addresses or min(addresses) < 0 or max(addresses) >= self._ram.size:
+            return [self.map_guest_page(GuestAddress(address)) or NO_PAGE for address in addresses]
+        base = self._base
+        pages = [base + address for address in addresses]
+        self._pins.update(pages)
+        return pages
+
+    def unmap_guest_pages(self, addresses: Iterable[int]) -> None:
+        pins = self._pins
+        for address in addresses:
+            left = pins[address] - 1
+            if left > 0:
+                pins[address] = left
+            else:
+                pins.pop(address, None)
 
     @property
     def mapped_pages(self) -> int:
         return len(self._pins)
+
+    def pins(self, address: BusAddress) -> int:
+        return self._pins[address & ~PAGE_MASK]
+
+    def guest_page(self, address: GuestAddress) -> memoryview | None:
+        return self._ram.page(address)
+
+    def watch_page(self, address: GuestAddress, changed: Callable[[], None]) -> None:
+        self._ram.watch(address, changed)
+
+    def unwatch_page(self, address: GuestAddress, changed: Callable[[], None]) -> None:
+        self._ram.unwatch(address, changed)
 
     def connect_msi(self, handler: Callable[[], None] | None) -> None:
         self._msi_handler = handler

@@ -13,15 +13,17 @@ import os
 import stat
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import compress
 from typing import Final, NamedTuple, final
 
-from pvinfo.errors import PeerError
+from pvinfo.errors import PeerError, StateError
 from pvinfo.units import PAGE_MASK, PAGE_SIZE, BusAddress, GuestAddress, format_range
 from pvinfo.vfio_user import MAX_DMA_MAPS, DmaMap
 
 from ..memory import DirectMemory, HostMemory
+from .base import NO_PAGE
 
 __all__ = ("GuestRam", "SharedMachine", "VfioUserPort")
 
@@ -91,6 +93,8 @@ class GuestRam:
         self._files: dict[_FileKey, _SharedFile] = {}
         self.on_revoke: Callable[[], None] | None = None
         """Called when ranges have gone, so that nobody goes on using pages of them."""
+        self.revision = 0
+        """Changes when ranges have gone."""
 
     # ---- what the monitor does ----
 
@@ -157,15 +161,19 @@ class GuestRam:
         gone = self._ranges.pop(index)
         del self._starts[index]
         self._release(gone)
-        if self.on_revoke is not None:
-            self.on_revoke()
+        self._revoke()
 
     def unmap_all(self) -> None:
         """Take away every range."""
         ranges, self._ranges, self._starts = self._ranges, [], []
         for gone in ranges:
             self._release(gone)
-        if ranges and self.on_revoke is not None:
+        if ranges:
+            self._revoke()
+
+    def _revoke(self) -> None:
+        self.revision += 1
+        if self.on_revoke is not None:
             self.on_revoke()
 
     def disconnect(self) -> None:
@@ -243,6 +251,17 @@ class GuestRam:
             return None
         start = (offset & ~PAGE_MASK) - found.start
         return found.view[start : start + PAGE_SIZE]
+
+    def pages_to_pin(self, addresses: Sequence[int]) -> list[bool]:
+        """Of each page address, whether :meth:`page` has a page there."""
+        answers: list[bool] = []
+        start, end, answer = 0, 0, False
+        for address in addresses:
+            if not start <= address < end:
+                found = self._at(address)
+                start, end, answer = (address, address + 1, False) if found is None else (found.start, found.end, found.view is not None and found.writable)
+            answers.append(answer)
+        return answers
 
     def span(self, offset: int, size: int, /) -> memoryview | None:
         """``size`` bytes at guest-physical ``offset``, where one range of shared RAM holds them all."""
@@ -328,16 +347,49 @@ class VfioUserPort:
         return BusAddress(self._base + offset)
 
     def unmap_guest_page(self, address: BusAddress) -> None:
-        offset = address - self._base
-        if self._pins[offset] > 1:
-            self._pins[offset] -= 1
-        else:
-            del self._pins[offset]
+        self.unmap_guest_pages((address,))
+
+    def map_guest_pages(self, addresses: Sequence[int]) -> list[int]:
+        reachable = self.ram.pages_to_pin(addresses)
+        base = self._base
+        if all(reachable):
+            self._pins.update(addresses)
+            return [base + address for address in addresses]
+        self._pins.update(compress(addresses, reachable))
+        return [base + address if there else NO_PAGE for address, there in zip(addresses, reachable, strict=True)]
+
+    def unmap_guest_pages(self, addresses: Iterable[int]) -> None:
+        pins, base = self._pins, self._base
+        revoked = False
+        for address in addresses:
+            left = pins[address - base] - 1
+            if left > 0:
+                pins[address - base] = left
+            else:
+                pins.pop(address - base, None)
+                revoked = True
+        if revoked:
             self._host_memory.revoke()
 
     @property
     def mapped_pages(self) -> int:
         return len(self._pins)
+
+    def pins(self, address: BusAddress) -> int:
+        return self._pins[(address & ~PAGE_MASK) - self._base]
+
+    def guest_page(self, address: GuestAddress) -> memoryview | None:
+        return self.ram.page(address)
+
+    @property
+    def memory_revision(self) -> int:
+        return self.ram.revision
+
+    def watch_page(self, address: GuestAddress, changed: Callable[[], None]) -> None:
+        raise StateError("watching a guest page", "a machine in another process", "one whose writes can be tracked")
+
+    def unwatch_page(self, address: GuestAddress, changed: Callable[[], None]) -> None:
+        raise StateError("watching a guest page", "a machine in another process", "one whose writes can be tracked")
 
     def connect_msi(self, handler: Callable[[], None] | None) -> None:
         self._msi_handler = handler
