@@ -37,4 +37,4 @@ class Mediator:
         self.golden = golden if golden is not None else take_snapshot(gpu)
         self.hardware = Hardware(gpu, memory, guard)
         self.turn = Turn(clock, self.hardware)
-        self.shadow_pool = ShadowPool(memory, self.hardware.invalidate_translations, shadow_share)
+        self.shadow_pool = ShadowPool(memory, self.hardware.invalidate_translations, share=shadow_share)

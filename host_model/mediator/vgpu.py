@@ -60,6 +60,7 @@ class Vgpu:
         self.scratch_page = mediator.memory.allocate_page(number)
         """What the GPU sees where the guest has mapped nothing; the vGPU's own, so that nothing leaks through it."""
         self._golden = mediator.golden
+        mediator.guard.machines[number] = port
         self.findings = FindingLog(number)
         self.registers = RegisterPage()
         self.ggtt = GuestGgtt(self)
@@ -74,7 +75,7 @@ class Vgpu:
         self.failsafe = Failsafe(self)
         self.aperture = ApertureWindow(self, self.gpu.aperture_size)
         self.config = ConfigurationSpace(
-            guest_config(golden), {_BAR0: BAR0_SIZE, _BAR2: self.gpu.aperture_size}, self.findings, clock, self.interrupts.check_pending
+            guest_config(self._golden), {_BAR0: BAR0_SIZE, _BAR2: self.gpu.aperture_size}, self.findings, self.clock, self.interrupts.check_pending
         )
         self.resets: Counter[str] = Counter()
         """Resets by kind: ``device``, ``full``, ``engine``."""
@@ -158,6 +159,7 @@ class Vgpu:
         self.end_trace()
         self.submission.close()
         self.turn.leave(self)
+        self.mediator.guard.machines.pop(self.number, None)
         self.tables.clear()
         self.ggtt.clear()
         self.fences.clear()

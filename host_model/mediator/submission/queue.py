@@ -15,7 +15,7 @@ from pvinfo.errors import ResourceExhausted
 from pvinfo.execlist import ContextDescriptor
 from pvinfo.platform import ENGINES, Engine
 from pvinfo.registers.engine import EngineRegisters, RingHead, RingTail
-from pvinfo.units import PAGE_MASK, PAGE_SIZE, GraphicsAddress
+from pvinfo.units import PAGE_MASK, PAGE_SIZE, GraphicsAddress, GuestAddress
 
 from ..failsafe import FailsafeReason
 from ..refusal import Consequence, Refused
@@ -116,7 +116,7 @@ class EngineQueue:
         while left:
             address = GraphicsAddress(state.start + position)
             guest = self.vgpu.ggtt.translate(address)
-            page = self.vgpu.port.guest_page(guest) if guest is not None else None
+            page = self.vgpu.port.guest_page(GuestAddress(guest & ~PAGE_MASK)) if guest is not None else None
             if page is None:
                 raise Refused(
                     "ring-unreachable", f"{self.engine.value} ring {state.start:#x}", f"the ring's page at {address:#x} leads to no memory of the guest",
@@ -207,7 +207,7 @@ class EngineQueue:
         """Give back all that was taken for ``workload``."""
         while workload.pinned:
             self.vgpu.tables.unpin(workload.pinned.pop())
-        workload.release_prepared(self.vgpu.tables)
+        workload.release_prepared()
         self.vgpu.tables.release(workload.tables)
 
     def _refused(self, refusal: Refused | ResourceExhausted) -> None:
