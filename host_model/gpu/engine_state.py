@@ -64,7 +64,8 @@ class EngineState:
         first = self.base + EngineRegisters.gpr_lo.offset
         self.gpr = registers[first >> 2 : first + _GPR_BYTES >> 2].cast("B").cast("Q")
         """The general purpose registers."""
-        self._plain: dict[int, int] = {}
+        self.plain: dict[int, int] = {}
+        """Registers that any batch may write and that do nothing but keep a value: their places in :attr:`registers`, by offset."""
         self.arbitration = True
         """The running context may be switched away from."""
         self.skip_commands = False
@@ -109,7 +110,7 @@ class EngineState:
         roots = at + EngineRegisters.pdp_lo.offset
         self._roots_first, self._roots_end = roots, roots + _ROOT_BYTES
         if self._allowed.may_write(first):
-            self._plain = {offset: offset >> 2 for offset in range(first, first + _GPR_BYTES, 4)}
+            self.plain = {offset: offset >> 2 for offset in range(first, first + _GPR_BYTES, 4)}
         self._runtime_register = at + EngineRegisters.ctx_timestamp.offset
 
     # ---- time ----
@@ -139,7 +140,7 @@ class EngineState:
 
     def read_register(self, offset: int) -> int:
         """A register as a command reads it."""
-        place = self._plain.get(offset)
+        place = self.plain.get(offset)
         if place is not None:
             return self.registers[place]
         own = self._reads.get(offset)
@@ -149,7 +150,7 @@ class EngineState:
 
     def write_register(self, offset: int, value: int) -> None:
         """A register as a command writes it. A batch without privilege changes what its white list names, no more."""
-        place = self._plain.get(offset)
+        place = self.plain.get(offset)
         if place is not None:
             self.registers[place] = value
         elif not self.buffers.privileged and not self._allowed.may_write(offset):

@@ -70,14 +70,10 @@ class Streamer(EngineState):
                         at += 1
                         continue
                     try:
-                        handler, mask, added, least, cost_ns = known[header >> 16]
+                        handler, length, cost_ns = known[header]
                     except KeyError:
-                        handler, mask, added, least, cost_ns = look_up(header)
-                    length = (header & mask) + added
-                    if at + length > end or length < least:
-                        if length < least:
-                            stop = self.illegal("short-command", f"a command of {length} dwords, which has at least {least}", at, header)
-                            break
+                        handler, length, cost_ns = look_up(header)
+                    if at + length > end:
                         whole = buffers.gather(at, length)
                         if whole is None:
                             stop = Stop.STARVED

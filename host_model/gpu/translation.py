@@ -393,6 +393,14 @@ class ProcessSpace(_Space):
         return self.read32(address) | self.read32(address + 4) << 32
 
     def write64(self, address: int, value: int, /) -> None:
-        upper, lower = self.writable_dwords(address + 4), self.writable_dwords(address)
-        lower[address >> 2 & 1023] = value & 0xFFFFFFFF
-        upper[address + 4 >> 2 & 1023] = value >> 32
+        index = address >> 2 & 1023
+        upper = self.writable_dwords(address + 4) if index == 1023 else None
+        try:
+            lower = self._for_writing[address >> 12]
+        except KeyError:
+            lower = self._look_up_writable(address)
+        lower[index] = value & 0xFFFFFFFF
+        if upper is None:
+            lower[index + 1] = value >> 32
+        else:
+            upper[0] = value >> 32

@@ -7,8 +7,12 @@ import random
 import pytest
 from support.naive_blitter import NaiveSurface
 
+from host_model.gpu.blitter.depth import DEPTHS, Depth
+from host_model.gpu.blitter.drawing import Drawing
 from host_model.gpu.blitter.linear import LinearWindow
+from host_model.gpu.blitter.raster_operation import COPY_SOURCE
 from host_model.gpu.blitter.rectangle import Rectangle, signed16
+from host_model.gpu.blitter.source import SurfaceSource
 from host_model.gpu.blitter.stretch import Stretch, copy_pieces
 from host_model.gpu.blitter.surface import Surface, Window
 from host_model.gpu.blitter.tiled import TiledWindow
@@ -215,3 +219,39 @@ def test_pieces_are_copied_whatever_their_borders() -> None:
 @pytest.mark.parametrize(("value", "number"), [(0, 0), (0x7FFF, 32767), (0x8000, -32768), (0xFFFF, -1), (0x12345, 0x2345)])
 def test_coordinates_are_signed_16_bit_numbers(value: int, number: int) -> None:
     assert signed16(value) == number
+
+
+class MemoryEverywhere:
+    """The same bytes behind every address."""
+
+    def __init__(self) -> None:
+        self._memory = memoryview(bytearray(32 << 20))
+
+    def spans(self, address: int, size: int, *, write: bool) -> list[memoryview]:
+        return [self._memory[:size]]
+
+
+@pytest.mark.parametrize(
+    ("tilings", "pixel", "width", "most"),
+    [
+        ((TILE_YS[16], TILE_YS[16]), 16, 0x7FFF, 0x7FFF * 16),
+        ((TILE_YS[16], None), 16, 2048, 1 << 17),
+        ((None, TILE_YS[1]), 1, 0x7FFF, 1 << 17),
+        ((TILE_YS[4], TILE_YS[4]), 4, 1920, 1 << 20),
+        ((TILE_Y, TILE_Y), 4, 1920, 1 << 24),
+    ],
+)
+def test_a_copy_does_less_in_one_go_the_more_it_is_torn_to_pieces(
+    tilings: tuple[Tiling | None, Tiling | None], pixel: int, width: int, most: int
+) -> None:
+    pitch = -(-width * pixel // 4096) * 4096
+    target, source = (Surface(number << 40, pitch, tiling) for number, tiling in enumerate(tilings))
+    copy = Drawing(target, Rectangle(0, 0, width, 0x7FFF), Depth("pixels", pixel, (), None), COPY_SOURCE, source=SurfaceSource(source, 0, 0))
+    assert 0 < copy.step(MemoryEverywhere()) <= 2 * most
+    assert not copy.done
+
+
+def test_rows_that_overlap_are_drawn_a_few_in_one_go() -> None:
+    surface = Surface(0, 512, TILE_X)
+    copy = Drawing(surface, Rectangle(0, 0, 4096, 0x7FFF), DEPTHS[3], COPY_SOURCE, source=SurfaceSource(surface, 0, 0))
+    assert 0 < copy.step(MemoryEverywhere()) <= 2 << 17

@@ -9,7 +9,7 @@ from support.gpu_rig import GpuRig, RigContext
 
 from host_model.gpu import cost
 from host_model.gpu.commands.execution import HANDLERS
-from host_model.gpu.commands.table import command_table
+from host_model.gpu.commands.table import CommandTable, command_table
 from host_model.gpu.engines import Engines
 from host_model.gpu.privilege import unprivileged_registers
 from pvinfo.commands import command_for, declared_commands
@@ -99,11 +99,20 @@ def test_the_table_steps_over_commands_as_their_declarations_say(engine: Engine,
     own = [command for command in declared_commands() if engine in command.engines and command.exists(version)]
     for command in own:
         entry = table.entry(command.match)
-        assert table.known[command.match >> 16] is entry
-        assert (entry.length_mask, entry.length_added) == (command.length.mask, command.length.added)
+        assert table.known[command.match] is entry
+        assert entry.length == command.length.of(command.match)
         assert table.predicated.entry(command.match)[1:] == entry[1:]
-    others = [command for command in declared_commands() if command not in own]
-    assert all(table.entry(command.match).length_mask == 0 for command in others if command_for(engine, command.match, version) is None)
+        if command.length.bits:
+            assert table.entry(command.match | 1).length == entry.length + 1
+    others = [command for command in declared_commands() if command not in own and command_for(engine, command.match, version) is None]
+    assert others and all(table.entry(command.match).length == 1 and command.match not in table.known for command in others)
+
+
+def test_a_table_does_not_grow_with_the_headers_that_software_writes() -> None:
+    table = CommandTable(Engine.RCS0, 9)
+    for number in range(10_000):
+        assert table.entry(1 << 22 | number).length == 1  # MI_NOOP with a number
+    assert 0 < len(table.known) <= 4096
 
 
 def test_a_cost_grows_with_the_bytes() -> None:

@@ -150,12 +150,18 @@ class MmioWindow:
 
     def served_read(self, offset: int) -> int:
         """The aligned dword at ``offset`` as the device's own commands read it: neither counted nor traced."""
-        return self._read_piece(offset, 4) if 0 <= offset < MMIO_SIZE else 0
+        if not 0 <= offset < MMIO_SIZE:
+            return 0
+        return self._read_piece(offset, 4) if self._slow_reads[offset] else self._dwords[offset >> 2]
 
     def served_write(self, offset: int, value: int) -> None:
         """Store an aligned dword as the device's own commands do."""
-        if 0 <= offset < MMIO_SIZE:
+        if not 0 <= offset < MMIO_SIZE:
+            return
+        if self._slow_writes[offset]:
             self._write_piece(offset, 4, value & 0xFFFFFFFF)
+        else:
+            self._dwords[offset >> 2] = value & 0xFFFFFFFF
 
     def _read_slow(self, offset: int, size: int) -> int:
         if 0 <= offset and offset + size <= MMIO_SIZE:

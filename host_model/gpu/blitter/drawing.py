@@ -25,13 +25,16 @@ from .rectangle import Rectangle
 from .source import MonoSource, SurfaceSource
 from .surface import Space, Surface, Window
 from .tiled import TiledWindow
+from .tiling import Tiling
 
 __all__ = ("Drawing",)
 
 _STRIP_BYTES: Final = 1 << 24
 _SLOW_STRIP_BYTES: Final = 1 << 22
 _RUN_STRIP_BYTES: Final = 1 << 20
-"""Where tiles are put together run by run, or row by row."""
+"""Where the bits of tiles are mixed."""
+_PIECEMEAL_STRIP_BYTES: Final = 1 << 17
+"""Where pixels are moved a row, or a run of 16 bytes, at a time: some tens of milliseconds of our own time."""
 _STRIP_ROWS: Final = 1 << 12
 _SLOW_STRIP_ROWS: Final = 1 << 9
 _BAND_BYTES: Final = 1 << 18
@@ -99,12 +102,20 @@ class Drawing:
         tilings = [surface.tiling, source.surface.tiling if isinstance(source, SurfaceSource) else None]
         self._operands: dict[tuple[str, int, int], int] = {}
         self._decide_order()
-        if any(tiling is not None and (self._row_by_row or not tiling.transposed) for tiling in tilings):
-            self._strip_bytes = _RUN_STRIP_BYTES
-        else:
-            self._strip_bytes = _STRIP_BYTES if self._fill is not None or self._copies else _SLOW_STRIP_BYTES
+        self._strip_bytes = _STRIP_BYTES if self._fill is not None or self._copies else _SLOW_STRIP_BYTES
+        for tiling in tilings:
+            if tiling is not None:
+                self._strip_bytes = min(self._strip_bytes, self._most_of(tiling))
         self._drawn = 0
         """Rows that are done, from whichever end."""
+
+    def _most_of(self, tiling: Tiling) -> int:
+        """How much of a surface with ``tiling`` is drawn in one go."""
+        if self._row_by_row:
+            return _PIECEMEAL_STRIP_BYTES
+        if tiling.transposed:
+            return _STRIP_BYTES
+        return _RUN_STRIP_BYTES if self._area.width * self._pixel * tiling.height <= _RUN_STRIP_BYTES else _PIECEMEAL_STRIP_BYTES
 
     # ---- order ----
 

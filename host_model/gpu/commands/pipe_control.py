@@ -34,16 +34,17 @@ def pipe_control(engine: EngineState, dwords: memoryview, at: int, length: int) 
     if flags & _INVALIDATE:
         engine.invalidate_translations()
     operation = flags & _POST_SYNC.mask
-    value = dwords[at + 4] | dwords[at + 5] << 32
     if flags & _REGISTER:
-        engine.write_register(dwords[at + 2] & REGISTER_MASK, value & 0xFFFFFFFF)
+        engine.write_register(dwords[at + 2] & REGISTER_MASK, dwords[at + 4])
     elif operation:
         place = post_sync_place(engine, dwords[at + 2] | dwords[at + 3] << 32, flags & _GLOBAL, flags & _INDEX)
         if place is not None:
             space, address = place
-            if operation == _TIMESTAMP:
+            if operation == _IMMEDIATE:
+                value = dwords[at + 4] | dwords[at + 5] << 32
+            elif operation == _TIMESTAMP:
                 value = engine.timestamp()
-            elif operation != _IMMEDIATE:
+            else:
                 value = engine.registers[_DEPTH_COUNT >> 2] | engine.registers[_DEPTH_COUNT + 4 >> 2] << 32
             space.write64(address, value)
             if operation == _IMMEDIATE and space is engine.ggtt and not flags & _INDEX:

@@ -44,8 +44,14 @@ def load_register_imm(engine: EngineState, dwords: memoryview, at: int, length: 
     elif length == 3:
         write(dwords[at + 1] & REGISTER_MASK, dwords[at + 2])
     else:
-        for index in range(at + 1, at + length - 1, 2):
-            write(dwords[index] & REGISTER_MASK, dwords[index + 1])
+        plain, registers = engine.plain, engine.registers
+        pairs = iter(dwords[at + 1 : at + length].tolist())
+        for register, value in zip(pairs, pairs, strict=False):
+            place = plain.get(register)
+            if place is not None:
+                registers[place] = value
+            else:
+                write(register & REGISTER_MASK, value)
     return engine.disturbed
 
 

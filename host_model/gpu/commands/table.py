@@ -1,7 +1,7 @@
 """Which handler executes a command, by its header.
 
-A table is per engine and graphics version. The upper half of a header says what the command is; what was looked up once
-is kept under it. Commands that no handler executes are passed over by their length: they take their time, and are
+A table is per engine and graphics version. A header says what the command is and how long; what was looked up once is
+kept under the whole of it, as drivers write the same few headers again and again. Commands that no handler executes are passed over by their length: they take their time, and are
 reported once for each kind.
 """
 
@@ -30,6 +30,8 @@ _SLICE_SHARE_NS: Final = 20_000
 """A command that has made the slice this long is the last one of it."""
 _WORK: Final = ("PRIMITIVE", "OBJECT", "WALKER", "IECP")
 """In the name of a pipeline command: it draws or computes. The others set state up for those."""
+_HEADERS_KEPT: Final = 4096
+"""Software that writes more of them is no driver."""
 _EXECUTED_ALWAYS: Final = frozenset({"MI_SET_PREDICATE", "MI_BATCH_BUFFER_START", "MI_BATCH_BUFFER_END"})
 """Commands that MI_SET_PREDICATE does not make no-operations of."""
 
@@ -38,12 +40,8 @@ class TableEntry(NamedTuple):
     """How a command is executed."""
 
     handler: Handler
-    length_mask: int
-    """Bits of the header that count dwords."""
-    length_added: int
-    """What is added to the count."""
-    least: int
-    """Dwords that the command has at least."""
+    length: int
+    """Dwords of the command."""
     cost_ns: int
 
 
@@ -57,7 +55,17 @@ def _illegal(engine: EngineState, dwords: memoryview, at: int, length: int) -> S
     return engine.illegal("illegal-command", f"{header:#010x} begins no command of this engine", at, header)
 
 
-_ILLEGAL: Final = TableEntry(_illegal, 0, 1, 1, 0)
+_ILLEGAL: Final = TableEntry(_illegal, 1, 0)
+
+
+def _too_short(least: int) -> Handler:
+    """A handler for a command that ends before its shortest form does."""
+
+    def refuse(engine: EngineState, dwords: memoryview, at: int, length: int) -> Stop | None:
+        return engine.illegal("short-command", f"a command of {length} dwords, which has at least {least}", at, dwords[at])
+
+    return refuse
+
 
 
 def _passing_over(command: Command[Any]) -> Handler:
@@ -88,14 +96,11 @@ def _taking_turns(handler: Handler) -> Handler:
     return execute
 
 
-def _entry(command: Command[Any]) -> TableEntry:
+def _handler(command: Command[Any]) -> Handler:
     handler = HANDLERS.get(command.name)
     if handler is None:
-        handler = _passing_over(command)
-    elif command.client is Client.BLITTER:
-        handler = _taking_turns(handler)
-    least = min((form.dwords for form in command.forms), default=1)
-    return TableEntry(handler, command.length.mask, command.length.added, least, command_cost(command).fixed_ns)
+        return _passing_over(command)
+    return _taking_turns(handler) if command.client is Client.BLITTER else handler
 
 
 @final
@@ -107,7 +112,7 @@ class CommandTable:
         self._graphics_version = graphics_version
         self._only_flow = only_flow
         self.known: dict[int, TableEntry] = {}
-        """By bits 31:16 of the header, what was looked up."""
+        """By header, what was looked up."""
         self.predicated = self if only_flow else CommandTable(engine, graphics_version, only_flow=True)
         """The table while MI_SET_PREDICATE makes no-operations of commands."""
 
@@ -116,10 +121,18 @@ class CommandTable:
         command = command_for(self._engine, header, self._graphics_version)
         if command is None:
             return _ILLEGAL
-        entry = _entry(command)
-        if self._only_flow and command.name not in _EXECUTED_ALWAYS:
-            entry = entry._replace(handler=_skip)
-        self.known[header >> 16] = entry
+        length = command.length.of(header)
+        least = min((form.dwords for form in command.forms), default=1)
+        if length < least:
+            handler = _too_short(least)
+        elif self._only_flow and command.name not in _EXECUTED_ALWAYS:
+            handler = _skip
+        else:
+            handler = _handler(command)
+        entry = TableEntry(handler, length, command_cost(command).fixed_ns)
+        if len(self.known) >= _HEADERS_KEPT:
+            self.known.clear()
+        self.known[header] = entry
         return entry
 
 

@@ -1,23 +1,193 @@
+"""The command audit of one vGPU.
+
+A guest's rings and privileged batches are copied, the copies are audited and patched, and the copies run. What has no
+privilege runs behind the page tables of its process, and is not looked at.
+
+What the kernel's mediator refuses is refused, with the same consequence, and what it accepts is accepted, with these
+differences. Each closes a way around the audit, unless it says otherwise:
+
+* An address that is given to MI_FLUSH_DW in 5 dwords, or to PIPE_CONTROL for a depth count or a time stamp, is audited as that of
+  any other write, and notifications are noted (the kernel looks at 4 dwords, and at immediates). MI_FLUSH_DW keeps its global bit when
+  its index becomes an address (the kernel clears it). A store in core mode is audited for both cores (the kernel: for the second).
+* An index needs a status page of the vGPU (the kernel takes whatever address it has).
+* A page-table root is changed by a command that sets all of it, wherever it stands in the command, through three levels, too; other roots of
+  four levels become 0 (the kernel knows one form, and lets every other write of a root pass unchanged).
+* Registers of another engine are refused (the kernel's list knows no engines); so is MI_BATCH_BUFFER_END in a ring, which hardware ignores.
+* PIPE_CONTROL's register write goes by the rules of MI_LOAD_REGISTER_IMM, and roots are refused there (the kernel looks at the list only). A
+  register with a handler of the mediator's goes through it, flagged or not, and may not be loaded byte by byte.
+* Commands have the length that hardware gives them: MFX_WAIT and MI_LOAD_SCAN_LINES_INCL are taken apart differently by the kernel.
+  PIPE_CONTROL that writes has 6 dwords, MI_BATCH_BUFFER_START 3, MI_LOAD_REGISTER_IMM an odd number (the kernel reads beyond their ends).
+* A command that goes on behind the tail is refused (the kernel stops with success).
+* A privileged batch that is chained to, or started with a predicate, is copied and patched in its turn, each batch once however
+  often it is started, with a limit for all of them (the kernel patches the wrong buffer, goes round and round in loops, and has no limit).
+  A start with an offset to be added is refused, as is one in a context image.
+* A flip is shown in the register for the live surface, too, and is told of at once, as there is no vertical blank.
+* Work-around batches may each be there without the other.
+
+Blits have no address of the global table in them: they go through the page tables of the context, privileged or not. A shadow
+context always has some, and so nothing there needs an audit.
+
+Source: linux:drivers/gpu/drm/i915/gvt/cmd_parser.c
+"""
+
 from __future__ import annotations
-from typing import NamedTuple
-from pvinfo.commands.lookup import walk
-class Audited(NamedTuple):
-    events: frozenset
-    batches: tuple = ()
-    tables: tuple = ()
-    requests: int = 0
-    def release(self): pass
-class CommandAudit:
-    def __init__(self, vgpu, memory): self.v=vgpu
-    def ring(self, engine, dwords, address, tables, *, inhibit):
-        from ...device.interrupts import Event
-        n=0
-        for step in walk(engine, dwords, graphics_version=self.v.platform.graphics_version):
-            if step.command is None: print("UNKNOWN", hex(dwords[step.at])); break
-            if step.command.name=="MI_USER_INTERRUPT":
-                dwords[step.at]=0; n+=1
-        ev={"rcs0":Event.RCS_USER,"bcs0":Event.BCS_USER,"vcs0":Event.VCS0_USER,"vecs0":Event.VECS_USER}[engine.value]
-        return Audited(frozenset([ev] if n else []),requests=n)
-    def workaround(self, i,p): 
-        return None
-    def image(self, engine, dwords, *, inhibit): pass
+
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, NamedTuple, TypeVar, final
+
+from pvinfo.commands.mi.batch import MiBatchBufferStart
+from pvinfo.context_image import BATCH_BUFFER_END, RING_CONTEXT_DWORDS, context_image
+from pvinfo.errors import ResourceExhausted
+from pvinfo.platform import Engine
+from pvinfo.units import PAGE_MASK, PAGE_SIZE
+
+from ...device.interrupts import Event
+from ..refusal import Consequence, Refused
+from .needs import AuditedVgpu, GraphicsAllocator, HostBuffer, Tables, TablesOf
+from .scan import Level, Scan
+from .table import commands_of
+
+__all__ = ("Audited", "AuditedWorkaround", "CommandAudit")
+
+T = TypeVar("T", bound=Tables)
+
+_START: Final = int(MiBatchBufferStart().header)
+
+
+class Audited(NamedTuple, Generic[T]):
+    """What work needs to run, besides itself. Whoever runs it gives all of it back."""
+
+    events: frozenset[Event]
+    """What the guest is to be told when the work is done."""
+    batches: tuple[HostBuffer, ...]
+    """Copies of batches, to be released."""
+    tables: tuple[T, ...]
+    """Address spaces that the work goes over to: each is pinned once and has a reference, to be given back in this order."""
+
+
+class AuditedWorkaround(NamedTuple, Generic[T]):
+    """The work-around batches of a render context, as they are to run. Whoever runs them gives all of it back."""
+
+    indirect: HostBuffer | None
+    """The batch in the middle of the restore; as long as the guest's."""
+    per_context: HostBuffer | None
+    """The batch at its end. It is one of :attr:`batches`."""
+    events: frozenset[Event]
+    batches: tuple[HostBuffer, ...]
+    """All buffers, to be released."""
+    tables: tuple[T, ...]
+
+
+@final
+class _Held(Generic[T]):
+    """Address spaces that are kept for a piece of work."""
+
+    def __init__(self, tables: TablesOf[T]) -> None:
+        self._tables = tables
+        self.held: list[T] = []
+
+    def hold(self, levels: int, roots: Sequence[int]) -> T | None:
+        if self._tables.find(levels, roots) is None:
+            return None
+        found = self._tables.acquire(levels, roots)
+        try:
+            self._tables.pin(found)
+        except Refused:
+            self._tables.release(found)
+            raise
+        self.held.append(found)
+        return found
+
+    def release(self) -> None:
+        for tables in self.held:
+            self._tables.unpin(tables)
+            self._tables.release(tables)
+        self.held.clear()
+
+
+@final
+class CommandAudit(Generic[T]):
+    """The audit of one vGPU's commands; ``memory`` is where copies go."""
+
+    def __init__(self, vgpu: AuditedVgpu[T], memory: GraphicsAllocator) -> None:
+        self._vgpu = vgpu
+        self._memory = memory
+
+    def _scan(self, engine: Engine, spaces: _Held[T], ppgtt: T | None, *, inhibit: bool) -> Scan:
+        platform = self._vgpu.platform
+        commands = commands_of(engine, platform.name)
+        return Scan(self._vgpu, self._memory, engine, platform.graphics_version, commands, spaces, ppgtt, inhibit=inhibit)
+
+    def ring(self, engine: Engine, dwords: memoryview, address: Callable[[int], int], tables: T, *, inhibit: bool) -> Audited[T]:
+        """Audit what stands in a ring between head and tail, and patch it in place.
+
+        ``dwords`` are a copy that is the mediator's alone, in one piece, and what will run; ``address`` says where in the guest's ring a
+        dword stands, for findings. ``tables`` is the address space of the context, ``inhibit`` whether the guest inhibits its restore.
+
+        Raises: Refused, with nothing kept.
+        """
+        spaces = _Held(self._vgpu.tables)
+        scan = self._scan(engine, spaces, tables, inhibit=inhibit)
+        try:
+            scan.walk(Level.RING, dwords, address)
+        except BaseException:
+            scan.release()
+            spaces.release()
+            raise
+        return Audited(frozenset(scan.events), tuple(scan.batches), tuple(spaces.held))
+
+    def image(self, engine: Engine, dwords: memoryview, *, inhibit: bool) -> None:
+        """Audit the engine's own registers in a shadow context: ``dwords`` begin with its register state, page 1 of the image.
+
+        Of a context that is restored with inhibit nothing of that is loaded. Raises: Refused.
+        """
+        end = context_image(self._vgpu.platform.graphics_version, engine).end
+        if inhibit or (end < RING_CONTEXT_DWORDS and dwords[end] == BATCH_BUFFER_END):
+            return
+        spaces = _Held(self._vgpu.tables)
+        self._scan(engine, spaces, None, inhibit=False).walk(Level.IMAGE, dwords, lambda index: 4 * index, RING_CONTEXT_DWORDS)
+
+    def workaround(self, indirect: tuple[int, int] | None, per_context: int | None, tables: T | None = None) -> AuditedWorkaround[T]:
+        """Copy and audit the batches that a render context runs when it is loaded.
+
+        ``indirect`` is graphics address and bytes of the batch in the middle of the restore, ``per_context`` the address of the one at
+        its end. Raises: Refused, with nothing kept.
+        """
+        spaces = _Held(self._vgpu.tables)
+        scan = self._scan(Engine.RCS0, spaces, tables, inhibit=False)
+        try:
+            first = self._indirect(scan, *indirect) if indirect is not None and indirect[1] else None
+            last = self._per_context(scan, per_context) if per_context is not None else None
+        except BaseException:
+            scan.release()
+            spaces.release()
+            raise
+        return AuditedWorkaround(first, last, frozenset(scan.events), tuple(scan.batches), tuple(spaces.held))
+
+    def _indirect(self, scan: Scan, address: int, size: int) -> HostBuffer:
+        where = f"{Engine.RCS0.value} indirect context {address:#x}"
+        if address & PAGE_MASK:
+            raise Refused("audit-workaround", where, "the batch does not begin with a page", value=address, nearest=f"{address & ~PAGE_MASK:#x}")
+        try:
+            buffer = self._memory.allocate(size, self._vgpu.number)
+        except ResourceExhausted as error:
+            raise Refused("audit-host-memory", where, f"the host has no room for a copy of the batch: {error}", value=address) from None
+        scan.batches.append(buffer)
+        dwords = buffer.dwords[: size >> 2]
+        content = dwords.cast("B")
+        for at in range(0, size, PAGE_SIZE):
+            page = scan.read(address + at, min(PAGE_SIZE, size - at))
+            if page is None:
+                raise Refused(
+                    "audit-batch-address", where, f"the batch reaches {address + at:#x}, where the vGPU has no memory", value=address, nearest=scan.owned_text(),
+                    consequence=Consequence.FAILSAFE,
+                )  # fmt: skip
+            content[at : at + len(page)] = page
+        scan.walk(Level.INDIRECT, dwords, lambda index: address + 4 * index)
+        return buffer
+
+    def _per_context(self, scan: Scan, address: int) -> HostBuffer:
+        start = memoryview(array("I", (_START, address & 0xFFFFFFFF, address >> 32)))
+        scan.walk(Level.INDIRECT, start, lambda index: address)
+        return next(batch for batch in scan.batches if batch.address == start[1] | start[2] << 32)

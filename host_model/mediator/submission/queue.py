@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, final
 from pvinfo.errors import ResourceExhausted
 from pvinfo.execlist import ContextDescriptor
 from pvinfo.platform import ENGINES, Engine
-from pvinfo.registers.engine import EngineRegisters, RingHead, RingTail
+from pvinfo.registers.engine import EngineError, EngineInterrupt, EngineRegisters, RingHead, RingTail
 from pvinfo.units import PAGE_MASK, PAGE_SIZE, GraphicsAddress, GuestAddress
 
 from ..failsafe import FailsafeReason
@@ -32,6 +32,8 @@ __all__ = ("EngineQueue",)
 
 _POSITION: Final = (EngineRegisters.instdone.offset, EngineRegisters.acthd.offset, EngineRegisters.acthd_udw.offset)
 """Where the engine was, which a guest may look at. Source: linux:drivers/gpu/drm/i915/gvt/scheduler.c (save_ring_hw_state)"""
+_PARSER: Final = (EngineRegisters.ipeir.offset, EngineRegisters.ipehr.offset)
+"""What it was doing there."""
 _LONGEST: Final = 256
 """Workloads that may wait: a driver has two submissions of two contexts on their way at most."""
 
@@ -147,6 +149,7 @@ class EngineQueue:
         self.running = workload
         workload.submitted_ns = self.vgpu.clock.now_ns()
         self.vgpu.registers.write32(ENGINES[self.engine].base + EngineRegisters.start.offset, workload.state.start)
+        self._hardware.on_error = self._stopped_in_error
         self._hardware.submit(self._shadow.descriptor(workload.descriptor), lambda: self._completed(workload))
         if workload.elements is not None and not self.execlist.schedule_in(workload.elements):
             self.vgpu.findings.fault("submission-lost", f"{self.engine.value}.ELSP", "a submission while two were on their way: its events are lost", value=workload.descriptor.low)
@@ -193,15 +196,35 @@ class EngineQueue:
             self.execlist.schedule_out(workload.descriptor)
         self.vgpu.turn.work_done(self.vgpu)
 
+    def _stopped_in_error(self, error: EngineError) -> None:
+        """The GPU stands at a command of this guest's that it does not know; the guest is told as by hardware, and resets its engine.
+
+        The kernel's mediator keeps this to itself: its guests wait until they lose patience.
+        """
+        if self.running is None:
+            return
+        registers = EngineRegisters(self.vgpu.registers, ENGINES[self.engine].base)
+        told = error & ~registers.emr
+        self._copy_position(_POSITION + _PARSER)
+        if told:
+            registers.esr = EngineError(registers.esr | told)
+            registers.eir = EngineError(registers.eir | told)
+            bit = EngineInterrupt.master_error.mask << ENGINES[self.engine].interrupt_shift
+            if not registers.imr & bit:
+                self.vgpu.interrupts.raise_bits(f"GT{ENGINES[self.engine].interrupt_group}", bit)
+
     def _show_position(self, workload: Workload) -> None:
         registers = EngineRegisters(self.vgpu.registers, ENGINES[self.engine].base)
         if workload.state.tail < workload.state.head:
             self._wraps = self._wraps + 1 & RingHead.wrap_count.mask >> RingHead.wrap_count.low
         registers.head = RingHead(workload.state.tail | self._wraps << RingHead.wrap_count.low)
         registers.tail = RingTail(workload.state.tail)
-        for offset in _POSITION:
+        self._copy_position(_POSITION)
+
+    def _copy_position(self, offsets: tuple[int, ...]) -> None:
+        for offset in offsets:
             place = ENGINES[self.engine].base + offset
-            self.vgpu.registers.write32(place, self.vgpu.gpu.registers.read32(place))
+            self.vgpu.registers.write32(place, self.vgpu.gpu.mmio.read32(place))
 
     def _let_go(self, workload: Workload) -> None:
         """Give back all that was taken for ``workload``."""
