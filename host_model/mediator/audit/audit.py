@@ -60,6 +60,8 @@ class Audited(NamedTuple, Generic[T]):
 
     events: frozenset[Event]
     """What the guest is to be told when the work is done."""
+    requests: int
+    """Requests that end in it, by their user interrupts."""
     batches: tuple[HostBuffer, ...]
     """Copies of batches, to be released."""
     tables: tuple[T, ...]
@@ -135,7 +137,7 @@ class CommandAudit(Generic[T]):
             scan.release()
             spaces.release()
             raise
-        return Audited(frozenset(scan.events), tuple(scan.batches), tuple(spaces.held))
+        return Audited(frozenset(scan.events), scan.requests, tuple(scan.batches), tuple(spaces.held))
 
     def image(self, engine: Engine, dwords: memoryview, *, inhibit: bool) -> None:
         """Audit the engine's own registers in a shadow context: ``dwords`` begin with its register state, page 1 of the image.

@@ -135,7 +135,7 @@ class Scan:
 
     __slots__ = (
         "_address", "_copies", "_pages_left", "_queue", "batches", "commands", "engine", "events", "graphics_version", "inhibit", "level", "loads",
-        "memory", "notify", "pages", "ppgtt", "spaces", "user", "vgpu",
+        "memory", "notify", "pages", "ppgtt", "requests", "spaces", "user", "vgpu",
     )  # fmt: skip
 
     def __init__(
@@ -156,6 +156,8 @@ class Scan:
         self.notify = _NOTIFY[engine]
         self.events: set[Event] = set()
         """What the guest is to be told when the work is done."""
+        self.requests = 0
+        """User interrupts, with each of which a request of the guest's ends."""
         self.batches: list[HostBuffer] = []
         """Copies that the work runs from."""
         self.pages: set[int] = set()

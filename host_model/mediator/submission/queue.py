@@ -77,7 +77,7 @@ class EngineQueue:
                 self._prepare(workload)
         except (Refused, ResourceExhausted) as refusal:
             if workload is not None:
-                self._let_go(workload)
+                workload.let_go(self.vgpu.tables)
             self._refused(refusal)
             return False
         self._waiting.append(workload)
@@ -109,7 +109,7 @@ class EngineQueue:
         )
         workload.prepared = Prepared(commands, audited, None)
         if state.indirect is not None or state.per_context is not None:
-            workload.prepared = Prepared(commands, audited, self.vgpu.audit.workaround(state.indirect, state.per_context))
+            workload.prepared = Prepared(commands, audited, self.vgpu.audit.workaround(state.indirect, state.per_context, workload.tables))
 
     def _copy_ring(self, state: ContextState) -> array[int]:
         """What stands between head and tail, in one piece. Raises: Refused."""
@@ -141,13 +141,12 @@ class EngineQueue:
                 self._prepare(workload)
             self._load(workload)
         except (Refused, ResourceExhausted) as refusal:
-            self._let_go(workload)
+            workload.let_go(self.vgpu.tables)
             self.drop()
             self._refused(refusal)
             return
         assert self._shadow is not None
         self.running = workload
-        workload.submitted_ns = self.vgpu.clock.now_ns()
         self.vgpu.registers.write32(ENGINES[self.engine].base + EngineRegisters.start.offset, workload.state.start)
         self._hardware.on_error = self._stopped_in_error
         self._hardware.submit(self._shadow.descriptor(workload.descriptor), lambda: self._completed(workload))
@@ -163,12 +162,11 @@ class EngineQueue:
         shadow, state = self._shadow, workload.state
         shadow.load(workload.pages, workload.descriptor.context_id, state)
         self.vgpu.audit.image(self.engine, shadow.state, inhibit=state.inhibited)
-        for tables in (workload.tables, *prepared.audited.tables):
-            self.vgpu.tables.pin(tables)
-            workload.pinned.append(tables)
+        self.vgpu.tables.pin(workload.tables)
+        workload.pinned = True
         shadow.set_roots(workload.tables.shadow_roots)
         if prepared.workaround is not None:
-            shadow.set_workaround(prepared.workaround, state.indirect_offset)
+            shadow.set_workaround(prepared.workaround, state)
         preamble = self.vgpu.hardware.inhibited_preamble(self.vgpu, self.engine) if state.inhibited else []
         shadow.fill_ring((array("I", preamble), prepared.commands))
 
@@ -180,16 +178,16 @@ class EngineQueue:
             return
         self.running = None
         self.completed += 1
-        audited = workload.prepared.audited
-        self.requests += audited.requests
+        events = workload.prepared.events
+        self.requests += workload.prepared.ring.requests
         self._show_position(workload)
         try:
             self._shadow.store(workload.pages, workload.state.tail)
         except Refused as refusal:
             self._shadow.forget()
             self._refused(refusal)
-        self._let_go(workload)
-        for event in audited.events:
+        workload.let_go(self.vgpu.tables)
+        for event in events:
             self.vgpu.interrupts.raise_event(event)
         following = self._waiting[0] if self._waiting else None
         if following is None or not following.descriptor.same_context(workload.descriptor):
@@ -226,13 +224,6 @@ class EngineQueue:
             place = ENGINES[self.engine].base + offset
             self.vgpu.registers.write32(place, self.vgpu.gpu.mmio.read32(place))
 
-    def _let_go(self, workload: Workload) -> None:
-        """Give back all that was taken for ``workload``."""
-        while workload.pinned:
-            self.vgpu.tables.unpin(workload.pinned.pop())
-        workload.release_prepared()
-        self.vgpu.tables.release(workload.tables)
-
     def _refused(self, refusal: Refused | ResourceExhausted) -> None:
         if isinstance(refusal, ResourceExhausted):
             self.vgpu.findings.note("host-exhausted", f"{self.engine.value}.ELSP", f"{refusal}: the work is dropped")
@@ -256,14 +247,14 @@ class EngineQueue:
     def drop(self) -> None:
         """Forget what waits: the guest sees an engine that does not answer."""
         while self._waiting:
-            self._let_go(self._waiting.popleft())
+            self._waiting.popleft().let_go(self.vgpu.tables)
 
     def stop(self) -> None:
         """Take back what runs, too."""
         if self.running is not None:
             workload, self.running = self.running, None
             self._hardware.reset()
-            self._let_go(workload)
+            workload.let_go(self.vgpu.tables)
         if self._shadow is not None:
             self._shadow.forget()
         self.drop()

@@ -23,9 +23,10 @@ from ..refusal import Refused
 from .guest_context import ContextPages, ContextState, StateDwords
 
 if TYPE_CHECKING:
+    from ..audit.audit import AuditedWorkaround
     from ..hardware.graphics_memory import GraphicsBuffer, GraphicsMemory
+    from ..shadow.ppgtt import ProcessTables
     from ..vgpu import Vgpu
-    from .workload import Workaround
 
 __all__ = ("ShadowContext",)
 
@@ -115,15 +116,14 @@ class ShadowContext:
             shadow[low] = root & 0xFFFFFFFF
             shadow[high] = root >> 32
 
-    def set_workaround(self, workaround: Workaround, offset: int) -> None:
+    def set_workaround(self, workaround: AuditedWorkaround[ProcessTables], state: ContextState) -> None:
         """The batches of the restore, as they were audited."""
         shadow, at = self.state, self._at
-        if workaround.indirect is not None:
-            address, size = workaround.indirect
-            shadow[at.indirect] = IndirectContext(address | size // 64)
-            shadow[at.indirect_offset] = offset
+        if workaround.indirect is not None and state.indirect is not None:
+            shadow[at.indirect] = IndirectContext(workaround.indirect.address | state.indirect[1] // 64)
+            shadow[at.indirect_offset] = state.indirect_offset
         if workaround.per_context is not None:
-            shadow[at.per_context] = PerContextBatch.of(workaround.per_context, valid=1)
+            shadow[at.per_context] = PerContextBatch.of(workaround.per_context.address, valid=1)
 
     def descriptor(self, guest: ContextDescriptor) -> ContextDescriptor:
         """What to submit in place of the guest's own descriptor."""

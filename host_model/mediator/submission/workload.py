@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple, final
 
 from pvinfo.execlist import ContextDescriptor
 
+from ...device.interrupts import Event
+from ..audit.audit import Audited, AuditedWorkaround
+from ..shadow.ppgtt import ProcessTables
 from .execlist import Elements
 from .guest_context import ContextPages, ContextState
 
 if TYPE_CHECKING:
-    from ..audit.audit import Audited, AuditedWorkaround
-    from ..shadow.ppgtt import ProcessTables
+    from ..shadow.ppgtt import ShadowTables
 
 __all__ = ("Prepared", "Workload")
 
@@ -21,8 +23,23 @@ class Prepared(NamedTuple):
     """The private copy of what the guest wants executed, audited."""
 
     commands: array[int]
-    audited: Audited
-    workaround: AuditedWorkaround | None
+    ring: Audited[ProcessTables]
+    workaround: AuditedWorkaround[ProcessTables] | None
+
+    @property
+    def events(self) -> frozenset[Event]:
+        """What the guest is to be told at the end."""
+        return self.ring.events | (self.workaround.events if self.workaround is not None else frozenset())
+
+    def release(self, spaces: ShadowTables) -> None:
+        """Give back what the audit has taken."""
+        for part in (self.ring, self.workaround):
+            if part is not None:
+                for batch in part.batches:
+                    batch.release()
+                for tables in part.tables:
+                    spaces.unpin(tables)
+                    spaces.release(tables)
 
 
 @final
@@ -40,13 +57,15 @@ class Workload:
         self.elements = elements
         """The guest's submission, for the first context of it."""
         self.prepared: Prepared | None = None
-        self.pinned: list[ProcessTables] = []
-        self.submitted_ns = 0
+        self.pinned = False
+        """The shadow of the address space is held for the GPU."""
 
-    def release_prepared(self) -> None:
-        """Give back what the audit has taken."""
+    def let_go(self, spaces: ShadowTables) -> None:
+        """Give back all that was taken for it; the GPU does not use it any more."""
+        if self.pinned:
+            self.pinned = False
+            spaces.unpin(self.tables)
         prepared, self.prepared = self.prepared, None
         if prepared is not None:
-            prepared.audited.release()
-            if prepared.workaround is not None:
-                prepared.workaround.release()
+            prepared.release(spaces)
+        spaces.release(self.tables)
