@@ -263,6 +263,8 @@ class EngineQueue:
         """The guest resets its engine."""
         self.stop()
         self.execlist.reset()
+        registers = EngineRegisters(self.vgpu.registers, ENGINES[self.engine].base)
+        registers.eir = registers.esr = EngineError(0)
 
     def close(self) -> None:
         """The vGPU goes."""
