@@ -71,12 +71,12 @@ class GuardedMemory:
         finally:
             self._owner = before
 
-    def _may_reach(self, address: int, size: int) -> bool:
+    def _may_have(self, address: BusAddress) -> bool:
+        """The page at ``address`` is one for whom the GPU works for."""
         if address >> WINDOW_SHIFT:
             machine = self.machines.get(self._owner)
-            return machine is not None and all(map(machine.pins, map(BusAddress, range(address & ~PAGE_MASK, address + size, PAGE_SIZE))))
-        # Blocks have one owner each, and memory gives no span that leaves its block.
-        return self._memory.owner_of(BusAddress(address)) in (0, self._owner)
+            return machine is not None and machine.pins(address) > 0
+        return self._memory.owner_of(address) in (0, self._owner)
 
     # ---- BusMemory ----
 
@@ -86,7 +86,7 @@ class GuardedMemory:
 
     def page(self, address: BusAddress, /) -> memoryview | None:
         """As of host memory; a page that the GPU must not have is none, and a violation."""
-        if self._may_reach(address, 1):
+        if self._may_have(address):
             return self._memory.page(address)
         self.violations += 1
         page = BusAddress(address & ~PAGE_MASK)
@@ -101,7 +101,14 @@ class GuardedMemory:
     def span(self, address: BusAddress, size: int, /) -> memoryview | None:
         """As of host memory, of pages that the GPU may have. Where there are others the answer is None without more:
         who gets no span asks page by page, and is told then."""
-        return self._memory.span(address, size) if self._may_reach(address, size) else None
+        if address >> WINDOW_SHIFT:
+            machine = self.machines.get(self._owner)
+            if machine is None or not all(map(machine.pins, map(BusAddress, range(address & ~PAGE_MASK, address + size, PAGE_SIZE)))):
+                return None
+        elif self._memory.owner_of(address) not in (0, self._owner):
+            # A block has one owner, and memory gives no span that leaves its block.
+            return None
+        return self._memory.span(address, size)
 
     def _whose(self, address: BusAddress) -> str:
         for number, machine in self.machines.items():

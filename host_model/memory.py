@@ -6,6 +6,7 @@ whose page it is and a wrong shadow table changes the wrong memory instead of ha
 
 from __future__ import annotations
 
+import mmap
 from typing import Final, Protocol, final
 
 from pvinfo.errors import ResourceExhausted, StateError
@@ -21,6 +22,8 @@ _WINDOWS: Final = 1 << (46 - WINDOW_SHIFT)
 _OFFSET_MASK: Final = (1 << WINDOW_SHIFT) - 1
 _OWN_FIRST: Final = 1 << 32
 """First address of the host's own pages: above all that firmware puts below 4 GiB, such as the GPU's stolen memory."""
+_MAPPED_PAGES: Final = 64
+"""Blocks of so many pages are mapped, and cost nothing where they stay untouched."""
 
 
 class Backing(Protocol):
@@ -57,7 +60,8 @@ class HostBlock:
         self.address = address
         self.pages = pages
         self.owner = owner
-        self.bytes = memoryview(bytearray(pages * PAGE_SIZE))
+        size = pages * PAGE_SIZE
+        self.bytes = memoryview(mmap.mmap(-1, size) if pages >= _MAPPED_PAGES else bytearray(size))
 
 
 class _OwnMemory:

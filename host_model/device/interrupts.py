@@ -177,6 +177,9 @@ _TREE: Final = (
     _Upstream("SDE", _ALL, MasterControl.pch.mask),
     _Upstream("PCU", _ALL, MasterControl.pcu.mask),
 )
+_UPSTREAM: Final = [(InterruptGroup.iir.at(group) >> 2, InterruptGroup.ier.at(group) >> 2, mask, master) for group, mask, master in _TREE]
+"""The tree by dwords of the register file: it is walked at each event and each acknowledgement."""
+_MASTER: Final = MasterInterrupt.control.at() >> 2
 _ENABLE: Final = MasterControl.enable.mask
 
 
@@ -188,7 +191,7 @@ class InterruptTree:
         self._device = device
         self._places = event_places(device.platform)
         self._groups = {name: InterruptGroup(device.registers, name) for name in InterruptGroup.bases}
-        self._master = MasterInterrupt(device.registers)
+        self._dwords = device.registers.dwords
 
     def raise_event(self, event: Event) -> None:
         """Let ``event`` happen. Raises: KeyError when the platform has no such event."""
@@ -204,17 +207,17 @@ class InterruptTree:
     @property
     def asserted(self) -> bool:
         """The interrupt line would be active now: the master register is enabled and a group has something to tell."""
-        control = self._master.control
-        return control.enable and bool(control & ~_ENABLE)
+        control = self._dwords[_MASTER]
+        return bool(control & _ENABLE and control & ~_ENABLE)
 
     def update_master(self) -> None:
         """Make the master register's bits follow the groups."""
-        control = self._master.control & _ENABLE
-        for group, mask, master in _TREE:
-            registers = self._groups[group]
-            if registers.iir & registers.ier & mask:
+        dwords = self._dwords
+        control = dwords[_MASTER] & _ENABLE
+        for identity, enabled, mask, master in _UPSTREAM:
+            if dwords[identity] & dwords[enabled] & mask:
                 control |= master
-        self._master.control = MasterControl(control)
+        dwords[_MASTER] = control
 
     def check_pending(self) -> None:
         """Send an interrupt if anything is pending and may be told."""

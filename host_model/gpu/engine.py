@@ -26,7 +26,7 @@ from pvinfo.units import PAGE_SIZE
 from ..clock import HostClock, Timer
 from ..memory import BusMemory
 from .address_space import TranslationFault
-from .blitter.state import setup_state
+from .blitter.state import SETUP_DWORDS, setup_state
 from .commands.execution import Stop
 from .context import RegisterState, RestoredContext, SavedContext
 from .cost import cost_named
@@ -187,7 +187,8 @@ class Engine(Streamer):
     def _tick(self) -> None:
         self._timer = None
         self._deliver()
-        if not self._stopped and self.activity is not Activity.HUNG:
+        idle = self.activity is Activity.IDLE and self.port.current is None and not self.port.pending
+        if not idle and not self._stopped and self.activity is not Activity.HUNG:
             self.run_slice()
 
     def run_slice(self) -> None:
@@ -349,7 +350,7 @@ class Engine(Streamer):
             return
         restored = self._register_state.restore(page)
         if self._setup_state is not None:
-            self._setup_state.load(self._register_state.unit_state(page, len(self._setup_state.dwords())))
+            self._setup_state.load(self._register_state.unit_state(page, SETUP_DWORDS))
         roots = _ROOTS.get(descriptor.addressing_mode)
         if roots is None or not (restored.head < restored.size and restored.tail < restored.size):
             self._refuse(restored.head, restored.tail, restored.size)

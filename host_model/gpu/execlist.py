@@ -54,7 +54,9 @@ _RUN_LIST: Final = EngineMode.run_list_enable.mask
 _QUEUE_FULL: Final = ExeclistStatus.queue_full.mask
 _POINTERS: Final = ExeclistStatus.current_pointer.mask | ExeclistStatus.write_pointer.mask
 _BOTH_VALID: Final = ExeclistStatus.slot0_valid.mask | ExeclistStatus.slot1_valid.mask
-_REASON: Final = ExeclistStatus.last_switch_reason.mask >> ExeclistStatus.last_switch_reason.low
+_REASON_AT: Final = ExeclistStatus.last_switch_reason.low
+_REASON: Final = ExeclistStatus.last_switch_reason.mask >> _REASON_AT
+_ELEMENT_AT: Final = ExeclistStatus.active_element.low
 _AT_PLACE: Final = (
     int(ExeclistStatus.of(write_pointer=1, slot0_valid=1, slot0_active=1, arbitration_enabled=1)),
     int(ExeclistStatus.of(current_pointer=1, slot1_valid=1, slot1_active=1, arbitration_enabled=1)),
@@ -77,7 +79,12 @@ class SubmissionPort:
         self, engine: Engine, registers: memoryview, global_space: AddressSpace, signal: Callable[[int], None], findings: FindingLog
     ) -> None:
         self._name = engine.value
-        self._base = ENGINES[engine].base
+        base = ENGINES[engine].base
+        self._mode = base + EngineRegisters.mode.offset >> 2
+        self._pointer = base + EngineRegisters.context_status_ptr.offset >> 2
+        self._buffer = base + EngineRegisters.context_status_buffer.offset >> 2
+        self._status_page = base + EngineRegisters.hws_pga.offset >> 2
+        self._status = base + EngineRegisters.execlist_status_lo.offset >> 2
         self._registers = registers
         self._global = global_space
         self._signal = signal
@@ -102,7 +109,7 @@ class SubmissionPort:
         elements = Submission(*self._written).elements
         self._written.clear()
         where = f"{self._name}.ELSP"
-        if not self._registers[self._base + EngineRegisters.mode.offset >> 2] & _RUN_LIST:
+        if not self._registers[self._mode] & _RUN_LIST:
             self._findings.fault("submission-without-run-list", where, "a submission while run_list_enable is off in the engine's mode: it was dropped")
             return False
         if not elements[0].valid:
@@ -125,7 +132,7 @@ class SubmissionPort:
         self._written.clear()
         self._running = self._pending = None
         self._element = self._reason = 0
-        self._registers[self._base + EngineRegisters.context_status_ptr.offset >> 2] = _NO_EVENT_YET
+        self._registers[self._pointer] = _NO_EVENT_YET
         self._show()
 
     # ---- what the engine asks ----
@@ -193,7 +200,7 @@ class SubmissionPort:
 
     @property
     def _next_place(self) -> int:
-        return int(ExeclistStatus(self._registers[self._base + EngineRegisters.execlist_status_lo.offset >> 2]).write_pointer)
+        return int(ExeclistStatus(self._registers[self._status]).write_pointer)
 
     def _activate(self) -> None:
         self._running, self._pending, self._element = self._pending, None, 0
@@ -201,15 +208,15 @@ class SubmissionPort:
     def _event(self, status: int, context_id: int) -> None:
         """The entry, then its number, then the interrupt."""
         registers = self._registers
-        pointer = self._base + EngineRegisters.context_status_ptr.offset >> 2
+        pointer = self._pointer
         entry = next_status_entry(registers[pointer] & _WRITE_POINTER)
-        buffer = (self._base + EngineRegisters.context_status_buffer.offset >> 2) + 2 * entry
+        buffer = self._buffer + 2 * entry
         registers[buffer] = status
         registers[buffer + 1] = context_id
         registers[pointer] = registers[pointer] & ~_WRITE_POINTER | entry
         if self.trace is not None:
             self.trace.event(4 * buffer, status, context_id)
-        page = registers[self._base + EngineRegisters.hws_pga.offset >> 2] & ~PAGE_MASK
+        page = registers[self._status_page] & ~PAGE_MASK
         try:
             self._global.write32(page + CONTEXT_STATUS_OFFSET + 8 * entry, status)
             self._global.write32(page + CONTEXT_STATUS_OFFSET + 8 * entry + 4, context_id)
@@ -222,16 +229,16 @@ class SubmissionPort:
 
     def _show(self) -> None:
         """Keep the status register as the port is."""
-        index = self._base + EngineRegisters.execlist_status_lo.offset >> 2
+        registers, index = self._registers, self._status
         running = self._running
-        status = (self._reason & _REASON) << ExeclistStatus.last_switch_reason.low
+        status = (self._reason & _REASON) << _REASON_AT
         if self._pending is not None:
             status |= _QUEUE_FULL
         if running is None:
-            status |= self._registers[index] & _POINTERS
+            status |= registers[index] & _POINTERS
         else:
-            status |= _AT_PLACE[running.place] | 1 << ExeclistStatus.active_element.low + self._element
+            status |= _AT_PLACE[running.place] | 1 << _ELEMENT_AT + self._element
             if self._pending is not None:
                 status |= _BOTH_VALID
-        self._registers[index] = status
-        self._registers[self._base + EngineRegisters.execlist_status_hi.offset >> 2] = self._context_id
+        registers[index] = status
+        registers[index + 1] = self._context_id

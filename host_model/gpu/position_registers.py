@@ -10,6 +10,9 @@ from .buffers import Buffers
 
 __all__ = ("head_register", "reset_engine_registers", "show_position")
 
+_HEAD, _TAIL, _CONTROL = EngineRegisters.head.offset, EngineRegisters.tail.offset, EngineRegisters.control.offset
+_ACTHD, _ACTHD_UDW, _IPEHR = EngineRegisters.acthd.offset, EngineRegisters.acthd_udw.offset, EngineRegisters.ipehr.offset
+_WRAPS_AT: Final = RingHead.wrap_count.low
 _WAITING: Final = RingControl.wait_semaphore.mask
 _VALID: Final = 1
 """Bit of the batch address: the streamer is inside a batch. Source: prm:skl:vol2c"""
@@ -35,19 +38,19 @@ def reset_engine_registers(registers: memoryview, base: int) -> None:
 
 def head_register(buffers: Buffers) -> int:
     """What the head register holds: how far the ring is, and how often it has come round."""
-    return buffers.head | buffers.wraps << RingHead.wrap_count.low & 0xFFFFFFFF
+    return buffers.head | buffers.wraps << _WRAPS_AT & 0xFFFFFFFF
 
 
 def show_position(registers: memoryview, base: int, buffers: Buffers, header: int, *, waiting: bool) -> None:
     """Show where the engine is in its buffers, and the ``header`` of the command that its parser holds."""
     address = buffers.address()
-    control = base + EngineRegisters.control.offset >> 2
-    registers[base + EngineRegisters.head.offset >> 2] = head_register(buffers)
-    registers[base + EngineRegisters.tail.offset >> 2] = buffers.tail
+    control = base + _CONTROL >> 2
+    registers[base + _HEAD >> 2] = head_register(buffers)
+    registers[base + _TAIL >> 2] = buffers.tail
     registers[control] = registers[control] & ~_WAITING | (_WAITING if waiting else 0)
-    registers[base + EngineRegisters.acthd.offset >> 2] = address & 0xFFFFFFFF
-    registers[base + EngineRegisters.acthd_udw.offset >> 2] = address >> 32
-    registers[base + EngineRegisters.ipehr.offset >> 2] = header
+    registers[base + _ACTHD >> 2] = address & 0xFFFFFFFF
+    registers[base + _ACTHD_UDW >> 2] = address >> 32
+    registers[base + _IPEHR >> 2] = header
     batch = buffers.batch
     if batch is not None:
         registers[base + EngineRegisters.bbaddr.offset >> 2] = batch.address & 0xFFFFFFFF | _VALID

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, final
 
@@ -13,6 +12,7 @@ from pvinfo.units import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, BusAddress, GuestAddr
 from ..clock import VirtualClock
 from ..memory import HostMemory
 from .base import NO_PAGE
+from .pins import add_pins, remove_pins
 
 __all__ = ("LocalMachine", "LocalPort", "Ram")
 
@@ -87,7 +87,7 @@ class LocalPort:
         self._ram = ram
         self._host_memory = host_memory
         self._base = host_memory.attach(ram)
-        self._pins: Counter[int] = Counter()
+        self._pins: dict[int, int] = {}
         self._msi_handler: Callable[[], None] | None = None
 
     def read_guest(self, address: GuestAddress, size: int) -> bytes | None:
@@ -105,35 +105,29 @@ class LocalPort:
         if not 0 <= address < self._ram.size:
             return None
         bus = BusAddress(self._base + (address & ~PAGE_MASK))
-        self._pins[bus] += 1
+        add_pins(self._pins, (bus,))
         return bus
 
     def unmap_guest_page(self, address: BusAddress) -> None:
         self.unmap_guest_pages((address,))
 
     def map_guest_pages(self, addresses: Sequence[int]) -> list[int]:
-        if not addresses or min(addresses) < 0 or max(addresses) >= self._ram.size:
+        if not addresses or max(addresses) >= self._ram.size:
             return [self.map_guest_page(GuestAddress(address)) or NO_PAGE for address in addresses]
         base = self._base
         pages = [base + address for address in addresses]
-        self._pins.update(pages)
+        add_pins(self._pins, pages)
         return pages
 
     def unmap_guest_pages(self, addresses: Iterable[int]) -> None:
-        pins = self._pins
-        for address in addresses:
-            left = pins[address] - 1
-            if left > 0:
-                pins[address] = left
-            else:
-                pins.pop(address, None)
+        remove_pins(self._pins, addresses)
 
     @property
     def mapped_pages(self) -> int:
         return len(self._pins)
 
     def pins(self, address: BusAddress) -> int:
-        return self._pins[address & ~PAGE_MASK]
+        return self._pins.get(address & ~PAGE_MASK, 0)
 
     def guest_page(self, address: GuestAddress) -> memoryview | None:
         return self._ram.page(address)

@@ -12,7 +12,6 @@ import mmap
 import os
 import stat
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import compress
@@ -24,6 +23,7 @@ from pvinfo.vfio_user import MAX_DMA_MAPS, DmaMap
 
 from ..memory import DirectMemory, HostMemory
 from .base import NO_PAGE
+from .pins import add_pins, remove_pins
 
 __all__ = ("GuestRam", "SharedMachine", "VfioUserPort")
 
@@ -305,7 +305,7 @@ class VfioUserPort:
         self.ram.on_revoke = host_memory.revoke
         self._host_memory = host_memory
         self._base = host_memory.attach(self)
-        self._pins: Counter[int] = Counter()
+        self._pins: dict[int, int] = {}
         self._msi_handler: Callable[[], None] | None = None
 
     # ---- what the monitor does ----
@@ -343,7 +343,7 @@ class VfioUserPort:
         offset = address & ~PAGE_MASK
         if self.ram.page(offset) is None:
             return None
-        self._pins[offset] += 1
+        add_pins(self._pins, (offset,))
         return BusAddress(self._base + offset)
 
     def unmap_guest_page(self, address: BusAddress) -> None:
@@ -353,22 +353,14 @@ class VfioUserPort:
         reachable = self.ram.pages_to_pin(addresses)
         base = self._base
         if all(reachable):
-            self._pins.update(addresses)
+            add_pins(self._pins, addresses)
             return [base + address for address in addresses]
-        self._pins.update(compress(addresses, reachable))
+        add_pins(self._pins, compress(addresses, reachable))
         return [base + address if there else NO_PAGE for address, there in zip(addresses, reachable, strict=True)]
 
     def unmap_guest_pages(self, addresses: Iterable[int]) -> None:
-        pins, base = self._pins, self._base
-        revoked = False
-        for address in addresses:
-            left = pins[address - base] - 1
-            if left > 0:
-                pins[address - base] = left
-            else:
-                pins.pop(address - base, None)
-                revoked = True
-        if revoked:
+        base = self._base
+        if remove_pins(self._pins, [address - base for address in addresses]):
             self._host_memory.revoke()
 
     @property
@@ -376,7 +368,7 @@ class VfioUserPort:
         return len(self._pins)
 
     def pins(self, address: BusAddress) -> int:
-        return self._pins[(address & ~PAGE_MASK) - self._base]
+        return self._pins.get((address & ~PAGE_MASK) - self._base, 0)
 
     def guest_page(self, address: GuestAddress) -> memoryview | None:
         return self.ram.page(address)

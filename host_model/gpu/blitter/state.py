@@ -5,14 +5,16 @@ Source: prm:skl:vol11 (BLT Engine State)
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from struct import Struct
 from typing import TYPE_CHECKING, Final, final
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from ..engine_state import EngineState
 
-__all__ = ("SetupState", "setup_state")
+__all__ = ("SETUP_DWORDS", "SetupState", "setup_state")
 
 
 @final
@@ -41,17 +43,23 @@ class SetupState:
 
     def take(self, other: SetupState) -> None:
         """Become as ``other``."""
-        for field in fields(self):
-            setattr(self, field.name, int(getattr(other, field.name)))
+        self.__dict__.update(other.__dict__)
 
     def dwords(self) -> tuple[int, ...]:
         """The whole of it, for a context image."""
-        return tuple(half for value in astuple(self) for half in (value & 0xFFFFFFFF, value >> 32))
+        return _DWORDS.unpack(_QUADWORDS.pack(*_values(self)))
 
     def load(self, dwords: tuple[int, ...]) -> None:
-        """Take over what :meth:`dwords` gave."""
-        self.take(SetupState(*(low | high << 32 for low, high in zip(dwords[::2], dwords[1::2], strict=True))))
+        """Take over what :meth:`dwords` gave; nothing makes the state that of a new context."""
+        self.take(SetupState(*_QUADWORDS.unpack(_DWORDS.pack(*dwords))) if dwords else SetupState())
 
+
+_NAMES: Final = [field.name for field in fields(SetupState)]
+_values: Final = attrgetter(*_NAMES)
+_QUADWORDS: Final = Struct(f"<{len(_NAMES)}Q")
+_DWORDS: Final = Struct(f"<{2 * len(_NAMES)}I")
+SETUP_DWORDS: Final = 2 * len(_NAMES)
+"""Dwords of the state in a context image."""
 
 _STATES: Final[WeakKeyDictionary[EngineState, SetupState]] = WeakKeyDictionary()
 
