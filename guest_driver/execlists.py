@@ -225,12 +225,14 @@ class Execlists:
         return self._timeslice.went_off or last.context.ccid == self._yield_ccid
 
     def _start_timeslice(self) -> None:
-        if not self._needs_timeslice(self.inflight[0] if self.inflight else None):
+        running = self.inflight[0] if self.inflight else None
+        if running is None or not self._needs_timeslice(running):
             self._timeslice.cancel()
-        elif not self._timeslice.is_set:
-            self._timeslice.set(_TIMESLICE_NS)
-        elif self._timeslice.went_off:
+        elif self._timeslice.went_off and self._timeslice_over(running):
             self.kick()
+        elif self._timeslice.went_off or not self._timeslice.is_set:
+            # What may not be preempted has all the time it needs; it is looked at again and again.
+            self._timeslice.set(_TIMESLICE_NS)
 
     def _dequeue(self) -> None:
         """Fill the ports with what comes first (``execlists_dequeue``)."""

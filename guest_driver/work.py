@@ -128,6 +128,7 @@ class Work:
         while True:
             self.run()
             if done():
+                self.run_tasklets()
                 return True
             now = self._clock.now_ns()
             if now >= end:

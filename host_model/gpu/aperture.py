@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ("HardwareAperture", "untiled")
 
 _FRAME: Final = ((1 << 46) - 1) & ~PAGE_MASK
+_VALID: Final = FenceLow.valid.mask
 _PITCH_UNIT: Final = 128
 _Y_COLUMN: Final = 16
 """Bytes of a row that lie together in a Y tile; the smallest piece that any tiling keeps whole."""
@@ -123,8 +124,8 @@ class HardwareAperture:
 
     def _fence_over(self, address: int) -> int | None:
         page = address >> PAGE_SHIFT
-        for fence in self._gpu.fences:
-            if fence & FenceLow.valid.mask:
+        for fence in self._gpu.fences.tolist():
+            if fence & _VALID:
                 low, high = FenceLow(fence & 0xFFFFFFFF), FenceHigh(fence >> 32)
                 if low.start_page <= page <= high.last_page:
                     return fence

@@ -26,7 +26,7 @@ SCREEN = 9 * MIB
 SCREENS = 12
 """Half of them are sources."""
 X, Y = True, False
-ROUNDS = 15
+ROUNDS = 31
 LINEAR_BAR, TILED_BAR = 3.0, 12.0
 AGAINST = "a bytearray slice assignment of the same bytes"
 

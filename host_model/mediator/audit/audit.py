@@ -60,8 +60,6 @@ class Audited(NamedTuple, Generic[T]):
 
     events: frozenset[Event]
     """What the guest is to be told when the work is done."""
-    requests: int
-    """Requests that end in it, by their user interrupts."""
     batches: tuple[HostBuffer, ...]
     """Copies of batches, to be released."""
     tables: tuple[T, ...]
@@ -87,9 +85,13 @@ class _Held(Generic[T]):
 
     def __init__(self, tables: TablesOf[T]) -> None:
         self._tables = tables
-        self.held: list[T] = []
+        self._by_roots: dict[tuple[int, tuple[int, ...]], T] = {}
 
     def hold(self, levels: int, roots: Sequence[int]) -> T | None:
+        key = levels, tuple(roots)
+        held = self._by_roots.get(key)
+        if held is not None:
+            return held
         if self._tables.find(levels, roots) is None:
             return None
         found = self._tables.acquire(levels, roots)
@@ -98,14 +100,18 @@ class _Held(Generic[T]):
         except Refused:
             self._tables.release(found)
             raise
-        self.held.append(found)
+        self._by_roots[key] = found
         return found
+
+    @property
+    def held(self) -> tuple[T, ...]:
+        return tuple(self._by_roots.values())
 
     def release(self) -> None:
         for tables in self.held:
             self._tables.unpin(tables)
             self._tables.release(tables)
-        self.held.clear()
+        self._by_roots.clear()
 
 
 @final
@@ -137,7 +143,7 @@ class CommandAudit(Generic[T]):
             scan.release()
             spaces.release()
             raise
-        return Audited(frozenset(scan.events), scan.requests, tuple(scan.batches), tuple(spaces.held))
+        return Audited(scan.events, tuple(scan.batches), spaces.held)
 
     def image(self, engine: Engine, dwords: memoryview, *, inhibit: bool) -> None:
         """Audit the engine's own registers in a shadow context: ``dwords`` begin with its register state, page 1 of the image.
@@ -165,7 +171,7 @@ class CommandAudit(Generic[T]):
             scan.release()
             spaces.release()
             raise
-        return AuditedWorkaround(first, last, frozenset(scan.events), tuple(scan.batches), tuple(spaces.held))
+        return AuditedWorkaround(first, last, scan.events, tuple(scan.batches), spaces.held)
 
     def _indirect(self, scan: Scan, address: int, size: int) -> HostBuffer:
         where = f"{Engine.RCS0.value} indirect context {address:#x}"

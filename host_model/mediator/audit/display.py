@@ -56,7 +56,7 @@ def wait_for_event(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
 def display_flip(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
     """Show another surface on a plane of the vGPU. There is no vertical blank to wait for: the flip is done, and told, at once."""
     length = (header & 0xFF) + 2
-    wanted = 4 if dwords[at + 2] & FlipSurface.kind.mask == FlipKind.STEREO else 3
+    wanted = 4 if length > 2 and dwords[at + 2] & FlipSurface.kind.mask == FlipKind.STEREO else 3
     if length != wanted:
         raise wrong_length(scan, dwords, at, length, str(wanted))
     planes = _GEN9_PLANES if scan.graphics_version >= 9 else _GEN8_PLANES

@@ -20,6 +20,9 @@ __all__ = ("batch_end", "batch_start", "of_length", "refused", "unknown", "user_
 _PPGTT: Final = BatchBufferStartHeader.ppgtt.mask
 _SECOND_LEVEL: Final = BatchBufferStartHeader.second_level.mask
 _ADD_OFFSET: Final = BatchBufferStartHeader.add_offset.mask
+_KIND: Final = _PPGTT | _SECOND_LEVEL | BatchBufferStartHeader.length.mask
+_PLAIN: Final = _PPGTT | 1
+"""Of these, what nearly every start in a ring has."""
 _ADDRESS_LOW: Final = 0xFFFFFFFC
 _ADDRESS_HIGH: Final = 0xFFFF
 
@@ -78,8 +81,7 @@ def of_length(command: Command[Any]) -> Check:
 
 def user_interrupt(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
     """The guest is told when the work is done, and the GPU tells nobody."""
-    scan.events.add(scan.user)
-    scan.requests += 1
+    scan.user_interrupt = True
     dwords[at] = 0
     return at + 1
 
@@ -89,6 +91,8 @@ def user_interrupt(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
 
 def batch_start(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
     """Through the page tables of the process, a batch has no privilege and runs where it is; another one runs from an audited copy."""
+    if header & _KIND == _PLAIN and scan.level is Level.RING:
+        return at + 3
     if header & 0xFF != 1:
         raise wrong_length(scan, dwords, at, (header & 0xFF) + 2, "3")
     level = scan.level

@@ -12,7 +12,7 @@ from typing import Final
 from pvinfo.commands.mi.flush import FlushAddress, FlushDwHeader
 from pvinfo.commands.mi.memory import AtomicHeader, StoreAddress, StoreDataImmHeader
 from pvinfo.commands.mi.register import REGISTER_MASK
-from pvinfo.commands.pipe_control import PipeControlFlags
+from pvinfo.commands.pipe_control import PipeControlFlags, PipeControlHeader
 from pvinfo.units import PAGE_SHIFT
 
 from .flow import wrong_length
@@ -24,6 +24,9 @@ __all__ = ("atomic", "flush_dw", "pipe_control", "store_data_imm")
 _STORE_LENGTH: Final = StoreDataImmHeader.length.mask
 _STORE_GLOBAL: Final = StoreDataImmHeader.use_global_gtt.mask
 _STORE_QWORD: Final = StoreDataImmHeader.store_qword.mask
+_STORE_KIND: Final = _STORE_LENGTH | _STORE_QWORD
+_STORE_DWORD: Final = 2
+"""Of these, what the store of a dword has."""
 _CORE_MODE: Final = StoreAddress.core_mode.mask
 _ATOMIC_LENGTH: Final = AtomicHeader.length.mask
 _ATOMIC_GLOBAL: Final = AtomicHeader.use_global_gtt.mask
@@ -39,23 +42,26 @@ _PIPE_REGISTER: Final = PipeControlFlags.mmio_write.mask
 _PIPE_INDEX: Final = PipeControlFlags.store_index.mask
 _PIPE_GLOBAL: Final = PipeControlFlags.use_global_gtt.mask
 _PIPE_NOTIFY: Final = PipeControlFlags.notify.mask
-_PIPE_WRITES: Final = _PIPE_POST_SYNC | _PIPE_REGISTER
-_PIPE_LOOKED_AT: Final = _PIPE_WRITES | _PIPE_NOTIFY
+_PIPE_LOOKED_AT: Final = _PIPE_GLOBAL | _PIPE_REGISTER | _PIPE_NOTIFY
+_PIPE_LENGTH: Final = PipeControlHeader.length.mask
+_PIPE_WHOLE: Final = 4
+"""The length field of the one form that it has."""
 _HIGH: Final = 0xFFFF
 
 
 def store_data_imm(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
     """A dword or quadword; in core mode one for each of two cores, side by side."""
+    if not header & _STORE_GLOBAL:
+        return at + (header & _STORE_LENGTH) + 2
+    low = dwords[at + 1]
+    if header & _STORE_KIND == _STORE_DWORD and not low & _CORE_MODE and low >> PAGE_SHIFT in scan.pages and not dwords[at + 2]:
+        return at + 4
     length = (header & _STORE_LENGTH) + 2
-    if header & _STORE_GLOBAL:
-        wanted = 5 if header & _STORE_QWORD else 4
-        if length != wanted:
-            raise wrong_length(scan, dwords, at, length, str(wanted))
-        low = dwords[at + 1]
-        address = low & ~3 | (dwords[at + 2] & _HIGH) << 32
-        if wanted == 5 or low & _CORE_MODE or address >> PAGE_SHIFT not in scan.pages:
-            size = 4 * (length - 3)
-            scan.audit_address(dwords, at, address, 2 * size if low & _CORE_MODE else size)
+    wanted = 5 if header & _STORE_QWORD else 4
+    if length != wanted:
+        raise wrong_length(scan, dwords, at, length, str(wanted))
+    size = 4 * (length - 3)
+    scan.audit_address(dwords, at, at + 1, low & ~3 | (dwords[at + 2] & _HIGH) << 32, 2 * size if low & _CORE_MODE else size)
     return at + length
 
 
@@ -66,7 +72,7 @@ def atomic(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
         if length != wanted:
             raise wrong_length(scan, dwords, at, length, str(wanted))
         address = dwords[at + 1] & ~3 | (dwords[at + 2] & _HIGH) << 32
-        scan.audit_address(dwords, at, address, 4 << ((header & _ATOMIC_SIZE.mask) >> _ATOMIC_SIZE.low))
+        scan.audit_address(dwords, at, at + 1, address, 4 << ((header & _ATOMIC_SIZE.mask) >> _ATOMIC_SIZE.low))
     return at + length
 
 
@@ -77,15 +83,16 @@ def flush_dw(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
         raise wrong_length(scan, dwords, at, length, "4 or 5")
     low = dwords[at + 1]
     if low & _FLUSH_GLOBAL and header & _FLUSH_POST_SYNC:
-        address = low & ~7 | (dwords[at + 2] & _HIGH) << 32
-        if header & _FLUSH_INDEX:
-            dwords[at + 1] = scan.in_status_page(dwords, at, address) | _FLUSH_GLOBAL
-            dwords[at + 2] = 0
-            dwords[at] = header & ~_FLUSH_INDEX
-        elif address >> PAGE_SHIFT not in scan.pages:
-            scan.audit_address(dwords, at, address, 8)
+        if header & _FLUSH_INDEX or low >> PAGE_SHIFT not in scan.pages or dwords[at + 2]:
+            address = low & ~7 | (dwords[at + 2] & _HIGH) << 32
+            if header & _FLUSH_INDEX:
+                dwords[at + 1] = scan.in_status_page(dwords, at, at + 1, address) | _FLUSH_GLOBAL
+                dwords[at + 2] = 0
+                dwords[at] = header & ~_FLUSH_INDEX
+            else:
+                scan.audit_address(dwords, at, at + 1, address, 8)
     if header & _FLUSH_NOTIFY:
-        scan.events.add(scan.notify)
+        scan.notification = True
     return at + length
 
 
@@ -93,21 +100,31 @@ def pipe_control(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
     """The same for the render engine, which can also write a register."""
     flags = dwords[at + 1]
     if flags & _PIPE_LOOKED_AT:
-        if flags & _PIPE_WRITES:
-            if header & 0xFF != 4:
-                raise wrong_length(scan, dwords, at, (header & 0xFF) + 2, "6")
-            if flags & _PIPE_REGISTER:
-                rule = scan.loads.get(dwords[at + 2] & REGISTER_MASK, refuse_register)
-                if rule is not None:
-                    rule(scan, dwords, at, at + 2, at + 4)
-            elif flags & _PIPE_GLOBAL:
-                address = dwords[at + 2] & ~7 | (dwords[at + 3] & _HIGH) << 32
-                if flags & _PIPE_INDEX:
-                    dwords[at + 2] = scan.in_status_page(dwords, at, address)
-                    dwords[at + 3] = 0
-                    dwords[at + 1] = flags & ~_PIPE_INDEX
-                elif address >> PAGE_SHIFT not in scan.pages:
-                    scan.audit_address(dwords, at, address, 8)
         if flags & _PIPE_NOTIFY:
-            scan.events.add(scan.notify)
-    return at + (header & 0xFF) + 2
+            scan.notification = True
+        if flags & _PIPE_REGISTER:
+            _pipe_control_register(scan, dwords, at, header)
+        elif flags & _PIPE_GLOBAL and flags & _PIPE_POST_SYNC:
+            if header & _PIPE_LENGTH != _PIPE_WHOLE or flags & _PIPE_INDEX or dwords[at + 2] >> PAGE_SHIFT not in scan.pages or dwords[at + 3]:
+                _pipe_control_address(scan, dwords, at, header, flags)
+    return at + (header & _PIPE_LENGTH) + 2
+
+
+def _pipe_control_address(scan: Scan, dwords: memoryview, at: int, header: int, flags: int) -> None:
+    if header & _PIPE_LENGTH != _PIPE_WHOLE:
+        raise wrong_length(scan, dwords, at, (header & _PIPE_LENGTH) + 2, "6")
+    address = dwords[at + 2] & ~7 | (dwords[at + 3] & _HIGH) << 32
+    if flags & _PIPE_INDEX:
+        dwords[at + 2] = scan.in_status_page(dwords, at, at + 2, address)
+        dwords[at + 3] = 0
+        dwords[at + 1] = flags & ~_PIPE_INDEX
+    else:
+        scan.audit_address(dwords, at, at + 2, address, 8)
+
+
+def _pipe_control_register(scan: Scan, dwords: memoryview, at: int, header: int) -> None:
+    if header & _PIPE_LENGTH != _PIPE_WHOLE:
+        raise wrong_length(scan, dwords, at, (header & _PIPE_LENGTH) + 2, "6")
+    rule = scan.loads.get(dwords[at + 2] & REGISTER_MASK, refuse_register)
+    if rule is not None:
+        rule(scan, dwords, at, at + 2, at + 4)

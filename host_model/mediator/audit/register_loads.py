@@ -42,6 +42,8 @@ def load_register_imm(scan: Scan, dwords: memoryview, at: int, header: int) -> i
     if not header & 1:
         raise wrong_length(scan, dwords, at, (header & _LENGTH) + 2, "an odd number of")
     after = at + (header & _LENGTH) + 2
+    if scan.plain_loads.issuperset(dwords[at + 1 : after : 2]):
+        return after
     loads = scan.loads
     for register in range(at + 1, after, 2):
         rule = loads.get(dwords[register] & REGISTER_MASK, refuse_register)
@@ -59,7 +61,7 @@ def register_memory(scan: Scan, dwords: memoryview, at: int, header: int) -> int
     if header & _GLOBAL:
         address = dwords[at + 2] & ~3 | (dwords[at + 3] & _HIGH) << 32
         if address >> PAGE_SHIFT not in scan.pages:
-            scan.audit_address(dwords, at, address, 4)
+            scan.audit_address(dwords, at, at + 2, address, 4)
     return at + 4
 
 

@@ -87,6 +87,9 @@ class Commands(NamedTuple):
     """Registers that may be loaded; None: with what they like."""
     inhibited_loads: dict[int, LoadRule | None]
     """The same in a context that is restored with inhibit."""
+    plain_loads: frozenset[int]
+    """Those that may be loaded with what they like."""
+    plain_inhibited_loads: frozenset[int]
     memory: frozenset[int]
     """Registers that may be stored to memory and loaded from it."""
     copied: frozenset[int]
@@ -134,8 +137,8 @@ class Scan:
     """The audit of one piece of work on one engine."""
 
     __slots__ = (
-        "_address", "_copies", "_pages_left", "_queue", "batches", "commands", "engine", "events", "graphics_version", "inhibit", "level", "loads",
-        "memory", "notify", "pages", "ppgtt", "requests", "spaces", "user", "vgpu",
+        "_address", "_copies", "_pages_left", "_queue", "batches", "commands", "engine", "graphics_version", "inhibit", "level", "loads",
+        "memory", "notification", "pages", "plain_loads", "ppgtt", "spaces", "user_interrupt", "vgpu",
     )  # fmt: skip
 
     def __init__(
@@ -152,12 +155,11 @@ class Scan:
         """The address space of the context; None where no context runs."""
         self.inhibit = inhibit
         self.loads = commands.inhibited_loads if inhibit else commands.loads
-        self.user = _USER[engine]
-        self.notify = _NOTIFY[engine]
-        self.events: set[Event] = set()
-        """What the guest is to be told when the work is done."""
-        self.requests = 0
-        """User interrupts, with each of which a request of the guest's ends."""
+        self.plain_loads = commands.plain_inhibited_loads if inhibit else commands.plain_loads
+        self.user_interrupt = False
+        """The guest is to be told by the engine's user interrupt when the work is done."""
+        self.notification = False
+        """The same for the event of a flush."""
         self.batches: list[HostBuffer] = []
         """Copies that the work runs from."""
         self.pages: set[int] = set()
@@ -167,6 +169,12 @@ class Scan:
         self._queue: deque[_Batch] = deque()
         self._copies: dict[tuple[int, Level], int] = {}
         self._pages_left = BATCH_LIMIT // PAGE_SIZE
+
+    @property
+    def events(self) -> frozenset[Event]:
+        """What the guest is to be told when the work is done."""
+        told = ((self.user_interrupt, _USER), (self.notification, _NOTIFY))
+        return frozenset(events[self.engine] for wanted, events in told if wanted)
 
     # ---- the walk ----
 
@@ -211,7 +219,9 @@ class Scan:
         try:
             buffer = self.memory.allocate(4 * len(content), self.vgpu.number)
         except ResourceExhausted as error:
-            raise self.refusal("audit-host-memory", dwords, at, f"the host has no room for a copy of the batch: {error}", consequence=Consequence.FLUSH) from None
+            raise self.refusal(
+                "audit-host-memory", dwords, at, f"the host has no room for a copy of the batch: {error}", consequence=Consequence.FLUSH
+            ) from None
         self.batches.append(buffer)
         view = buffer.dwords[: len(content)]
         view[:] = memoryview(content)
@@ -261,16 +271,19 @@ class Scan:
 
     # ---- addresses ----
 
-    def audit_address(self, dwords: memoryview, at: int, address: int, size: int) -> None:
-        """Refuse unless ``size`` bytes at ``address`` of the global table are the vGPU's, in one of its two slices."""
+    def audit_address(self, dwords: memoryview, at: int, operand: int, address: int, size: int) -> None:
+        """Refuse unless ``size`` bytes at ``address`` of the global table, named by the dword at ``operand``, are the vGPU's, in one of its slices."""
         if size > OPERAND_LIMIT:
-            raise self.refusal("audit-address", dwords, at, f"the command reaches {size} bytes", nearest=f"at most {format_size(OPERAND_LIMIT)}")
+            raise self.refusal(
+                "audit-address", dwords, at, f"the command reaches {size} bytes", value=dwords[operand], nearest=f"at most {format_size(OPERAND_LIMIT)}"
+            )
         end = address + (size or 1)
         low, high = self.vgpu.resources.low, self.vgpu.resources.high
         if not (low.start <= address and end <= low.stop or high.start <= address and end <= high.stop):
             raise self.refusal(
-                "audit-address", dwords, at, f"{size} bytes at {address:#x} of the global table are not the vGPU's", nearest=self.owned_text()
-            )
+                "audit-address", dwords, at, f"{size} bytes at {address:#x} of the global table are not the vGPU's", value=dwords[operand],
+                nearest=self.owned_text(),
+            )  # fmt: skip
         if len(self.pages) >= _KNOWN_PAGES:
             self.pages.clear()
         self.pages.add(address >> PAGE_SHIFT)
@@ -279,14 +292,15 @@ class Scan:
         """The addresses that the vGPU has, in words."""
         return " or ".join(format_range(part.start, part.stop) for part in (self.vgpu.resources.low, self.vgpu.resources.high))
 
-    def in_status_page(self, dwords: memoryview, at: int, offset: int) -> int:
-        """The graphics address of ``offset`` in the engine's status page. Raises: Refused."""
+    def in_status_page(self, dwords: memoryview, at: int, operand: int, offset: int) -> int:
+        """The graphics address of ``offset``, which the dword at ``operand`` names, in the engine's status page. Raises: Refused."""
         if offset >= PAGE_SIZE:
             raise self.refusal(
-                "audit-index", dwords, at, f"an index of {offset:#x}: the status page has {PAGE_SIZE:#x} bytes", nearest=f"below {PAGE_SIZE:#x}"
-            )
+                "audit-index", dwords, at, f"an index of {offset:#x}: the status page has {PAGE_SIZE:#x} bytes", value=dwords[operand],
+                nearest=f"below {PAGE_SIZE:#x}",
+            )  # fmt: skip
         page = self.vgpu.registers.read32(ENGINES[self.engine].base + EngineRegisters.hws_pga.offset) & ~PAGE_MASK
-        self.audit_address(dwords, at, page, PAGE_SIZE)
+        self.audit_address(dwords, at, operand, page, PAGE_SIZE)
         return page + offset
 
     # ---- refusals ----

@@ -17,7 +17,7 @@ from .flow import batch_end, batch_start, of_length, refused, unknown, user_inte
 from .memory import atomic, flush_dw, pipe_control, store_data_imm
 from .register_loads import load_register_imm, load_register_reg, register_memory
 from .registers import register_rules
-from .scan import Check, Commands, Flow
+from .scan import Check, Commands, Flow, LoadRule
 
 __all__ = ("commands_of",)
 
@@ -61,4 +61,8 @@ def commands_of(engine: Engine, platform_name: str) -> Commands:
                 if command.audit in _FLOW:
                     flow[upper] = _FLOW[command.audit]
     rules = register_rules(engine, platform_name)
-    return Commands(tuple(table), unknown, flow, rules.loads, rules.inhibited_loads, rules.memory, rules.copied)
+    return Commands(tuple(table), unknown, flow, rules.loads, rules.inhibited_loads, _plain(rules.loads), _plain(rules.inhibited_loads), rules.memory, rules.copied)
+
+
+def _plain(loads: dict[int, LoadRule | None]) -> frozenset[int]:
+    return frozenset(offset for offset, rule in loads.items() if rule is None)

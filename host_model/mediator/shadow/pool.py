@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, final
 
 from pvinfo.units import PAGE_SIZE, BusAddress
 
-from ...memory import HostMemory
+from ...memory import HostBlock, HostMemory
 
 __all__ = ("DEFAULT_SHARE", "ShadowPage", "ShadowPool")
 
@@ -29,9 +29,14 @@ _BLANK: Final = memoryview(bytes(PAGE_SIZE)).cast("Q")
 class ShadowPage(NamedTuple):
     """A page of the host's own, as a table."""
 
-    address: BusAddress
+    block: HostBlock
     entries: memoryview
     """Its 512 entries."""
+
+    @property
+    def address(self) -> BusAddress:
+        """Where the GPU finds it."""
+        return self.block.address
 
 
 @final
@@ -47,7 +52,8 @@ class ShadowPool:
         self._memory = memory
         self.invalidate_translations = invalidate_translations
         self.share = share
-        self._free: list[ShadowPage] = []
+        self._free: dict[int, list[ShadowPage]] = {}
+        """Pages that a vGPU has had; nobody else gets them while they are the GPU's to reach for it."""
         self._used: Counter[int] = Counter()
 
     def used(self, vgpu: int) -> int:
@@ -59,17 +65,20 @@ class ShadowPool:
         if self._used[vgpu] >= self.share:
             return None
         self._used[vgpu] += 1
-        if self._free:
-            page = self._free.pop()
+        free = self._free.get(vgpu)
+        if free:
+            page = free.pop()
             page.entries[:] = _BLANK
             return page
-        address = self._memory.allocate_page()
-        view = self._memory.page(address)
-        assert view is not None
-        return ShadowPage(address, view.cast("Q"))
+        block = self._memory.allocate(1, vgpu)
+        return ShadowPage(block, block.bytes.cast("Q"))
 
     def give_back(self, vgpu: int, pages: Iterable[ShadowPage]) -> None:
         """The GPU knows of these pages no more."""
-        pages = list(pages)
-        self._free += pages
-        self._used[vgpu] -= len(pages)
+        free = self._free.setdefault(vgpu, [])
+        before = len(free)
+        free += pages
+        self._used[vgpu] -= len(free) - before
+        if not self._used[vgpu]:
+            for page in self._free.pop(vgpu):
+                self._memory.release(page.block)

@@ -13,7 +13,7 @@ from ..blit_script import SURFACES, BlitScript, corner
 from ..blit_script import address as split
 from .ground import BATCH_PAGES, BATCHES, LARGE_SPACE, SMALL_SPACE, Ground
 
-__all__ = ("command_of", "corrupted", "number")
+__all__ = ("command_of", "corrupted", "entry", "number", "tireless")
 
 _GLOBAL: Final = 1 << 22
 _PAGE_ENDS: Final = (0, 0, 0, 8, 0x40, 0xFF8, 0xFFC, 0xFFE, 0xFF0, -4, -8, -16, 1)
@@ -199,6 +199,26 @@ def boundless(rng: random.Random) -> list[int]:
     source = [0, pitches[1]] if opcode != 0x55 else [pitches[1], 0]
     body = [number(rng)] if opcode == 0x50 else [*source, *split(bases[1]), *(split(LARGE_SPACE) if opcode == 0x55 else [])]
     return [2 << 29 | opcode << 22 | (3 << 20 if opcode != 0x42 else 0) | tiled | length - 2, control, 0, last, *split(bases[0]), *body]
+
+
+def tireless(rng: random.Random, engine: Engine, ground: Ground, *, privileged: bool) -> list[int]:
+    """Work that never fails, on memory that comes and goes; with privilege, by way of the global table."""
+    if privileged:
+        return [0x10400002, ground.distant(rng.randrange(16)).graphics + 4 * rng.randrange(1024), 0, number(rng)]
+    far = split(SURFACES[2] + 8 * rng.randrange(0x2000))
+    near = split(SURFACES[0] + 8 * rng.randrange(0x2000))
+    kind = rng.randrange(6 if engine is Engine.BCS0 else 4)
+    if kind == 0:
+        return [0x10000002, *far, number(rng)]
+    if kind == 1:
+        return [0x17800501, *far]
+    if kind == 2:
+        return [0x17000003, *near, *far]
+    if kind == 3:
+        return [0x0D000003, 0x08008000, 0x08008401, 0x10000000, 0x18000031]
+    bases = [split(SURFACES[2]), split(SURFACES[0])]
+    rng.shuffle(bases)
+    return [2 << 29 | 0x42 << 22 | 8, 3 << 24 | 256, 0, corner(64, 1 + rng.randrange(200)), *bases[0], 0, 256, *bases[1]]
 
 
 @cache

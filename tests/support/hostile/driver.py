@@ -19,7 +19,7 @@ from pvinfo.registers.interrupt import INTERRUPT_GROUPS
 from pvinfo.units import PAGE_SIZE
 
 from ..byte_script import ENGINE_OFFSETS, GT_OFFSETS, REGION_EDGES
-from .commands import command_of, corrupted, entry, number
+from .commands import command_of, corrupted, entry, number, tireless
 from .ground import BATCH_PAGES, CONTEXTS, RING_SIZE
 from .machine import APERTURE, WatchedGpu
 from .memory import Window
@@ -59,7 +59,7 @@ class HostileDriver:
         self._handled_reads = sorted(policy.handlers.reads)
         kinds: tuple[tuple[int, Callable[[], None]], ...] = (
             (14, self._read), (34, self._write), (12, self._write_table), (6, self._configure), (8, self._use_aperture), (6, self._fence),
-            (16, self._poke), (8, self._image), (36, self._command), (18, self._submit), (34, self._wait), (10, self._recover), (44, self._job),
+            (16, self._poke), (8, self._image), (36, self._command), (18, self._submit), (34, self._wait), (10, self._recover), (38, self._job), (6, self._toil),
             (2, self._reset), (4, self._plug), (2, self._repair), (2, self._choose_answer),
         )  # fmt: skip
         self._table = [act for weight, act in kinds for _ in range(weight)]
@@ -420,7 +420,9 @@ class HostileDriver:
         self._ring_ends[engine, context] = start
         batch = rng.randrange(BATCH_PAGES)
         inside = [dword for _ in range(rng.randrange(1, 6)) for dword in command_of(rng, engine, self.ground)]
-        self._store(self.ground.batches[batch].bus, [*inside[:1000], 0x05000000])
+        # Perhaps it goes round, so that it is still at work when something is taken away from it.
+        last = [0x18800101, 0x1_0000 + 0x1000 * batch, 0] if not rng.randrange(4) else [0x05000000]
+        self._store(self.ground.batches[batch].bus, [*inside[:1000], *last])
         ring = [0x18800101, 0x1_0000 + 0x1000 * batch, 0, 0] if rng.randrange(4) else []
         for _ in range(rng.randrange(4)):
             ring += command_of(rng, engine, self.ground)
@@ -430,6 +432,28 @@ class HostileDriver:
         self._submit_to(engine, rng, context)
         for _ in range(rng.randrange(1, 4)):
             self.device.step()
+        if not rng.randrange(8):
+            self._plug()
+            self.device.step()
+            self.device.step()
+
+    def _toil(self) -> None:
+        """Honest work that goes round for ever, and memory that is taken away from under it."""
+        rng = self._rng
+        engine = self._engine()
+        self.device.write(_GDRST, 4, 1 << ENGINES[engine].reset_bit)
+        self._lay_out()
+        self._resume(engine)
+        self._fresh_context(engine, 0)
+        privileged = not rng.randrange(3)
+        start = [0x18800001, self.ground.batches[0].graphics, 0] if privileged else [0x18800101, 0x1_0000, 0]
+        work = [dword for _ in range(rng.randrange(1, 8)) for dword in tireless(rng, engine, self.ground, privileged=privileged)]
+        self._store(self.ground.batches[0].bus, [*work, *start])
+        self._append(engine, 0, [*start, 0])
+        self._set_tail(engine, 0)
+        self._submit_to(engine, rng, 0)
+        for act in (self._wait, self._plug, self._wait):
+            act()
 
     def _wait(self) -> None:
         count = (1, 1, 2, 3, 4, 8)[self._rng.randrange(6)]

@@ -77,7 +77,8 @@ class Ground:
         """The global table: page of graphics memory and entry."""
         self.addresses = (
             *SURFACES, OPERANDS, *(BATCHES + page * PAGE_SIZE for page in range(BATCH_PAGES)), 0x0400_0000, 0x0420_0000, 0xC010_0000,
-            0xC800_0000, 0x1_3C00_0000, 0xFFFF_FFFF_F000, 0x1000_0000,
+            0xC800_0000, 0x1_3C00_0000, 0xFFFF_FFFF_F000, 0x1000_0000, 0x4_0000, 0xE000_0000, 0x24_0000, 0x80_0000, LARGE_SPACE, SMALL_SPACE,
+            *(SURFACES[2] + page * PAGE_SIZE for page in range(0, _SURFACE_PAGES, 5)),
         )  # fmt: skip
         """Addresses of a process's space that lead somewhere, or nearly."""
 
@@ -133,7 +134,7 @@ class Ground:
         put(self.far_directory, 0, self.distant(_FAR_TABLE).bus)
         for page in range(_SURFACE_PAGES):
             put(self.first, SURFACES[0] // PAGE_SIZE + page, self.near(64 + 5 * page % 16).bus)
-            put(self.second, page, self.near(80 + page).bus)
+            put(self.second, page, self.near(80 + page).bus if page < 12 else _ROM + page % 4 * PAGE_SIZE)
             put(self.distant(_FAR_TABLE), page, self.distant(3 * page % 16).bus)
         for page in range(4):
             put(self.third, page, self.near(96 + page).bus, 1)
