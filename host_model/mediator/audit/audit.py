@@ -60,6 +60,8 @@ class Audited(NamedTuple, Generic[T]):
 
     events: frozenset[Event]
     """What the guest is to be told when the work is done."""
+    requests: int
+    """User interrupts in it: each ends a request."""
     batches: tuple[HostBuffer, ...]
     """Copies of batches, to be released."""
     tables: tuple[T, ...]
@@ -143,7 +145,7 @@ class CommandAudit(Generic[T]):
             scan.release()
             spaces.release()
             raise
-        return Audited(scan.events, tuple(scan.batches), spaces.held)
+        return Audited(scan.events, scan.user_interrupts, tuple(scan.batches), spaces.held)
 
     def image(self, engine: Engine, dwords: memoryview, *, inhibit: bool) -> None:
         """Audit the engine's own registers in a shadow context: ``dwords`` begin with its register state, page 1 of the image.

@@ -81,7 +81,7 @@ def of_length(command: Command[Any]) -> Check:
 
 def user_interrupt(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
     """The guest is told when the work is done, and the GPU tells nobody."""
-    scan.user_interrupt = True
+    scan.user_interrupts += 1
     dwords[at] = 0
     return at + 1
 

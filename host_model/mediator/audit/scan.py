@@ -138,7 +138,7 @@ class Scan:
 
     __slots__ = (
         "_address", "_copies", "_pages_left", "_queue", "batches", "commands", "engine", "graphics_version", "inhibit", "level", "loads",
-        "memory", "notification", "pages", "plain_loads", "ppgtt", "spaces", "user_interrupt", "vgpu",
+        "memory", "notification", "pages", "plain_loads", "ppgtt", "spaces", "user_interrupts", "vgpu",
     )  # fmt: skip
 
     def __init__(
@@ -156,8 +156,8 @@ class Scan:
         self.inhibit = inhibit
         self.loads = commands.inhibited_loads if inhibit else commands.loads
         self.plain_loads = commands.plain_inhibited_loads if inhibit else commands.plain_loads
-        self.user_interrupt = False
-        """The guest is to be told by the engine's user interrupt when the work is done."""
+        self.user_interrupts = 0
+        """How often the guest has its engine interrupt it; it is told once, when the work is done."""
         self.notification = False
         """The same for the event of a flush."""
         self.batches: list[HostBuffer] = []
@@ -173,7 +173,7 @@ class Scan:
     @property
     def events(self) -> frozenset[Event]:
         """What the guest is to be told when the work is done."""
-        told = ((self.user_interrupt, _USER), (self.notification, _NOTIFY))
+        told = ((self.user_interrupts, _USER), (self.notification, _NOTIFY))
         return frozenset(events[self.engine] for wanted, events in told if wanted)
 
     # ---- the walk ----
@@ -189,7 +189,7 @@ class Scan:
         self.level = level
         self._address = address
         table = self.commands.table
-        at, end = start, len(dwords)
+        at, end, header = start, len(dwords), 0
         try:
             while at < end:
                 header = dwords[at]
@@ -199,8 +199,8 @@ class Scan:
                 else:
                     at = check(self, dwords, at, header)
         except IndexError:
-            mask, added, _ = table[dwords[at] >> 16]
-            if at + (dwords[at] & mask) + added <= end:
+            mask, added, _ = table[header >> 16]
+            if at + (header & mask) + added <= end:
                 raise
             at = end + 1
         if at > end:
