@@ -71,7 +71,8 @@ class SubmissionPorts:
 
     def enable(self, engine: Engine) -> None:
         """The guest has chosen execlists: the port starts empty, and its work may be carried out."""
-        self.reset((engine,))
+        self._written[engine].clear()
+        self.queues[engine].reset()
         self.enabled = True
         self._vgpu.turn.work_came(self._vgpu)
 
@@ -81,6 +82,7 @@ class SubmissionPorts:
         for engine in engines:
             self._written[engine].clear()
             self.queues[engine].reset()
+            self.queues[engine].forget_errors()
         self._vgpu.turn.work_done(self._vgpu)
 
     # ---- what the mediator asks ----

@@ -260,9 +260,12 @@ class EngineQueue:
         self.drop()
 
     def reset(self) -> None:
-        """The guest resets its engine."""
+        """Begin anew: nothing runs or waits, and the first event is number 0."""
         self.stop()
         self.execlist.reset()
+
+    def forget_errors(self) -> None:
+        """As a reset of the engine does."""
         registers = EngineRegisters(self.vgpu.registers, ENGINES[self.engine].base)
         registers.eir = registers.esr = EngineError(0)
 
