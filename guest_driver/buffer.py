@@ -88,6 +88,15 @@ class BufferObject(Buffer):
             raise StateError(f"use of {self.owner}", "released", "not released")
         return self._device
 
+    @property
+    def client(self) -> Client:
+        """Whose address space it has its place in, or will have. Raises: StateError after its release."""
+        self._require_device()
+        if self._client is not None:
+            return self._client
+        assert self._find_client is not None, "set with the device"
+        return self._find_client()
+
     # ---- its place ----
 
     @property
@@ -99,8 +108,7 @@ class BufferObject(Buffer):
         """
         self._require_device()
         if self._mapping is None:
-            assert self._find_client is not None, "set with the device"
-            client = self._find_client()
+            client = self.client
             client.adopt(self)
             try:
                 self._mapping = client.vm.map(self, address=self._place, page_size=self._page_size, read_only=self._read_only)

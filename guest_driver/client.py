@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from pvinfo.errors import RequestFailed, StateError, UsageError
+from pvinfo.gtt_entry import PPGTT_LEVELS
 from pvinfo.platform import Engine
 from pvinfo.units import PAGE_SIZE
 
@@ -44,12 +45,15 @@ class _BatchMemory(NamedTuple):
 class Client:
     """One open device node. A context manager: leaving it closes the client."""
 
-    def __init__(self, device: Device, name: str) -> None:
-        """Open it; the host hears of its address space (``i915_gem_context_open``). Raises: DriverError when memory is used up."""
+    def __init__(self, device: Device, name: str, *, levels: int = PPGTT_LEVELS) -> None:
+        """Open it; the host hears of its address space, which has page tables of so many ``levels`` (``i915_gem_context_open``).
+
+        Raises: UsageError for a number of levels that there is not; DriverError when memory is used up.
+        """
         self.name = name
         self.device = device
         self.gt = device.gt
-        self.vm = device.gt.create_vm(f"client {name}")
+        self.vm = device.gt.create_vm(f"client {name}", levels=levels)
         self.contexts: dict[Engine, Context] = {}
         """The one of each engine that work goes to unless another is named."""
         self.buffers: list[BufferObject] = []
@@ -179,7 +183,8 @@ class Client:
         behind the last one.
 
         Raises: StateError when the client is closed; GpuWedged; RequestFailed when the context is banned; UsageError for a
-        priority that clients do not have; DriverError when memory is used up.
+        priority that clients do not have, a context or buffer of somebody else, or an offset at which no command can stand;
+        WaitTimeout when the context's ring stays full; DriverError when memory is used up. Then nothing was submitted.
         """
         self._require_open("work")
         self.gt.require_usable()
@@ -188,34 +193,65 @@ class Client:
         context = context if context is not None else self.context(engine)
         if context.engine is not engine:
             raise UsageError(f"{context!r} for work on {engine.value}")
+        if context not in self.all_contexts:
+            raise UsageError(f"{context!r} for work of client {self.name}: it is none of its own")
         if context.banned:
             raise RequestFailed(engine.value, context.owner, context.timeline.seqno, BANNED)
-        streamer = context.streamer
-        streamer.retire(context.timeline)
-        memory: _BatchMemory | None = None
+        context.streamer.retire(context.timeline)
         if isinstance(work, BufferObject):
-            address = work.gpu_address + offset
-        else:
-            memory = self._batch_memory(_bytes_of(work))
-            address = memory.buffer.gpu_address
+            return self._start(context, self._place_in(work, offset), after, priority, preemptible)
+        if offset:
+            raise UsageError(f"offset {offset:#x} into commands that are no buffer: they are executed from the first one on")
+        memory = self._batch_memory(_bytes_of(work))
+        try:
+            request = self._start(context, memory.buffer.gpu_address, after, priority, preemptible)
+        except BaseException:
+            self._idle_batches.append(memory)
+            raise
+        request.on_retired.append(lambda: self._idle_batches.append(memory))
+        return request
+
+    def _place_in(self, buffer: BufferObject, offset: int) -> int:
+        """Address of the commands at byte ``offset`` of ``buffer``."""
+        if buffer.client is not self:
+            raise UsageError(f"{buffer.owner} of client {buffer.client.name} for work of client {self.name}: engines see its own memory only")
+        if offset not in range(0, buffer.size, 4):
+            raise UsageError(f"commands at byte {offset:#x} of {buffer.owner}, which has {buffer.size:#x} bytes: they begin at dwords in it")
+        return buffer.gpu_address + offset
+
+    def _start(self, context: Context, address: int, after: Iterable[Request], priority: int, preemptible: bool) -> Request:
+        """Have ``context`` execute what stands at ``address``."""
+        emission = context.streamer.emission
         request = Request(context, priority=priority)
         request.no_preemption = not preemptible
+        try:
+            waits = self._poll(request, after)
+            request.report_start()
+            request.emit(emission.batch_start(address, preemptible=preemptible))
+        except BaseException:
+            request.abandon()
+            raise
+        request.commit(waits)
+        return request
+
+    @staticmethod
+    def _poll(request: Request, after: Iterable[Request]) -> list[Request]:
+        """Have the engine itself wait for what other engines execute, where it can; returns what the driver must wait for. An
+        engine is kept busy by its polling, so that one poll for each other engine is all (``emit_semaphore_wait``)."""
+        streamer = request.streamer
+        polls = streamer.has_timeslices and request.priority >= Priority.NORMAL
+        polled = {request.engine}
         waits: list[Request] = []
-        polls = streamer.has_timeslices and priority >= Priority.NORMAL
         for other in after:
             if other.complete:
                 continue
-            if polls and other.engine is not engine:
-                request.emit(streamer.emission.wait_for(other.context.timeline.address, other.seqno))
+            if polls and other.engine not in polled:
+                polled.add(other.engine)
+                request.emit(streamer.emission.wait_for(other.report_address, other.seqno))
                 request.await_active(other)
             else:
                 waits.append(other)
-        request.report_start()
-        request.emit(streamer.emission.batch_start(address, preemptible=preemptible))
-        if memory is not None:
-            request.on_retired.append(lambda: self._idle_batches.append(memory))
-        request.commit(waits)
-        return request
+        return waits
 
     def _batch_memory(self, commands: bytes) -> _BatchMemory:
         """Memory that holds ``commands``, out of what earlier batches have left if possible."""

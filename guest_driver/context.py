@@ -17,7 +17,7 @@ from pvinfo.context_image import (
     ContextImage,
     context_image,
 )
-from pvinfo.execlist import AddressingMode, ContextDescriptor
+from pvinfo.execlist import ContextDescriptor
 from pvinfo.platform import ENGINES, Engine, Platform
 from pvinfo.registers import IndirectContext, IndirectContextOffset, MiMode, PowerClockState, RingControl
 from pvinfo.units import KIB, PAGE_SHIFT, PAGE_SIZE, GraphicsAddress
@@ -145,9 +145,9 @@ class Context:
         values = {"context_control": CONTEXT_CONTROL_FIRST_RUN if inhibit else CONTEXT_CONTROL_RESTORE, "ctx_timestamp": 0}
         if self._layout.has("bb_offset"):
             values["bb_offset"] = 0
-        root = self.vm.root.address
-        values["pdp_hi[0]"] = root >> 32
-        values["pdp_lo[0]"] = root & 0xFFFF_FFFF
+        for number, table in enumerate(self.vm.page_directory_pointers):
+            values[f"pdp_hi[{number}]"] = table >> 32
+            values[f"pdp_lo[{number}]"] = table & 0xFFFF_FFFF
         batch = self.streamer.workaround_batch
         if batch is not None and self._layout.has("indirect_ctx"):
             length = self.streamer.workaround_bytes // _LINE
@@ -227,7 +227,7 @@ class Context:
         """Where its image is and how to run it (``lrc_descriptor``)."""
         return ContextDescriptor.naming(
             GraphicsAddress(self._bound().address), self.ccid,
-            addressing_mode=AddressingMode.LEGACY_64_BIT, llc_coherent=self._maker.platform.graphics_version == 8,
+            addressing_mode=self.vm.addressing_mode, llc_coherent=self._maker.platform.graphics_version == 8,
         )  # fmt: skip
 
     def set_tail(self, tail: int) -> bool:

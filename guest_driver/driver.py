@@ -7,6 +7,7 @@ from typing import final
 
 from pvinfo.bus import Machine
 from pvinfo.errors import DriverError, HostRefused, NotVirtualized
+from pvinfo.gtt_entry import PPGTT_LEVELS
 from pvinfo.platform import Engine
 from pvinfo.units import PAGE_SIZE
 
@@ -106,13 +107,15 @@ class GuestDriver(Device):
 
     # ---- clients ----
 
-    def open_client(self, name: str) -> Client:
+    def open_client(self, name: str, *, levels: int = PPGTT_LEVELS) -> Client:
         """Open the device node; the new client has an address space of its own.
 
-        Raises: StateError unless the driver is READY; DriverError when memory is used up.
+        Its addresses have 48 bits, or 32 with page tables of three ``levels``. (Linux makes four for these parts.)
+
+        Raises: StateError unless the driver is READY; UsageError for other ``levels``; DriverError when memory is used up.
         """
         self.states.require("open a client", DriverState.READY)
-        return Client(self, name)
+        return Client(self, name, levels=levels)
 
     @property
     def client(self) -> Client:

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Final, final
 
 from pvinfo.errors import DriverError, GpuWedged
+from pvinfo.gtt_entry import PPGTT_LEVELS
 from pvinfo.platform import Engine
 from pvinfo.registers import AddressWidthControl, GttRegisters, Guc, MemoryWorkarounds
 from pvinfo.units import KIB, MIB, PAGE_SIZE, GraphicsAddress
@@ -105,10 +106,11 @@ class Gt:
 
     # ---- address spaces ----
 
-    def create_vm(self, owner: str) -> Ppgtt:
-        """A new address space, which the host hears of. Raises: DriverError when memory is used up."""
+    def create_vm(self, owner: str, *, levels: int = PPGTT_LEVELS) -> Ppgtt:
+        """A new address space, which the host hears of. Raises: UsageError for a number of levels that there is not;
+        DriverError when memory is used up."""
         scratch = self.kernel_vm.scratch if self.kernel_vm is not None else ScratchTables(self._pages, self.large_pages)
-        return Ppgtt(self._uncore, self._pages, scratch, owner, announce=self._virtual, page_sizes=self.page_sizes)
+        return Ppgtt(self._uncore, self._pages, scratch, owner, announce=self._virtual, page_sizes=self.page_sizes, levels=levels)
 
     @property
     def page_sizes(self) -> tuple[int, ...]:

@@ -1,4 +1,7 @@
-"""Per-process address spaces: 4-level page tables in guest memory, announced to the host where there is one.
+"""Per-process address spaces: page tables of four levels in guest memory, announced to the host where there is one.
+
+With three levels, which hardware has as well, an address has 32 bits and the engine is told of four page directories; they
+are there from the beginning and stay.
 
 No entry of a table is ever absent: what is not mapped leads to scratch tables and at last to a scratch page
 that reads as zero and drops writes. All address spaces share those of the kernel's own, while there is one.
@@ -15,6 +18,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple, final
 
 from pvinfo.errors import DriverError, UsageError
+from pvinfo.execlist import AddressingMode
 from pvinfo.gtt_entry import (
     ENTRIES_PER_TABLE,
     ENTRY_SIZE,
@@ -39,10 +43,16 @@ __all__ = ("Mapping", "Ppgtt", "ScratchTables")
 
 _LARGE_SCRATCH: Final = 64 * KIB
 _HUGE_PAGE: Final = 2 * MIB
-_ADDRESS_BITS: Final = 48
+_THREE_LEVELS: Final = 3
+_DIRECTORIES: Final = 4
+"""Page directories of three levels."""
+_ADDRESS_BITS: Final = {_THREE_LEVELS: 32, PPGTT_LEVELS: 48}
+_MODES: Final = {_THREE_LEVELS: AddressingMode.LEGACY_32_BIT, PPGTT_LEVELS: AddressingMode.LEGACY_64_BIT}
 _FIRST_ADDRESS: Final = 64 * KIB
 """Nothing is put below it unless it is asked for there: address 0 is worth an error."""
-_TOP: Final = PPGTT_LEVELS - 1
+_PDP: Final = ((PvInfo.pdp0_lo, PvInfo.pdp0_hi), (PvInfo.pdp1_lo, PvInfo.pdp1_hi), (PvInfo.pdp2_lo, PvInfo.pdp2_hi), (PvInfo.pdp3_lo, PvInfo.pdp3_hi))
+_CREATE: Final = {_THREE_LEVELS: Notification.PPGTT_L3_PAGE_TABLE_CREATE, PPGTT_LEVELS: Notification.PPGTT_L4_PAGE_TABLE_CREATE}
+_DESTROY: Final = {_THREE_LEVELS: Notification.PPGTT_L3_PAGE_TABLE_DESTROY, PPGTT_LEVELS: Notification.PPGTT_L4_PAGE_TABLE_DESTROY}
 
 
 @final
@@ -105,19 +115,27 @@ class Ppgtt:
 
     def __init__(
         self, uncore: Uncore, pages: GuestPages, scratch: ScratchTables, owner: str,
-        *, announce: bool, page_sizes: tuple[int, ...] = (PAGE_SIZE,),
+        *, announce: bool, page_sizes: tuple[int, ...] = (PAGE_SIZE,), levels: int = PPGTT_LEVELS,
     ) -> None:  # fmt: skip
-        """``announce``: there is a host to tell. ``page_sizes``: how much one entry may translate (``gen8_ppgtt_create``)."""
+        """``announce``: there is a host to tell. ``page_sizes``: how much one entry may translate (``gen8_ppgtt_create``).
+
+        Raises: UsageError for ``levels`` that hardware does not have; DriverError when memory is used up.
+        """
+        if levels not in _ADDRESS_BITS:
+            raise UsageError(f"page tables of {levels} levels: there are {_THREE_LEVELS} or {PPGTT_LEVELS}")
         self._uncore = uncore
         self._pages = pages
         self._announce = announce
         self.owner = owner
         """Whose address space it is, in words."""
         self.page_sizes = page_sizes
-        self.space = AddressSpace(f"address space of {owner}", 1 << _ADDRESS_BITS)
+        self.levels = levels
+        self.space = AddressSpace(f"address space of {owner}", 1 << _ADDRESS_BITS[levels])
         self.scratch = scratch.get()
+        self._top = levels - 1
         self.root = pages.allocate(1, f"page table root of {owner}")
-        self.root.fill_entries(scratch.root_entry)
+        """The top table; of three levels the engine never sees it."""
+        self.root.fill_entries(self._scratch_entry(self._top))
         self._tables: dict[tuple[int, int], Buffer] = {}
         """Tables below the root, by level and by what they begin to translate, in units of what they do."""
         self._used: dict[tuple[int, int], int] = {}
@@ -125,14 +143,38 @@ class Ppgtt:
         self.entries_written = 0
         """Entries of tables that were made to lead to pages, since the address space was made."""
         self.alive = True
-        self._notify(Notification.PPGTT_L4_PAGE_TABLE_CREATE)
+        if levels == _THREE_LEVELS:
+            self._make_directories()
+        self._notify(_CREATE[levels])
+
+    def _make_directories(self) -> None:
+        """Those of three levels, all or none (``gen8_preallocate_top_level_pdp``)."""
+        try:
+            for number in range(_DIRECTORIES):
+                self._table((1, number))
+                self._used[1, number] = 1  # it stays, even when it leads nowhere
+        except DriverError:
+            self._free()
+            raise
+
+    @property
+    def addressing_mode(self) -> AddressingMode:
+        """How an engine is told to translate with it."""
+        return _MODES[self.levels]
+
+    @property
+    def page_directory_pointers(self) -> tuple[int, ...]:
+        """What an engine is told of it: where the top table is, or where the four directories are."""
+        if self.levels == PPGTT_LEVELS:
+            return (self.root.address,)
+        return tuple(self._tables[1, number].address for number in range(_DIRECTORIES))
 
     def _notify(self, notification: Notification) -> None:
         if not self._announce:
             return
-        root = self.root.address
-        self._uncore.write(PvInfo.pdp0_lo, root & 0xFFFF_FFFF)
-        self._uncore.write(PvInfo.pdp0_hi, root >> 32)
+        for (low, high), table in zip(_PDP, self.page_directory_pointers, strict=False):
+            self._uncore.write(low, table & 0xFFFF_FFFF)
+            self._uncore.write(high, table >> 32)
         self._uncore.write(PvInfo.g2v_notify, notification)
 
     # ---- mapping ----
@@ -228,13 +270,11 @@ class Ppgtt:
 
     def _scratch_entry(self, level: int) -> int:
         """What an unused entry of a table of ``level`` holds."""
-        if level == _TOP:
-            return self.scratch.root_entry
-        return self.scratch.entries[level]
+        return self.scratch.root_entry if level == PPGTT_LEVELS - 1 else self.scratch.entries[level]
 
     def _parent(self, key: tuple[int, int]) -> Buffer:
         level, number = key
-        return self.root if level + 1 == _TOP else self._tables[level + 1, number >> 9]
+        return self.root if level + 1 == self._top else self._tables[level + 1, number >> 9]
 
     def _table(self, key: tuple[int, int]) -> Buffer:
         """The table called ``key``, made with those above it if need be."""
@@ -243,14 +283,14 @@ class Ppgtt:
             return table
         level, number = key
         above = (level + 1, number >> 9)
-        if level + 1 < _TOP:
+        if level + 1 < self._top:
             self._table(above)
         table = self._pages.allocate(1, f"page table of {self.owner}")
         table.fill_entries(self._scratch_entry(level))
         self._tables[key] = table
         self._used[key] = 0
         self._parent(key).write(number % ENTRIES_PER_TABLE * ENTRY_SIZE, self._table_entry(table).to_bytes(ENTRY_SIZE, "little"))
-        if level + 1 < _TOP:
+        if level + 1 < self._top:
             self._used[above] += 1
         return table
 
@@ -264,12 +304,12 @@ class Ppgtt:
         self._parent(key).write(number % ENTRIES_PER_TABLE * ENTRY_SIZE, scratch.to_bytes(ENTRY_SIZE, "little"))
         del self._used[key]
         self._pages.release(self._tables.pop(key))
-        if level + 1 < _TOP:
+        if level + 1 < self._top:
             self._drop((level + 1, number >> 9), 1)
 
     def entry_at(self, address: int, level: int) -> int | None:
         """The entry of a table of ``level`` (0 is the page table) that translates ``address``; None where there is no table."""
-        if level == _TOP:
+        if level == self._top:
             table: Buffer | None = self.root
         else:
             table = self._tables.get((level, address >> (PAGE_SHIFT + 9 * (level + 1))))
@@ -284,7 +324,10 @@ class Ppgtt:
         if not self.alive:
             raise DriverError(f"the address space of {self.owner} is released already")
         self.alive = False
-        self._notify(Notification.PPGTT_L4_PAGE_TABLE_DESTROY)
+        self._notify(_DESTROY[self.levels])
+        self._free()
+
+    def _free(self) -> None:
         for table in self._tables.values():
             self._pages.release(table)
         self._tables = {}

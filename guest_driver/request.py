@@ -16,6 +16,7 @@ from enum import IntEnum
 from typing import final
 
 from pvinfo.errors import DriverError, GpuWedged, RequestFailed, StateError, WaitTimeout
+from pvinfo.units import GraphicsAddress
 
 from .context import BANNED, Context
 from .timeline import seqno_passed
@@ -50,6 +51,7 @@ class Request:
         self.engine = context.engine
         self.priority = priority
         self.seqno = context.timeline.next_seqno()
+        self._report_offset = context.timeline.offset
         self.error: DriverError | None = None
         """Why it was not executed, or not as a whole."""
         self.signalled = False
@@ -81,7 +83,7 @@ class Request:
         try:
             self.emit(self.streamer.emission.invalidate())
         except BaseException:
-            self._abandon()
+            self.abandon()
             raise
         self.infix = ring.emit
 
@@ -92,6 +94,11 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
+
+    @property
+    def report_address(self) -> GraphicsAddress:
+        """Graphics address of the dword in which it reports."""
+        return self.context.timeline.address_of(self._report_offset)
 
     # ---- its commands ----
 
@@ -126,11 +133,11 @@ class Request:
         """Have it report that it has begun (``gen8_emit_init_breadcrumb``)."""
         timeline = self.context.timeline
         if timeline.reports_start:
-            self.emit(self.streamer.emission.init_breadcrumb(timeline.address, self.seqno))
+            self.emit(self.streamer.emission.init_breadcrumb(self.report_address, self.seqno))
             self.infix = self.context.ring.emit
 
-    def _abandon(self) -> None:
-        """Take it out of the ring: it is the last one there, and was never committed."""
+    def abandon(self) -> None:
+        """Take it out of the ring: it is the last one there, and could not be written to its end."""
         self.context.ring.emit = self.head
         self.context.ring.update_space()
         self.context.timeline.requests.remove(self)
@@ -209,7 +216,7 @@ class Request:
                 self.fail(BANNED)
             if self.error is not None:
                 self.skip()
-            words, spare = self.streamer.emission.fini_breadcrumb(self.context.timeline.address, self.seqno)
+            words, spare = self.streamer.emission.fini_breadcrumb(self.report_address, self.seqno)
             ring = self.context.ring
             ring.rewrite(self.postfix, words)
             end = self.postfix + 4 * len(words)
@@ -256,12 +263,15 @@ class Request:
         return self._has_ended()
 
     def _has_ended(self) -> bool:
-        return self.signalled or self._forced or seqno_passed(self.context.timeline.reported(), self.seqno)
+        return self.signalled or self._forced or seqno_passed(self._reported(), self.seqno)
+
+    def _reported(self) -> int:
+        return self.context.timeline.reported(self._report_offset)
 
     @property
     def started(self) -> bool:
         """What came before it in its context is done, or it has reported its own start."""
-        return self.signalled or self._forced or seqno_passed(self.context.timeline.reported(), self.seqno - 1)
+        return self.signalled or self._forced or seqno_passed(self._reported(), self.seqno - 1)
 
     def signal(self) -> None:
         """It is done: tell whoever waits."""
@@ -311,11 +321,7 @@ class Request:
         if streamer.work.wait_until(lambda: self.signalled, timeout_ns):
             return
         if not self._has_ended():
-            place = f"{self.context.timeline.address:#x}"
-            raise WaitTimeout(
-                f"{self.name}, which reports at {place}",
-                self.context.timeline.reported(), self.seqno, timeout_ns,
-            )  # fmt: skip
+            raise WaitTimeout(f"{self.name}, which reports at {self.report_address:#x}", self._reported(), self.seqno, timeout_ns)
         streamer.log.warning("missed-interrupt", f"{self.name} was done, but no interrupt said so")
         self.signal()
 

@@ -5,9 +5,9 @@ Source: linux:drivers/gpu/drm/i915/gt/intel_timeline.c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
-from pvinfo.units import GraphicsAddress
+from pvinfo.units import PAGE_SIZE, GraphicsAddress
 
 from .ggtt import Binding
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .request import Request
 
 __all__ = ("Timeline", "seqno_passed")
+
+_SLOT_BYTES: Final = 8
+_UNUSABLE: Final = 1 << 5
+"""MI_FLUSH_DW wants addresses without this bit. Source of both: linux:drivers/gpu/drm/i915/gt/intel_timeline.c"""
 
 
 def seqno_passed(reported: int, wanted: int) -> bool:
@@ -27,7 +31,7 @@ class Timeline:
     """The requests of one context."""
 
     def __init__(self, binding: Binding, offset: int, *, reports_start: bool) -> None:
-        """They report at byte ``offset`` of ``binding``. ``reports_start``: numbers go up by two, so that a request can
+        """They begin by reporting at byte ``offset`` of ``binding``. ``reports_start``: numbers go up by two, so that a request can
         report that it has begun by the odd one before its own."""
         self.binding = binding
         self.offset = offset
@@ -40,17 +44,34 @@ class Timeline:
 
     @property
     def address(self) -> GraphicsAddress:
-        """Graphics address of the dword."""
-        return GraphicsAddress(self.binding.address + self.offset)
+        """Graphics address of the dword that the newest request reports in."""
+        return self.address_of(self.offset)
+
+    def address_of(self, offset: int) -> GraphicsAddress:
+        """Graphics address of byte ``offset`` of the page."""
+        return GraphicsAddress(self.binding.address + offset)
 
     def next_seqno(self) -> int:
-        """A number for a new request."""
-        self.seqno = (self.seqno + self._step) & 0xFFFF_FFFF
+        """A number for a new request, which reports it at what is ``offset`` then.
+
+        Other engines may poll for a number or any higher one. Hence, when numbers begin anew, they are reported in another
+        dword, and the old one keeps the highest (``intel_timeline_get_seqno``).
+        """
+        self._advance()
+        if not self.seqno and self.reports_start:
+            self.offset = (self.offset + _SLOT_BYTES) % PAGE_SIZE
+            if self.offset & _UNUSABLE:
+                self.offset = (self.offset + _UNUSABLE) % PAGE_SIZE
+            self.reset_reported()
+            self._advance()
         return self.seqno
 
-    def reported(self) -> int:
-        """What the dword holds now."""
-        return self.binding.buffer.read_dword(self.offset)
+    def _advance(self) -> None:
+        self.seqno = (self.seqno + self._step) & 0xFFFF_FFFF
+
+    def reported(self, offset: int | None = None) -> int:
+        """What the dword holds now, or the one at ``offset``, where older requests report."""
+        return self.binding.buffer.read_dword(self.offset if offset is None else offset)
 
     def reset_reported(self) -> None:
         """Write the newest number: what was lost is no longer waited for (``intel_timeline_reset_seqno``)."""

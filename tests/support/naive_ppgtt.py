@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -105,8 +106,7 @@ class NaiveTables:
 
     def _present(self, table: tuple[int, int, bool]) -> Iterator[_Place]:
         address, level, large = table
-        for index in range(0, 512, 16 if large else 1):
-            entry = self._entry(address, index)
+        for entry in struct.unpack("<512Q", self._read(address, PAGE))[:: 16 if large else 1]:
             if entry & 1:
                 yield _Place(level, large, entry)
 
@@ -121,11 +121,17 @@ class NaiveTables:
         huge: set[int] = set()
         for table in self.tables(spaces)[0]:
             for place in self._present(table):
-                if self._next(place) is None and place.entry not in huge:
-                    pins.update(self._pages(place))
-                    if place.level:
-                        huge.add(place.entry)
+                if self._next(place) is not None or (place.level and place.entry in huge):
+                    continue
+                pins.update(self._pages(place))
+                if place.level:
+                    huge.add(place.entry)
         return pins
+
+    def huge_entries(self, spaces: Iterable[tuple[int, Sequence[int]]]) -> int:
+        """How many different entries of 2 MiB there are."""
+        tables = self.tables(spaces)[0]
+        return len({place.entry for table in tables for place in self._present(table) if place.level == 1 and self._next(place) is None})
 
     def some_addresses(self, levels: int, roots: Sequence[int], rng: random.Random, count: int) -> list[int]:
         """Addresses that lead somewhere, or nearly so: found by following entries at random."""
@@ -136,7 +142,7 @@ class NaiveTables:
             table, level, large = self.frame(root), 3 if levels == 4 else 1, False
             address = number << 30 if levels == 3 else 0
             while True:
-                indices = [index for index in range(512) if self._entry(table, index)] or [0]
+                indices = [index for index, entry in enumerate(struct.unpack("<512Q", self._read(table, PAGE))) if entry] or [0]
                 index = rng.choice(indices)
                 address |= index << 12 + 9 * level
                 entry = self._entry(table, index)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from support.guest_machine import Access, FakeMachine, pv_page
 
 from guest_driver import GuestDriver
-from pvinfo.errors import DriverError
+from pvinfo.context_image import context_image
+from pvinfo.errors import DriverError, UsageError
+from pvinfo.execlist import AddressingMode
+from pvinfo.platform import Engine
 from pvinfo.trace import Op
 from pvinfo.units import KIB, PAGE_SIZE, GuestAddress
 
@@ -111,3 +116,77 @@ def test_an_address_space_cannot_be_released_twice() -> None:
     vm.release()
     with pytest.raises(DriverError, match="the address space of test is released already"):
         vm.release()
+
+
+# ---- three levels ----
+
+
+def test_the_host_hears_of_the_four_directories_of_three_levels() -> None:
+    machine, driver = running()
+    machine.regs.accesses.clear()
+    vm = driver.gt.create_vm("test", levels=3)
+    tables = vm.page_directory_pointers
+    assert len(set(tables)) == 4 and vm.root.address not in tables
+    told = [(0x78838 + 8 * number + 4 * half, table >> 32 * half & 0xFFFF_FFFF) for number, table in enumerate(tables) for half in (0, 1)]
+    assert [(access.offset, access.value) for access in machine.regs.accesses] == [*told, (0x78818, 2)]
+    in_use = driver.memory.in_use
+    machine.regs.accesses.clear()
+    vm.release()
+    assert [(access.offset, access.value) for access in machine.regs.accesses] == [*told, (0x78818, 3)]
+    assert driver.memory.in_use == in_use - 5 * PAGE_SIZE
+
+
+def test_directories_of_three_levels_stay_when_nothing_is_mapped_any_more() -> None:
+    machine, driver = running()
+    vm = driver.gt.create_vm("test", levels=3)
+    tables = vm.page_directory_pointers
+    page = driver.memory.allocate(1, "page")
+    for address in (0, 0x4000_0000, 0xC000_1000, 0xFFFF_F000):
+        mapping = vm.map(page, address=address)
+        directory = tables[address >> 30]
+        table = machine.memory.quadword(directory + 8 * (address >> 21 & 511)) & ~0xFFF
+        assert machine.memory.quadword(table + 8 * (address >> 12 & 511)) == page.address | 0x83
+        vm.unmap(mapping)
+        assert {machine.memory.quadword(directory + 8 * index) for index in range(512)} == {vm.scratch.entries[1]}
+    assert vm.page_directory_pointers == tables
+    assert vm.entry_at(0x4000_0000, 2) == tables[1] | 3
+
+
+def test_addresses_of_three_levels_end_at_4_gib_and_other_levels_there_are_not() -> None:
+    _, driver = running()
+    vm = driver.gt.create_vm("test", levels=3)
+    page = driver.memory.allocate(1, "page")
+    with pytest.raises(UsageError, match="is not a range of whole pages below 0x100000000"):
+        vm.map(page, address=1 << 32)
+    for levels in (2, 5):
+        with pytest.raises(UsageError, match=f"page tables of {levels} levels: there are 3 or 4"):
+            driver.open_client("test", levels=levels)
+
+
+def test_a_context_says_how_many_levels_its_tables_have() -> None:
+    _, driver = running()
+    for levels, mode in ((3, AddressingMode.LEGACY_32_BIT), (4, AddressingMode.LEGACY_64_BIT)):
+        with driver.open_client("test", levels=levels) as client:
+            context = client.context(Engine.BCS0)
+            assert context.descriptor().addressing_mode == mode
+            assert context.image is not None
+            layout = context_image(9, Engine.BCS0)
+            held = [context.image.buffer.read_dword(layout.value_offset(f"pdp_lo[{number}]")) for number in range(4)]
+            tables = client.vm.page_directory_pointers
+            assert held == [*tables, *[0] * (4 - len(tables))]
+
+
+def test_three_levels_for_which_there_is_no_memory_leave_nothing_behind() -> None:
+    _, driver = running()
+    vm = driver.gt.create_vm("test", levels=3)
+    hoard = []
+    for pages in (1024, 64, 1):
+        with contextlib.suppress(DriverError):
+            while True:
+                hoard.append(driver.memory.allocate(pages, "hoard"))
+    for page in hoard[-3:]:
+        driver.memory.release(page)
+    users, in_use = vm.scratch.users, driver.memory.in_use
+    with pytest.raises(DriverError, match="page table of too much"):
+        driver.gt.create_vm("too much", levels=3)
+    assert (vm.scratch.users, driver.memory.in_use) == (users, in_use)

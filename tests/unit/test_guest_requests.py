@@ -287,16 +287,26 @@ def test_a_request_whose_interrupt_gets_lost_is_found_done_at_the_end_of_the_wai
     assert [line.text for line in driver.log.complaints()] == ["request 2 of driver on bcs0 was done, but no interrupt said so"]
 
 
-def test_numbers_may_wrap() -> None:
-    machine, driver = with_driver()
+@pytest.mark.parametrize("native", [False, True])
+def test_numbers_begin_anew_in_another_dword_so_that_no_engine_that_polls_is_misled(native: bool) -> None:
+    machine, driver = with_driver(native=native)
     context = driver.client.context(Engine.BCS0)
     context.timeline.seqno = 0xFFFF_FFFA
     context.timeline.reset_reported()
-    requests = [driver.submit(Engine.BCS0, NOTHING) for _ in range(5)]
-    assert [request.seqno for request in requests] == [0xFFFF_FFFC, 0xFFFF_FFFE, 0, 2, 4]
-    for request in requests:
+    place = context.timeline.address
+    machine.engines[Engine.BCS0].held = True
+    requests = [driver.submit(Engine.BCS0, NOTHING) for _ in range(4)]
+    waiting = [driver.submit(Engine.RCS0, NOTHING, after=(request,)) for request in requests[1:3]]
+    driver.wait(5 * MILLISECOND)
+    assert not any(request.complete for request in (*requests, *waiting))
+    if native:
+        polled = [ring_words(request.context, request.head, request.postfix) for request in waiting]
+        assert [words[words.index(0x0E40_9002) :][:3] for words in polled] == [[0x0E40_9002, 0xFFFF_FFFE, place], [0x0E40_9002, 2, place + 8]]
+    machine.engines[Engine.BCS0].held = False
+    for request in requests if native else (*requests, *waiting):
         request.wait(SECOND)
-    assert seqnos(machine.engines[Engine.BCS0], context) == [0xFFFF_FFFC, 0xFFFF_FFFE, 0, 2, 4]
+    reported = [(address - place, value) for address, value in machine.engines[Engine.BCS0].seqnos if address in range(place, place + 4096)]
+    assert reported == [(0, 0xFFFF_FFFC), (0, 0xFFFF_FFFE), (8, 2), (8, 4)]
 
 
 # ---- room ----
@@ -324,6 +334,25 @@ def test_a_full_ring_is_waited_for_and_at_last_complained_of() -> None:
     context = driver.client.context(Engine.BCS0)
     assert len(context.timeline.requests) == count, "the one without room has left nothing behind"
     assert context.ring.emit == 88 * count
+
+
+def test_work_that_cannot_be_written_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, driver = with_driver()
+    streamer = driver.gt.engines[Engine.BCS0]
+    context = driver.client.context(Engine.BCS0)
+
+    def full(*_: object, **__: object) -> tuple[int, ...]:
+        raise WaitTimeout("room", 0, 1, 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(streamer.emission, "batch_start", full)
+        for _ in range(3):
+            with pytest.raises(WaitTimeout):
+                driver.submit(Engine.BCS0, NOTHING)
+    assert (context.timeline.requests, context.ring.emit, len(driver.client.buffers)) == ([], 0, 1)
+    assert driver.wait_idle(SECOND)
+    driver.submit(Engine.BCS0, NOTHING).wait(SECOND)
+    assert len(driver.client.buffers) == 1, "not even memory for its commands"
 
 
 # ---- engines wake and rest ----
@@ -383,6 +412,17 @@ def test_what_cannot_be_submitted_is_refused() -> None:
         client.submit(Engine.RCS0, NOTHING, priority=Priority.IDLE)
     with pytest.raises(UsageError, match="one context of rcs0> for work on bcs0"):
         client.submit(Engine.BCS0, NOTHING, context=client.context(Engine.RCS0))
+    with pytest.raises(UsageError, match="driver context of rcs0> for work of client one: it is none of its own"):
+        client.submit(Engine.RCS0, NOTHING, context=driver.client.context(Engine.RCS0))
+    with pytest.raises(UsageError, match="hers of client driver for work of client one"):
+        client.submit(Engine.RCS0, driver.create_buffer(4096, "hers"))
+    with pytest.raises(UsageError, match="offset 0x8 into commands that are no buffer"):
+        client.submit(Engine.RCS0, NOTHING, offset=8)
+    buffer = client.create_buffer(4096, "mine")
+    for offset in (-4, 2, 4096):
+        with pytest.raises(UsageError, match="commands at byte .* of mine, which has 0x1000 bytes"):
+            client.submit(Engine.RCS0, buffer, offset=offset)
+    assert client.context(Engine.RCS0).timeline.requests == []
     client.close()
     with pytest.raises(StateError, match="work of client one needs state open, but the state is closed"):
         client.submit(Engine.RCS0, NOTHING)

@@ -104,10 +104,23 @@ def test_numbers_go_up_by_two_where_requests_report_their_start() -> None:
     assert plain.address == plain.binding.address + 0x100
 
 
-def test_numbers_go_on_at_zero() -> None:
-    timeline = Timeline(binding(), 0, reports_start=True)
-    timeline.seqno = 0xFFFF_FFFE
-    assert timeline.next_seqno() == 0
+def test_numbers_that_nobody_else_polls_for_go_on_at_zero() -> None:
+    timeline = Timeline(binding(), 0x100, reports_start=False)
+    timeline.seqno = 0xFFFF_FFFF
+    assert (timeline.next_seqno(), timeline.offset) == (0, 0x100)
+
+
+@pytest.mark.parametrize(("offset", "following"), [(0, 8), (0x18, 0x40), (0xFD8, 0), (0x58, 0x80)])
+def test_numbers_that_others_poll_for_begin_anew_in_another_dword(offset: int, following: int) -> None:
+    """Whoever polls for the last number or any higher one must not meet a lower one. A flush cannot write where bit 5 is set."""
+    timeline = Timeline(binding(), offset, reports_start=True)
+    timeline.binding.buffer.write_dword(following, 0xDEAD)
+    timeline.seqno = 0xFFFF_FFFC
+    assert (timeline.next_seqno(), timeline.offset) == (0xFFFF_FFFE, offset)
+    timeline.reset_reported()
+    assert (timeline.next_seqno(), timeline.offset) == (2, following)
+    assert (timeline.reported(), timeline.reported(offset)) == (0, 0xFFFF_FFFE)
+    assert timeline.address == timeline.binding.address + following
 
 
 def test_a_timeline_that_is_reset_says_that_nothing_is_left() -> None:

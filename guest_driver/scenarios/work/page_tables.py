@@ -100,6 +100,37 @@ def page_of_1_gib(stage: Stage) -> None:
 
 
 @scenario(needs=NEEDS)
+def three_levels(stage: Stage) -> None:
+    """A client with 32-bit addresses has tables of three levels: four directories, each of which translates a gigabyte."""
+    stage.step("the driver starts the engines, and a client of each kind comes")
+    driver = at_work(stage)
+    small, large = driver.open_client("small", levels=3), driver.open_client("large")
+    places = [number * GIB + 64 * KIB * (number + 1) for number in range(4)]
+    mine = [small.create_buffer(PAGE_SIZE, f"page in gigabyte {number}", address=place) for number, place in enumerate(places)]
+    theirs = [large.create_buffer(PAGE_SIZE, f"the other's page in gigabyte {number}", address=place) for number, place in enumerate(places)]
+    stage.check("addresses", [buffer.gpu_address for buffer in (*mine, *theirs)], places * 2)
+
+    for number, engine in enumerate(driver.platform.engines):
+        stage.step(f"{engine.value} serves both")
+        values = [[stage.random.getrandbits(32) for _ in places] for _ in range(2)]
+        requests = []
+        for client, row in zip((small, large), values, strict=True):
+            batch = Batch()
+            for place, value in zip(places, row, strict=True):
+                batch.store_dword(place + 16 * number, value)
+            batch.copy_dword(places[0] + 16 * number + 4, places[3] + 16 * number)
+            requests.append(client.submit(engine, batch))
+        for request in requests:
+            request.wait(PATIENCE_NS)
+        for buffers, row in zip((mine, theirs), values, strict=True):
+            stage.check("what was stored", [buffer.read_dword(16 * number) for buffer in buffers], row)
+            stage.check("what was copied from the last gigabyte to the first", buffers[0].read_dword(16 * number + 4), row[3])
+    small.close()
+    large.close()
+    check_quiet_end(stage, driver)
+
+
+@scenario(needs=NEEDS)
 def unmapped_addresses(stage: Stage) -> None:
     """What is not mapped reads as zero and keeps nothing, and a page that may only be read keeps what it had."""
     stage.step("the driver starts the engines")

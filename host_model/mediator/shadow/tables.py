@@ -222,17 +222,14 @@ class TableStore:
 
     def clear(self) -> None:
         """All tables have been dropped: give up what :meth:`prepare` made, too."""
+        self._remove_dropped()
         self._leaving_tables += self._scratch
         self._scratch = ()
         self.settle()
 
     def settle(self) -> None:
         """Hand back what nothing leads to any more: guest pages to the guest, tables to the pool."""
-        while self._dropped:
-            table, references = self._dropped.pop()
-            table.references -= references
-            if not table.references:
-                self._remove(table)
+        self._remove_dropped()
         if not (self._replaced or self._leaving or self._leaving_tables):
             return
         self._pool.invalidate_translations()
@@ -241,6 +238,13 @@ class TableStore:
         self._port.unmap_guest_pages(leaving)
         tables, self._leaving_tables = self._leaving_tables, []
         self._pool.give_back(self._vgpu.number, tables)
+
+    def _remove_dropped(self) -> None:
+        while self._dropped:
+            table, references = self._dropped.pop()
+            table.references -= references
+            if not table.references:
+                self._remove(table)
 
     def _add(self, table: ShadowTable) -> ShadowTable:
         self._known[table.kind, table.source] = table
