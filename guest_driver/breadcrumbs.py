@@ -83,14 +83,8 @@ class Breadcrumbs:
         if not done and self.armed and not self.waited_for:
             self._disarm()
         still: list[Request] = []
-        blocked = set()
         for request in self.waited_for:
-            # Within a context what comes later cannot be done before what came earlier.
-            if request.context not in blocked and request.complete:
-                done.append(request)
-            else:
-                blocked.add(request.context)
-                still.append(request)
+            (done if request.complete else still).append(request)
         self.waited_for = still
         for request in done:
             request.signal()

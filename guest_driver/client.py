@@ -179,8 +179,8 @@ class Client:
     ) -> Request:  # fmt: skip
         """Have ``engine`` execute ``work``: a batch, dwords, or a buffer that holds commands from byte ``offset`` on.
 
-        It comes after the requests ``after``, wherever those are executed. Commands that are no buffer are copied, and end
-        behind the last one.
+        It comes after the requests ``after``, wherever those are executed, even if they fail. Commands that are no buffer are
+        copied, and end behind the last one.
 
         Raises: StateError when the client is closed; GpuWedged; RequestFailed when the context is banned; UsageError for a
         priority that clients do not have, a context or buffer of somebody else, or an offset at which no command can stand;

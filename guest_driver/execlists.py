@@ -12,53 +12,40 @@ Source: linux:drivers/gpu/drm/i915/gt/intel_execlists_submission.c
 
 from __future__ import annotations
 
-from enum import Flag, auto
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final, final
 
-from pvinfo.execlist import ContextDescriptor, ContextPriority, Submission
-from pvinfo.platform import ENGINES, Engine
 from pvinfo.registers import ContextStatus, EngineError, EngineInterrupt, EngineRegisters
 
+from .ports import PORTS, write_ports
 from .queue import RequestQueue
-from .recovery import begin_anew, restart
+from .recovery import begin_anew, capture, restart
 from .request import Priority, Request
 from .status_buffer import ImpossibleEvent, StatusBuffer
-from .work import Alarm
+from .turns import Turns
 
 if TYPE_CHECKING:
     from .streamer import Streamer
 
 __all__ = ("Execlists", "ExeclistError")
 
-_PORTS: Final = 2
 _TAGS: Final = (1 << 63) - 1
 _TAG_SHIFT: Final = 5
 """Where the software's name of a context begins in the high half of its descriptor."""
 _NOTHING_WAITS: Final = -(1 << 31)
-_PREEMPT_TIMEOUT_NS: Final = 640_000_000
-_BANNED_TIMEOUT_NS: Final = 1_000_000
-_TIMESLICE_NS: Final = 1_000_000
-"""Source: linux:drivers/gpu/drm/i915/Kconfig.profile"""
 _SPARE_BYTES: Final = 8
 _PROMOTES: Final = ContextStatus.of(idle_to_active=1, preempted=1)
 
 
-class ExeclistError(Flag):
-    """Why an engine must be reset."""
+class ExeclistError(StrEnum):
+    """Why an engine must be reset, in the kernel's words, the gravest first."""
 
-    COMMAND = auto()
-    """it met a command that it does not know"""
-    EVENT = auto()
-    """it told of something that cannot be"""
-    PREEMPTION = auto()
-    """it did not give way in time"""
-
-
-_MESSAGES: Final = {
-    ExeclistError.COMMAND: "CS error",
-    ExeclistError.EVENT: "invalid CSB event",
-    ExeclistError.PREEMPTION: "preemption time out",
-}
+    COMMAND = "CS error"
+    """It met a command that it does not know."""
+    EVENT = "invalid CSB event"
+    """It told of something that cannot be."""
+    PREEMPTION = "preemption time out"
+    """It did not give way in time."""
 
 
 @final
@@ -78,11 +65,8 @@ class Execlists:
         self.inflight: list[Request] = []
         """The last of each port that the engine is at, or will be."""
         self._tags = _TAGS
-        self._errors = ExeclistError(0)
-        self._yield_ccid: int | None = None
-        self._timeslice = Alarm(streamer.work, self.kick)
-        self._preemption = Alarm(streamer.work, self.kick)
-        self._preempted: Request | None = None
+        self._errors: set[ExeclistError] = set()
+        self._turns = Turns(streamer.work, self.kick)
         self._disabled = 0
         self._missed = False
         self.given_up = False
@@ -131,12 +115,11 @@ class Execlists:
             if error:
                 streamer.uncore.write(EngineRegisters.emr, 0xFFFF_FFFF, name)
                 streamer.uncore.write(EngineRegisters.eir, error, name)
-                self._errors |= ExeclistError.COMMAND
+                self._errors.add(ExeclistError.COMMAND)
                 kick = True
         if events.wait_semaphore:
-            self._yield_ccid = int(streamer.uncore.raw.read32(EngineRegisters.execlist_status_hi.at(name)))
-            if self._timeslice.is_set:
-                kick = True
+            self._turns.yields(int(streamer.uncore.raw.read32(EngineRegisters.execlist_status_hi.at(name))))
+            kick |= self._turns.counted
         if events.user:
             streamer.breadcrumbs.interrupted()
         if kick:
@@ -150,21 +133,27 @@ class Execlists:
             self._missed = True
             return
         done = self._take_events()
-        self._check_preemption()
+        if self.pending and self._turns.late(self._running):
+            self._errors.add(ExeclistError.PREEMPTION)
         if self._errors:
             self._reset()
         if not self.pending:
             self._dequeue()
-            self._start_timeslice()
+            self._count_turn()
         for request in done:
             self._schedule_out(request)
+
+    @property
+    def _running(self) -> Request | None:
+        """What the engine is at, by what it has said."""
+        return self.inflight[0] if self.inflight else None
 
     # ---- events ----
 
     def _take_events(self) -> list[Request]:
         """Look at every new event; returns the requests that are no longer in flight (``process_csb``)."""
         streamer = self.streamer
-        before = self.inflight[0] if self.inflight else None
+        before = self._running
         done: list[Request] = []
         try:
             for number, status in self.events.take():
@@ -182,9 +171,9 @@ class Execlists:
                     done.append(self.inflight.pop(0))
         except ImpossibleEvent as error:
             streamer.log.warning("csb-event", f"{streamer.engine.value}: {error}")
-            self._errors |= ExeclistError.EVENT
-        if before is not (self.inflight[0] if self.inflight else None):
-            self._timeslice.cancel()
+            self._errors.add(ExeclistError.EVENT)
+        if before is not self._running:
+            self._turns.stop_counting()
         return done
 
     # ---- handing over ----
@@ -193,7 +182,7 @@ class Execlists:
         """Whether ``after`` goes with ``before`` as one (``can_merge_rq``)."""
         if after.complete:
             return True
-        if (before.sentinel, before.no_preemption) != (after.sentinel, after.no_preemption):
+        if before.no_preemption or after.no_preemption:
             return False
         return before.context is after.context
 
@@ -219,25 +208,17 @@ class Execlists:
             return False
         return (bool(self.requests) and self.requests[-1] is not request) or bool(self.queue)
 
-    def _timeslice_over(self, last: Request) -> bool:
-        if (last.no_preemption and last.started) or not self._needs_timeslice(last):
-            return False
-        return self._timeslice.went_off or last.context.ccid == self._yield_ccid
-
-    def _start_timeslice(self) -> None:
-        running = self.inflight[0] if self.inflight else None
+    def _count_turn(self) -> None:
+        running = self._running
         if running is None or not self._needs_timeslice(running):
-            self._timeslice.cancel()
-        elif self._timeslice.went_off and self._timeslice_over(running):
+            self._turns.stop_counting()
+        elif self._turns.count(running):
             self.kick()
-        elif self._timeslice.went_off or not self._timeslice.is_set:
-            # What may not be preempted has all the time it needs; it is looked at again and again.
-            self._timeslice.set(_TIMESLICE_NS)
 
     def _dequeue(self) -> None:
         """Fill the ports with what comes first (``execlists_dequeue``)."""
         position = 0
-        while position < len(self.inflight) and self.inflight[position].complete and not self.inflight[position].sentinel:
+        while position < len(self.inflight) and self.inflight[position].complete:
             position += 1
         running = self.inflight[position:]
         last = running[0] if running else None
@@ -246,8 +227,8 @@ class Execlists:
                 self.streamer.pause(True)
                 self.unwind()
                 last = None
-            elif self._timeslice_over(last):
-                self._timeslice.cancel()
+            elif self._needs_timeslice(last) and self._turns.over(last):
+                self._turns.stop_counting()
                 self.streamer.pause(True)
                 oldest = self.unwind()
                 if oldest is not None:
@@ -263,9 +244,11 @@ class Execlists:
         self.pending = ports
         for request in reversed(ports):
             self._schedule_in(request)
-        self._yield_ccid = None
-        self._watch_preemption(running[0] if running else None)
-        self._write_ports()
+        self._turns.submitted()
+        if self.streamer.has_preemption:
+            self._turns.give_way(running[0] if running else None)
+        self.submissions += 1
+        write_ports(self.streamer.uncore, ports)
 
     def _fill_ports(self, last: Request | None) -> tuple[list[Request], bool]:
         """The last request of each port, when ``last`` stays in the first; and whether there is anything new in them."""
@@ -274,7 +257,7 @@ class Execlists:
         while (request := self.queue.first()) is not None:
             merge = last is None or self._can_merge(last, request)
             if not merge and last is not None:
-                if len(ports) == _PORTS - 1 or last.context is request.context or last.sentinel:
+                if len(ports) == PORTS - 1 or last.context is request.context:
                     break
             self.queue.remove(request)
             if not request.activate():
@@ -310,54 +293,7 @@ class Execlists:
         if request.complete and (not requests or requests[-1] is request):
             self.streamer.retire_soon(context.timeline)
 
-    def _describe(self, request: Request) -> ContextDescriptor:
-        """What the engine is told of ``request``, with the tail of its context moved on (``execlists_update_context``)."""
-        context = request.context
-        descriptor = context.descriptor()
-        if self.streamer.engine is Engine.RCS0:
-            hint = ContextPriority.NORMAL
-            if request.priority != Priority.NORMAL:
-                hint = ContextPriority.HIGH if request.priority > Priority.NORMAL else ContextPriority.LOW
-            descriptor = ContextDescriptor.of(descriptor, priority=hint)
-        moved_on = context.set_tail(request.tail)
-        request.tail = request.wa_tail
-        if context.force_restore or not moved_on:
-            descriptor = ContextDescriptor.of(descriptor, force_restore=1)
-        context.force_restore = False
-        return descriptor
-
-    def _write_ports(self) -> None:
-        """Four writes, the second port first; the last one submits (``execlists_submit_ports``)."""
-        second = self._describe(self.pending[1]) if len(self.pending) > 1 else None
-        first = self._describe(self.pending[0])
-        write = self.streamer.uncore.raw.write32
-        offset = ENGINES[self.streamer.engine].base + EngineRegisters.elsp.offset
-        self.submissions += 1
-        for value in Submission.loading(first, second):
-            write(offset, value)
-
-    # ---- giving way ----
-
-    def _watch_preemption(self, running: Request | None) -> None:
-        """Give what runs a while to make room for what was just written (``set_preempt_timeout``)."""
-        if not self.streamer.has_preemption:
-            return
-        self._preempted = running
-        if running is None:
-            self._preemption.cancel()
-            return
-        banned = running.context.banned or (running.error is not None and running.started)
-        self._preemption.set(_BANNED_TIMEOUT_NS if banned else _PREEMPT_TIMEOUT_NS)
-
-    def _check_preemption(self) -> None:
-        if not (self._preemption.went_off and self.pending):
-            return
-        self._preemption.cancel()
-        running = self.inflight[0] if self.inflight else None
-        if running is self._preempted:
-            self._errors |= ExeclistError.PREEMPTION
-        else:
-            self._watch_preemption(running)
+    # ---- taking back ----
 
     def unwind(self) -> Request | None:
         """Take back what is not done, to the front of the queue; returns the oldest (``__unwind_incomplete_requests``)."""
@@ -394,16 +330,17 @@ class Execlists:
 
     def _reset(self) -> None:
         """Driver and engine have lost each other, or work has broken it (``execlists_reset``)."""
-        reason = next(text for error, text in _MESSAGES.items() if error in self._errors)
-        self._errors = ExeclistError(0)
+        reason = next(error.value for error in ExeclistError if error in self._errors)
+        self._errors.clear()
         self.disable()
         self.streamer.pause(True)
+        self.streamer.gt.error_states.append(capture(self.streamer, reason))
         self.streamer.recover(reason)
         self.enable()
 
     def forget_errors(self) -> None:
         """The engine was made new."""
-        self._errors = ExeclistError(0)
+        self._errors.clear()
 
     def reset_pointers(self) -> None:
         """Agree with the hardware on which event comes next; it may go on at the end of requests."""
@@ -417,29 +354,28 @@ class Execlists:
                 return request
         return None
 
-    def reset_events(self) -> None:
+    def _reset_events(self, *, hung: bool) -> None:
         """Follow the last events, then forget everything that the engine had (``execlists_reset_csb``)."""
         done = self._take_events()
         self.reset_pointers()
         stopped = self.named(self.reset_ccid)
         if stopped is not None:
-            restart(stopped)
+            restart(stopped, hung=hung)
         done += [*self.pending, *self.inflight]
         self.pending, self.inflight = [], []
-        self._timeslice.cancel()
-        self._preemption.cancel()
+        self._turns.rest()
         for request in done:
             self._schedule_out(request)
 
-    def rewind(self) -> None:
-        """After a reset: what was not done is handed over anew (``execlists_reset_rewind``)."""
-        self.reset_events()
+    def rewind(self, *, hung: bool) -> None:
+        """After a reset: what was not done is handed over anew, but for what the engine ``hung`` in (``execlists_reset_rewind``)."""
+        self._reset_events(hung=hung)
         self.unwind()
         self._hint = max(self._hint, self._top())
 
     def cancel(self) -> None:
         """The GT was given up: everything counts as done, in error (``execlists_reset_cancel``)."""
-        self.reset_events()
+        self._reset_events(hung=True)
         for request in self.requests:
             request.give_up()
             request.signal()
@@ -454,10 +390,10 @@ class Execlists:
 
     def take_up(self) -> None:
         """The GT is in use again (``execlists_set_default_submission``)."""
+        self._reset_events(hung=False)
         self.given_up = False
 
     def parked(self) -> None:
         """The engine has nothing to do (``execlists_park``)."""
-        self._timeslice.cancel()
-        self._preemption.cancel()
+        self._turns.rest()
         self._hint = _NOTHING_WAITS

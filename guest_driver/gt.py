@@ -233,11 +233,11 @@ class Gt:
         for streamer in self.engines.values():
             prepare_reset(streamer)
             streamer.execlists.reset_pointers()
-            for timeline in streamer.timelines:
-                timeline.reset_reported()
+            for context in streamer.contexts:
+                context.timeline.reset_reported()
         if reset_all_engines(uncore) or force:
             for streamer in self.engines.values():
-                streamer.execlists.rewind()
+                streamer.execlists.rewind(hung=False)
                 streamer.state_lost()
         for streamer in self.engines.values():
             finish_reset(streamer)
@@ -262,9 +262,9 @@ class Gt:
         """Wait until every engine is done and parked; False when that is not so in time (``intel_gt_wait_for_idle``)."""
         for streamer in self.engines.values():
             streamer.execlists.kick()
-            for timeline in streamer.timelines:
-                if timeline.requests:
-                    timeline.requests[-1].want_signal()
+            for context in streamer.contexts:
+                if context.timeline.requests:
+                    context.timeline.requests[-1].want_signal()
         return self.work.wait_until(self._all_parked, timeout_ns)
 
     def _all_parked(self) -> bool:
@@ -292,13 +292,13 @@ class Gt:
         uncore = self._uncore
         uncore.log.info("gt-reset", f"the GT is reset: {reason}")
         self.resets += 1
-        streamers = tuple(self.engines.values())
+        streamers, guilty = tuple(self.engines.values()), frozenset(hung)
         for streamer in streamers:
             prepare_reset(streamer)
         done = self._reset_patiently()
         if done:
             for streamer in streamers:
-                streamer.execlists.rewind()
+                streamer.execlists.rewind(hung=streamer in guilty)
                 streamer.state_lost()
             self._fences.restore()
             reset_guc(uncore)
@@ -345,12 +345,11 @@ class Gt:
             streamer.retire_all()
 
     def _unset_wedged(self) -> bool:
-        """Try to use the GT again; False when it cannot be (``intel_gt_unset_wedged``)."""
+        """Try to use the GT again, all contexts empty; False when it cannot be (``intel_gt_unset_wedged``)."""
         if self._unrecoverable or not reset_all_engines(self._uncore):
             return False
         for streamer in self.engines.values():
-            streamer.execlists.reset_events()
-            streamer.execlists.take_up()
+            streamer.take_up()
         self.wedged = False
         if self.state is GtState.WEDGED:
             self.state = GtState.RUNNING

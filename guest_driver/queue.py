@@ -54,8 +54,14 @@ class RequestQueue:
             del self._lists[request.priority]
 
     def defer(self, request: Request) -> None:
-        """Put ``request``, and what of its context waits with it, behind all others of its priority (``defer_request``)."""
-        behind = [other for other in self._lists[request.priority] if other.context is request.context]
+        """Put ``request``, and what must come after it, behind all others of its priority (``defer_request``)."""
+        moved, contexts = {request}, {request.context}
+        behind: list[Request] = []
+        for other in self._lists[request.priority]:
+            if other.context in contexts or not moved.isdisjoint(other.after):
+                moved.add(other)
+                contexts.add(other.context)
+                behind.append(other)
         for other in behind:
             self.remove(other)
         for other in behind:

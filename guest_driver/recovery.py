@@ -83,14 +83,14 @@ def _unfinished(request: Request) -> list[Request]:
     return list(takewhile(lambda other: not other.complete, reversed(requests[: requests.index(request) + 1])))
 
 
-def restart(stopped: Request) -> None:
+def restart(stopped: Request, *, hung: bool) -> None:
     """The engine was stopped while it had ``stopped``, the last of a port: have the context begin again with the first that is
-    not done. That is what hung, if it has begun (``execlists_reset_active``)."""
+    not done. If the engine ``hung``, it was in that one, if it has begun (``execlists_reset_active``)."""
     context, head = stopped.context, stopped.tail
     if not stopped.complete:
         oldest = _unfinished(stopped)[-1]
         head = oldest.head
-        if oldest.started:
+        if hung and oldest.started:
             blame(oldest)
     context.restart(context.ring.wrapped(head))
 
@@ -134,7 +134,7 @@ def recover_engine(streamer: Streamer, reason: str) -> bool:
     streamer.resets += 1
     done = reset_engine(streamer.uncore, streamer.engine)
     if done:
-        streamer.execlists.rewind()
+        streamer.execlists.rewind(hung=True)
         streamer.state_lost()
         resume_engine(streamer)
     streamer.uncore.write_masked(EngineRegisters.mi_mode, MiMode.stop_ring.mask, False, streamer.engine.name)

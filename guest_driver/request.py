@@ -61,13 +61,14 @@ class Request:
         self.queued = False
         """It waits in the driver for its turn."""
         self.retired = False
-        self.sentinel = False
-        """Nothing may be handed over behind it."""
         self.no_preemption = False
+        """Once it has begun, nothing may take the engine from it."""
         self.on_signalled: list[Callable[[], None]] = []
         """Called once when it is done, or at once when the list is asked for too late: see :meth:`when_done`."""
         self.on_retired: list[Callable[[], None]] = []
         """Called once when its place in the ring is free again: whatever it used can go."""
+        self.after: list[Request] = []
+        """What must come before it besides what stands before it in its context."""
         self._on_active: list[Callable[[], None]] = []
         self._on_ready: list[Callable[[], None]] = []
         self._blockers = 1
@@ -174,16 +175,25 @@ class Request:
             before._on_ready.append(self._unblock)
 
     def _await(self, other: Request) -> None:
-        if other.engine is self.engine or not other.complete:
-            other.raise_priority(self.priority)
-        self._blockers += 1
-        other.when_done(self._unblock)
+        """Come behind ``other``: on one engine the queue sees to that (``i915_request_await_request``)."""
+        self._follows(other)
+        if other.engine is not self.engine:
+            self._blockers += 1
+            other.when_done(self._unblock)
+        elif not other.ready:
+            self._blockers += 1
+            other._on_ready.append(self._unblock)
 
     def await_active(self, other: Request) -> None:
         """Do not hand it over before ``other``: it polls for what that one writes."""
+        self._follows(other)
         if not other.active and not other.complete:
             self._blockers += 1
             other._on_active.append(self._unblock)
+
+    def _follows(self, other: Request) -> None:
+        self.after.append(other)
+        other.raise_priority(self.priority)
 
     def _unblock(self) -> None:
         self._blockers -= 1
@@ -199,9 +209,13 @@ class Request:
         return not self._blockers
 
     def raise_priority(self, priority: int) -> None:
-        """Let it come no later than ``priority`` says, and whatever must come before it (``i915_schedule``)."""
+        """Let it come no later than ``priority`` says, and first whatever must come before it (``i915_schedule``)."""
+        if self.complete:
+            return
         for request in self.context.timeline.requests:
-            if request.priority < priority:
+            if request.priority < priority and not request.complete:
+                for other in request.after:
+                    other.raise_priority(priority)
                 request.streamer.reprioritise(request, priority)
             if request is self:
                 return
@@ -337,6 +351,7 @@ class Request:
         self.signal()
         self.streamer.forget(self)
         self.context.timeline.requests.remove(self)
+        self.after.clear()
         done, self.on_retired = self.on_retired, []
         for act in done:
             act()

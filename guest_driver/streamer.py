@@ -89,8 +89,8 @@ class Streamer:
         self.kernel_context: Context = Context(
             maker, self, "kernel", gt.require_kernel_vm(), timeline=self.status_page, timeline_offset=HWSP_KERNEL_SEQNO
         )
-        self.timelines: dict[Timeline, None] = {self.kernel_context.timeline: None}
-        """Those that may hold requests of this engine."""
+        self.contexts: dict[Context, None] = {self.kernel_context: None}
+        """Every context on this engine, the kernel's first."""
         self.serial = 0
         """Grows with each request handed over, and with each loss of the engine's state."""
         self._parked_serial = -1
@@ -125,12 +125,12 @@ class Streamer:
             self._maker, self, owner, vm,
             ring_bytes=ring_bytes, timeline=timeline, timeline_offset=timeline_offset, default_state=default_state,
         )  # fmt: skip
-        self.timelines[context.timeline] = None
+        self.contexts[context] = None
         return context
 
     def release_context(self, context: Context) -> None:
         """Give ``context`` back, of which no request is left."""
-        self.timelines.pop(context.timeline, None)
+        self.contexts.pop(context, None)
         self._retiring.pop(context.timeline, None)
         context.release()
 
@@ -180,9 +180,9 @@ class Streamer:
             self.retire(timeline)
 
     def retire_all(self) -> bool:
-        """Retire what is done of every timeline; True when nothing is left."""
+        """Retire what is done of every context; True when nothing is left."""
         self._retire_left()
-        return all([self.retire(timeline) for timeline in tuple(self.timelines)])
+        return all([self.retire(context.timeline) for context in tuple(self.contexts)])
 
     # ---- being used ----
 
@@ -253,6 +253,14 @@ class Streamer:
     def _pass_barrier(acts: list[Callable[[], None]]) -> None:
         for act in acts:
             act()
+
+    def take_up(self) -> None:
+        """Take work again after the GT was given up. Whatever stands in the rings counts as done, and is never executed."""
+        self.retire_all()
+        self.execlists.take_up()
+        for context in self.contexts:
+            context.reset()
+            context.timeline.reset_reported()
 
     def state_lost(self) -> None:
         """No context is loaded any more."""

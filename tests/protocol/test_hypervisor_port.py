@@ -9,6 +9,7 @@ import pytest
 
 from host_model.hypervisor.vfio_user import VfioUserPort
 from host_model.memory import HostMemory
+from pvinfo.errors import StateError
 from pvinfo.units import MIB, BusAddress, GuestAddress
 from pvinfo.vfio_user import Command, DmaMap, DmaMapFlags
 from support.vfio_wire import INVALID, Peer, dma_map, memfd, refusal, region_read, region_read_reply, reply
@@ -90,6 +91,57 @@ def test_the_port_reads_and_writes_guest_memory_and_passes_interrupts_on() -> No
     assert not port.inject_msi()
     port.close()
     os.close(fd)
+
+
+def test_many_pages_are_mapped_at_a_time_each_where_it_is_memory_that_the_gpu_may_write() -> None:
+    fd = memfd(0x4000)
+    memory = HostMemory()
+    port = VfioUserPort(memory)
+    plugged(port, 0, 0x2000, fd)
+    plugged(port, 0x8000, 0x1000, fd, flags=1)
+    plugged(port, 0x10000, 0x2000, fd)
+    base = 1 << 40
+    assert port.map_guest_pages((0x1000, 0x2000, 0x11000, 0x8000, 0x1000, 0x12000)) == [base + 0x1000, 0, base + 0x11000, 0, base + 0x1000, 0]
+    assert [port.pins(BusAddress(base + page)) for page in (0x1000, 0x1FFF, 0x11000, 0, 0x8000)] == [2, 2, 1, 0, 0]
+    assert port.mapped_pages == 2 and port.pins(BusAddress(0x1000)) == 0
+    assert port.map_guest_pages(range(0x10000, 0x12000, 0x1000)) == [base + 0x10000, base + 0x11000]
+    revision = memory.revision
+    port.unmap_guest_pages((base + 0x1000, base + 0x11000))
+    assert memory.revision == revision, "all are pinned still"
+    port.unmap_guest_pages((base + 0x1000, base + 0x11000, base + 0x10000))
+    assert memory.revision == revision + 1 and port.mapped_pages == 0
+    port.close()
+    os.close(fd)
+
+
+def test_a_page_to_look_at_is_good_until_the_revision_changes_with_a_range_that_goes() -> None:
+    fd = memfd(0x2000, b"look")
+    port = VfioUserPort(HostMemory())
+    plugged(port, 0, 0x1000, fd)
+    revision = port.memory_revision
+    page = port.guest_page(GuestAddress(0))
+    assert page is not None and bytes(page[:4]) == b"look" and len(page) == 0x1000
+    os.pwrite(fd, b"seen", 0)
+    assert bytes(page[:4]) == b"seen"
+    assert port.guest_page(GuestAddress(0x1000)) is None
+    plugged(port, 0x1000, 0x1000, fd)
+    assert port.memory_revision == revision, "a range that comes takes nothing away"
+    port.unmap(0x1000, 0x1000)
+    assert port.memory_revision != revision and port.guest_page(GuestAddress(0x1000)) is None
+    revision = port.memory_revision
+    port.disconnect()
+    assert port.memory_revision != revision and port.guest_page(GuestAddress(0)) is None
+    port.close()
+    os.close(fd)
+
+
+def test_writes_of_another_process_cannot_be_watched() -> None:
+    port = VfioUserPort(HostMemory())
+    with pytest.raises(StateError, match="a machine in another process"):
+        port.watch_page(GuestAddress(0), lambda: None)
+    with pytest.raises(StateError):
+        port.unwatch_page(GuestAddress(0), lambda: None)
+    port.close()
 
 
 # ---- memory that is shared in name only ----

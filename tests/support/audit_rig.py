@@ -141,8 +141,8 @@ def context_registers(platform: str) -> set[int]:
 class AuditRig:
     """One vGPU and its audit."""
 
-    def __init__(self, platform: str = "skl") -> None:
-        plugged = Host(platform).plug()
+    def __init__(self, platform: str = "skl", *, low_at: int | None = None, high_at: int | None = None) -> None:
+        plugged = Host(platform).plug(low_at=low_at, high_at=high_at)
         self.vgpu = plugged.vgpu
         self.vgpu.mmio.read(PVINFO_BASE, 8)
         self.ram = plugged.machine.memory

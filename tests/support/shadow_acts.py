@@ -8,7 +8,7 @@ from host_model.mediator.refusal import Refused
 from host_model.mediator.shadow.pool import DEFAULT_SHARE
 from host_model.mediator.shadow.ppgtt import ProcessTables
 from host_model.mediator.shadow.tables import ShadowTable
-from pvinfo.units import MIB, PAGE_SIZE
+from pvinfo.units import MIB, PAGE_SIZE, BusAddress
 
 from .shadow_rig import GpuView, ShadowRig
 
@@ -212,6 +212,7 @@ class RandomTables:
             leaf = naive.translate(tables.levels, tables.roots, address)
             assert view.page_at(address) == (leaf.guest if leaf is not None else None), hex(address)
             if leaf is None:
+                self._look_at_nothing(view, address)
                 continue
             self.looked_at += 1
             place = leaf.guest | address & 0xFFC
@@ -223,6 +224,12 @@ class RandomTables:
                 view.space.write32(address & ~3, value)
                 assert rig.read(place, 4) == (value.to_bytes(4, "little") if leaf.writable else before)
 
+    def _look_at_nothing(self, view: GpuView, address: int) -> None:
+        """Use an address where nothing is mapped: a fault, or scratch, on which a mark tells it from other pages."""
+        if view.bus_at(address) is not None:
+            view.space.write32(address & ~3, self.rng.getrandbits(32))
+            view.space.read32(address & ~3)
+
     def _prune(self) -> None:
         """Forget how the GPU saw spaces that have no shadow, or another one than before."""
         for tables, view in list(self.views.items()):
@@ -231,12 +238,13 @@ class RandomTables:
                 del self.views[tables]
 
     def _no_stale_translation(self) -> None:
-        """What the GPU has kept of any space is what it would find now."""
+        """What the GPU has kept of any space is what it would find now, were it only now to look."""
         for view in self.views.values():
             for page, kept in view.space._readable.items():
-                found = view.page_at(page << 12)
-                assert found is not None, "a page was taken away behind the GPU's back"
-                assert bytes(kept) == self.rig.read(found, PAGE_SIZE)
+                bus = view.bus_at(page << 12)
+                assert bus is not None, "an entry was taken away behind the GPU's back"
+                found = self.rig.memory.page(BusAddress(bus))
+                assert found is not None and bytes(kept) == bytes(found)
 
     def check_pins(self) -> bool:
         """With all spaces up to date, pins are those that the tables as a whole account for. False when some are refused."""

@@ -290,14 +290,23 @@ class GpuView:
 
     def page_at(self, address: int) -> int | None:
         """Guest address of the page that the GPU reaches; None where it faults for want of an entry, or finds scratch."""
+        bus = self.bus_at(address)
+        if bus is None or bus == self.scratch:
+            return None
+        assert bus >> 40, "the only page of the host's that a space shows is scratch"
+        assert self._rig.port.pins(BusAddress(bus)), "the GPU reaches what is pinned only"
+        return bus - self._rig.base
+
+    @property
+    def scratch(self) -> int:
+        """Bus address of the vGPU's page of scratch."""
+        return self._rig.tables._store._scratch[0].address
+
+    def bus_at(self, address: int) -> int | None:
+        """Bus address of the page that a walk of the tables finds now; None where it faults for want of an entry."""
         try:
             self.space.spans(address & ~0xFFF, 1, write=False)
         except TranslationFault as fault:
             assert fault.reason is FaultReason.NOT_PRESENT, fault
             return None
-        bus = self._asked.pop()
-        if not bus >> 40:
-            assert bus == self._rig.tables._store._scratch[0].address, "the only page of the host's that a space shows is scratch"
-            return None
-        assert self._rig.port.pins(BusAddress(bus)), "the GPU reaches what is pinned only"
-        return bus - self._rig.base
+        return self._asked.pop()

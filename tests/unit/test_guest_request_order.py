@@ -51,9 +51,9 @@ class Bench:
 
 def test_what_comes_later_in_a_context_waits_for_what_came_earlier_and_waits_for_others() -> None:
     bench = Bench()
-    spinner = bench.spin(Engine.VECS0)
-    first = bench.client.submit(Engine.VECS0, bench.store(1), after=[spinner])
-    second = bench.client.submit(Engine.VECS0, bench.store(2))
+    spinner = bench.spin(Engine.RCS0)
+    first = bench.client.submit(Engine.VECS0, bench.store(1), after=[spinner], priority=-1)
+    second = bench.client.submit(Engine.VECS0, bench.store(2), priority=-1)
     bench.driver.wait(MOMENT_NS)
     assert (first.active, second.active, bench.stored()) == (False, False, [0, 0])
     bench.end_spinner()
@@ -62,7 +62,7 @@ def test_what_comes_later_in_a_context_waits_for_what_came_earlier_and_waits_for
     assert bench.stored() == [1, 2]
     # Both became ready at one moment, and went to the engine as one.
     assert first.streamer.engine is Engine.VECS0
-    assert bench.gpu.engines.requests["vecs0"] == 3 + 3
+    assert bench.gpu.engines.requests["vecs0"] == 3 + 2
 
 
 def test_a_request_that_is_more_urgent_takes_along_what_came_before_it_in_its_context() -> None:
@@ -92,3 +92,17 @@ def test_only_who_has_at_least_normal_priority_may_occupy_an_engine_with_polling
     bench.end_spinner()
     waiting.wait(PATIENCE_NS)
     assert bench.stored() == [1, 0]
+
+
+def test_what_comes_after_work_of_its_engine_stays_behind_it_when_others_take_their_turns() -> None:
+    bench = Bench()
+    first = bench.spin(Engine.VECS0)
+    after = bench.client.submit(Engine.VECS0, bench.store(1), context=bench.client.create_context(Engine.VECS0, "after"), after=[first])
+    last = bench.client.submit(Engine.VECS0, bench.store(2), context=bench.client.create_context(Engine.VECS0, "last"))
+    last.wait(PATIENCE_NS)
+    assert (bench.stored(), after.complete) == ([0, 2], False)
+    bench.driver.wait(10 * MOMENT_NS)
+    assert (bench.stored(), after.complete) == ([0, 2], False)
+    bench.end_spinner()
+    after.wait(PATIENCE_NS)
+    assert first.complete and bench.stored() == [1, 2]

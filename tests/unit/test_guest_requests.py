@@ -64,11 +64,13 @@ def test_a_request_of_a_client_reports_its_start_runs_a_batch_and_reports_its_en
 
 def test_the_end_of_a_request_is_written_as_it_is_handed_over() -> None:
     machine, driver = with_driver()
-    machine.engines[Engine.BCS0].held = True
-    first = driver.submit(Engine.BCS0, NOTHING)
+    machine.engines[Engine.RCS0].held = True
+    first = driver.submit(Engine.RCS0, NOTHING)
     second = driver.submit(Engine.BCS0, NOTHING, after=(first,))
-    assert first.context is second.context
     assert not any(ring_words(second.context, second.postfix, second.postfix + 32))
+    machine.engines[Engine.RCS0].held = False
+    second.wait(SECOND)
+    assert ring_words(second.context, second.postfix, second.postfix + 4) == [0x1300_4002]
 
 
 def test_a_batch_may_be_a_builder_dwords_bytes_or_a_place_in_a_buffer() -> None:
@@ -161,6 +163,47 @@ def test_work_comes_after_what_it_is_said_to_come_after(native: bool) -> None:
         assert first.complete
 
 
+@pytest.mark.parametrize("native", [False, True])
+def test_on_one_engine_nobody_waits_what_comes_after_stands_behind(native: bool) -> None:
+    machine, driver = with_driver(native=native)
+    fake, client = machine.engines[Engine.BCS0], driver.client
+    contexts = [client.create_context(Engine.BCS0, str(number)) for number in range(2)]
+    fake.held = True
+    fake.submissions.clear()
+    first = client.submit(Engine.BCS0, NOTHING, context=contexts[0])
+    second = client.submit(Engine.BCS0, NOTHING, context=contexts[1], after=(first,))
+    driver.wait(MILLISECOND // 2)
+    images = [context.image.address for context in contexts if context.image is not None]
+    assert [words[3] & ~0xFFF for words in fake.submissions] == [images[0], images[0]]
+    assert [words[1] & ~0xFFF for words in fake.submissions] == [0, images[1]]
+    assert (first.active, second.active, second.complete) == (True, True, False)
+
+
+def test_an_engine_polls_for_no_more_than_one_request_of_each_other() -> None:
+    machine, driver = with_driver(native=True)
+    for fake in machine.engines:
+        fake.held = True
+    before = [driver.submit(engine, NOTHING) for engine in (Engine.RCS0, Engine.RCS0, Engine.VCS0)]
+    last = driver.submit(Engine.BCS0, NOTHING, after=before)
+    words = ring_words(last.context, last.head, last.postfix)
+    assert [words[at + 2] for at, word in enumerate(words) if word == 0x0E40_9002] == [before[0].report_address, before[2].report_address]
+    assert not last.ready, "the driver waits for the second of the render engine"
+
+
+def test_work_that_must_not_be_preempted_goes_alone() -> None:
+    machine, driver = with_driver(native=True)
+    fake = machine.engines[Engine.BCS0]
+    fake.silent = True
+    fake.submissions.clear()
+    first = driver.submit(Engine.BCS0, NOTHING, preemptible=False)
+    second = driver.submit(Engine.BCS0, NOTHING, preemptible=False)
+    fake.tell(0x1, first.context.ccid)
+    assert (first.active, second.active, len(fake.submissions)) == (True, False, 1), "not even with what follows in its context"
+    fake.store(first.report_address, first.seqno)
+    fake.tell(0x18, first.context.ccid)
+    assert (second.active, len(fake.submissions)) == (True, 2)
+
+
 def test_a_semaphore_is_not_polled_before_the_other_engine_has_what_signals_it() -> None:
     machine, driver = with_driver(native=True)
     machine.engines[Engine.RCS0].silent = True
@@ -187,6 +230,21 @@ def test_what_urgent_work_waits_for_becomes_urgent() -> None:
     first = client.submit(Engine.RCS0, NOTHING, priority=-10)
     client.submit(Engine.BCS0, NOTHING, after=(first,), priority=7)
     assert (first.priority, earlier.priority) == (7, 7), "and what is before it in its context, too"
+
+
+def test_what_must_come_before_what_urgent_work_waits_for_becomes_urgent_wherever_it_is() -> None:
+    machine, driver = with_driver()
+    client = driver.open_client("one")
+    chain: list[Request] = []
+    for engine in (Engine.RCS0, Engine.VCS0, Engine.RCS0, Engine.VECS0):
+        machine.engines[engine].silent = True
+        driver.submit(engine, NOTHING)
+        chain.append(client.submit(engine, NOTHING, context=client.create_context(engine, "chain"), after=chain[-1:], priority=-10))
+    bystander = client.submit(Engine.RCS0, NOTHING, priority=-10)
+    urgent = client.submit(Engine.BCS0, NOTHING, after=chain[-1:], priority=7)
+    assert [request.priority for request in chain] == [7, 7, 7, 7]
+    assert bystander.priority == -10
+    assert [request.ready for request in (*chain, urgent)] == [True, False, False, False, False]
 
 
 def test_on_a_bare_gpu_urgent_work_has_the_engine_wait_while_it_is_put_first() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from guest_driver.scenarios import Stage, built_in, scenario, select
+from guest_driver.scenarios import DeviceKind, InProcess, Needs, Outcome, Stage, built_in, play, scenario, select
 from guest_driver.scenarios.catalogue import declared_in
 from pvinfo.errors import UsageError
 
@@ -24,6 +24,21 @@ def test_a_function_becomes_a_scenario_by_its_decorator_and_stays_a_function() -
     assert found.purpose == "The purpose, over two lines."
     assert found.act is two_words_here
     assert found.place.startswith(f"{__file__}:")
+
+
+def test_a_story_of_two_kinds_of_device_is_a_scenario_on_each_under_its_own_name_on_the_first() -> None:
+    @scenario(needs=Needs(devices=(DeviceKind.PHYSICAL, DeviceKind.VGPU)))
+    def told_twice(stage: Stage) -> None:
+        """It is told twice."""
+        stage.check("told on", stage.guest.offer.device, DeviceKind.VGPU if "vGPU" in stage.remarks[0] else DeviceKind.PHYSICAL)
+
+    mine = {known.name: known for known in declared_in(__name__)}
+    assert mine["told-twice"].needs.devices == (DeviceKind.PHYSICAL,)
+    assert mine["told-twice-on-vgpu"].needs.devices == (DeviceKind.VGPU,)
+    assert mine["told-twice"].act is mine["told-twice-on-vgpu"].act is told_twice
+    results = [play(mine[name], InProcess()) for name in ("told-twice", "told-twice-on-vgpu")]
+    assert [(result.outcome, len(result.gpus), len(result.vgpus)) for result in results] == [(Outcome.PASSED, 1, 0), (Outcome.PASSED, 0, 1)]
+    assert mine["told-twice-on-vgpu"].heading == f"{__file__}, on a vGPU"
 
 
 def test_names_are_in_kebab_case_and_purposes_are_sentences() -> None:

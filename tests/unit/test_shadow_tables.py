@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from support.shadow_rig import PORTS, ShadowRig
 
+from host_model.hypervisor.vfio_user import VfioUserPort
 from host_model.mediator.refusal import Consequence, Refused
 from host_model.mediator.shadow.ppgtt import MAX_SPACES, ProcessTables
-from pvinfo.units import GIB, MIB, PAGE_SIZE
+from pvinfo.units import GIB, MIB, PAGE_SIZE, GuestAddress
+from pvinfo.vfio_user import DmaMap, DmaMapFlags
 
 ROOT, POINTERS, DIRECTORY, TABLE = 0x1000, 0x2000, 0x3000, 0x4000
 SCRATCH_AND_NOTHING = 5
@@ -336,6 +340,31 @@ def test_a_table_that_nothing_leads_to_any_more_is_not_looked_at(rig: ShadowRig)
     use(rig, space)
     rig.set(DIRECTORY, 3, TABLE | 3)
     assert refused(rig, space).where == "PTE 0 at 0x4000"
+
+
+def test_tables_whose_memory_goes_are_refused_until_it_is_back() -> None:
+    rig = ShadowRig("another process")
+    rig.set(TABLE, 0, 0x50003)
+    space = four_levels(rig)
+    view = rig.gpu(space)
+    port = rig.port.inner
+    assert isinstance(port, VfioUserPort)
+    fd = os.memfd_create("test-ram", os.MFD_CLOEXEC)
+    os.write(fd, rig.read(0, rig.pages * PAGE_SIZE))
+    port.unmap(0, rig.pages * PAGE_SIZE)
+    with pytest.raises(Refused, match="ppgtt-not-memory at PML4 at 0x1000") as caught:
+        rig.tables.pin(space)
+    assert "any more" in caught.value.text and not space.pins
+    port.map(DmaMap(32, DmaMapFlags(3), 0, 0, rig.pages * PAGE_SIZE), fd)
+    os.close(fd)
+    use(rig, space)
+    assert view.page_at(0) == 0x50000
+    assert port.write_guest(GuestAddress(TABLE), (0x60003).to_bytes(8, "little"))
+    use(rig, space)
+    assert view.page_at(0) == 0x60000, "it is the new memory that is compared"
+    rig.tables.clear()
+    assert rig.port.mapped_pages == 0
+    rig.close()
 
 
 # ---- shapes ----

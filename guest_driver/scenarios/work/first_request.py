@@ -46,10 +46,10 @@ def first_request(stage: Stage) -> None:
         stage.check("what it has stored", result.read_dword(64 * number), value)
         stage.check("the number it reports", request.context.timeline.reported(), request.seqno)
         stage.check("why it failed", request.error, None)
-        stage.check("an interrupt said so", user_interrupts(driver, engine) > told, True)
+        await_that(stage, driver, "an interrupt says so", lambda: user_interrupts(driver, engine) > told)
         stage.check("the engine comes to rest", driver.wait_idle(PATIENCE_NS), True)
-        stage.check("times it was taken up by the idle engine", events.of(idle_to_active=1) > 0, True)
-        stage.check("as often the engine became idle", events.of(active_to_idle=1), events.of(idle_to_active=1))
+        stage.check("the idle engine said that it took it up", events.of(idle_to_active=1) > 0, True)
+        await_that(stage, driver, "it said as often that it was idle again", lambda: events.of(active_to_idle=1) == events.of(idle_to_active=1))
 
     stage.step("all is done")
     done = {engine.value: streamer.completed for engine, streamer in driver.gt.engines.items()}

@@ -17,7 +17,7 @@ _A_WHILE_NS = 200_000
 
 @scenario(needs=NEEDS)
 def interrupts_masked_and_unmasked(stage: Stage) -> None:
-    """A user interrupt that its engine masks is lost, one that is unmasked arrives, and one that the group masks is only not told."""
+    """A user interrupt that its engine masks is lost, one that is unmasked arrives, and one that the group masks is lost again."""
     stage.step("the driver starts the engines")
     driver = at_work(stage)
     guest = stage.guest

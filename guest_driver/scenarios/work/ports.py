@@ -61,11 +61,11 @@ def lite_restore(stage: Stage) -> None:
         gate, events, execlists = Gate(driver.client), Events(driver, engine), driver.gt.engines[engine].execlists
         batch = Batch()
         gate.guard(batch)
-        requests = [driver.submit(engine, batch, preemptible=False)]
+        requests = [driver.submit(engine, batch)]
         await_that(stage, driver, "it has come to the gate", lambda: gate.reached == 1)
         numbers = [stage.random.getrandbits(32) for _ in range(3)]
         for number in numbers:
-            requests.append(driver.submit(engine, mix(result.gpu_address + 64 * place, number), preemptible=False))
+            requests.append(driver.submit(engine, mix(result.gpu_address + 64 * place, number)))
             await_that(stage, driver, "the engine has read its tail again", lambda: not execlists.pending)
         stage.check("times only the tail was read again", events.of(preempted=1, lite_restore=1), len(numbers))
         stage.check("times a context was complete", events.of(context_complete=1), 0)

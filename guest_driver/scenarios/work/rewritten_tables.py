@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pvinfo.commands.mi.flush import FlushPostSync
+from pvinfo.commands.pipe_control import PipeControlPostSync
 from pvinfo.platform import Engine
 from pvinfo.units import PAGE_SIZE
 
@@ -109,4 +111,40 @@ def table_completed_in_time(stage: Stage) -> None:
         driver.client.vm.unmap(mapping)
         driver.gt.invalidate_translations()
         driver.memory.release(page)
+    check_quiet_end(stage, driver)
+
+
+@scenario(needs=NEEDS)
+def translations_dropped_on_command(stage: Stage) -> None:
+    """A batch that has its engine drop what it remembers of page tables finds another page at the same address afterwards."""
+    stage.step("the driver starts the engines")
+    driver = at_work(stage)
+    vm, result = driver.client.vm, driver.create_buffer(PAGE_SIZE, "written behind the flush")
+    for engine in driver.platform.engines:
+        stage.step(f"a batch of {engine.value} uses an address, and waits")
+        pages = [driver.memory.allocate(1, name) for name in ("one page", "another page")]
+        mapping = vm.map(pages[0], address=_PLACE)
+        gate, values = Gate(driver.client), [stage.random.getrandbits(32) for _ in pages]
+        batch = Batch()
+        batch.store_dword(_PLACE, values[0])
+        gate.guard(batch)
+        if engine is Engine.RCS0:
+            batch.pipe_control(result.gpu_address, 1, post_sync=PipeControlPostSync.WRITE_IMMEDIATE, cs_stall=True, invalidate=True)
+        else:
+            batch.flush_dw(result.gpu_address, 1, post_sync=FlushPostSync.WRITE_IMMEDIATE, invalidate_tlb=True)
+        batch.store_dword(_PLACE + 8, values[1])
+        request = driver.submit(engine, batch, preemptible=False)
+        await_that(stage, driver, "it has come to the gate", lambda: gate.reached == 1)
+
+        stage.step("another page is mapped there, and the batch goes on")
+        vm.unmap(mapping)
+        mapping = vm.map(pages[1], address=_PLACE)
+        gate.open()
+        request.wait(PATIENCE_NS)
+        for page, content in zip(pages, (values[:1] + [0], [0] + values[1:]), strict=True):
+            stage.check(f"what is in {page.owner}", [page.read_dword(0), page.read_dword(8)], content)
+        vm.unmap(mapping)
+        driver.gt.invalidate_translations()
+        for page in pages:
+            driver.memory.release(page)
     check_quiet_end(stage, driver)

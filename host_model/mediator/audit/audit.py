@@ -156,7 +156,8 @@ class CommandAudit(Generic[T]):
         if inhibit or (end < RING_CONTEXT_DWORDS and dwords[end] == BATCH_BUFFER_END):
             return
         spaces = _Held(self._vgpu.tables)
-        self._scan(engine, spaces, None, inhibit=False).walk(Level.IMAGE, dwords, lambda index: 4 * index, RING_CONTEXT_DWORDS)
+        used = len(dwords.tobytes().rstrip(b"\0")) + 3 >> 2
+        self._scan(engine, spaces, None, inhibit=False).walk(Level.IMAGE, dwords, lambda index: 4 * index, RING_CONTEXT_DWORDS, used)
 
     def workaround(self, indirect: tuple[int, int] | None, per_context: int | None, tables: T | None = None) -> AuditedWorkaround[T]:
         """Copy and audit the batches that a render context runs when it is loaded.

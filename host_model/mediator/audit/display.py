@@ -64,9 +64,10 @@ def display_flip(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
     flipped = planes.get(code)
     if flipped is None:
         raise scan.refusal("audit-flip", dwords, at, f"plane code {code} is none that flips", nearest=f"one of {', '.join(map(str, planes))}")
-    _flip(scan, flipped, FlipPitch(dwords[at + 1]), dwords[at + 2])
-    for index in range(at, at + length):
+    pitch, surface = FlipPitch(dwords[at + 1]), dwords[at + 2]
+    for index in range(at + length - 1, at - 1, -1):  # a command that is not all there flips nothing
         dwords[index] = 0
+    _flip(scan, flipped, pitch, surface)
     return at + length
 
 

@@ -178,20 +178,23 @@ class Scan:
 
     # ---- the walk ----
 
-    def walk(self, level: Level, dwords: memoryview, address: Callable[[int], int], start: int = 0) -> None:
-        """Audit ``dwords`` from ``start`` on, then every batch that is started from there. Raises: Refused."""
-        self._walk(level, dwords, address, start)
+    def walk(self, level: Level, dwords: memoryview, address: Callable[[int], int], start: int = 0, stop: int | None = None) -> None:
+        """Audit ``dwords`` from ``start`` on, then every batch that is started from there. From ``stop`` on, there are only zeroes.
+
+        Raises: Refused.
+        """
+        self._walk(level, dwords, address, start, len(dwords) if stop is None else stop)
         while self._queue:
             batch = self._queue.popleft()
-            self._walk(batch.level, batch.dwords, _linear(batch.address), 0)
+            self._walk(batch.level, batch.dwords, _linear(batch.address), 0, len(batch.dwords))
 
-    def _walk(self, level: Level, dwords: memoryview, address: Callable[[int], int], start: int) -> None:
+    def _walk(self, level: Level, dwords: memoryview, address: Callable[[int], int], start: int, stop: int) -> None:
         self.level = level
         self._address = address
         table = self.commands.table
         at, end, header = start, len(dwords), 0
         try:
-            while at < end:
+            while at < stop:
                 header = dwords[at]
                 mask, added, check = table[header >> 16]
                 if check is None:
@@ -238,19 +241,21 @@ class Scan:
         """The dwords of a batch up to its end, each read from the guest once."""
         content: array[int] = array("I")
         table, flow, unknown = self.commands.table, self.commands.flow, self.commands.unknown
-        here, end = 0, -1
-        while end != here:
-            header = self._dword_of_batch(content, dwords, at, address, here)
+        here, there, ended = 0, 0, False
+        while not ended:
+            if here >= there:
+                there = self._read_on(content, dwords, at, address, here)
+            header = content[here]
             mask, added, check = table[header >> 16]
             here += (header & mask) + added
             kind = flow.get(header >> 16)
-            if kind is Flow.END or (kind is Flow.START and not header & _COMES_BACK) or check is unknown:
-                end = here
-        self._dword_of_batch(content, dwords, at, address, end - 1)
-        del content[end:]
+            ended = kind is Flow.END or (kind is Flow.START and not header & _COMES_BACK) or check is unknown
+        self._read_on(content, dwords, at, address, here - 1)
+        del content[here:]
         return content
 
-    def _dword_of_batch(self, content: array[int], dwords: memoryview, at: int, address: int, index: int) -> int:
+    def _read_on(self, content: array[int], dwords: memoryview, at: int, address: int, index: int) -> int:
+        """Read a batch, page by page, until ``index`` is there; how much there is then."""
         while index >= len(content):
             place = address + 4 * len(content)
             size = PAGE_SIZE - (place & PAGE_MASK)
@@ -267,7 +272,7 @@ class Scan:
                     value=address & 0xFFFFFFFF, nearest=self.owned_text(),
                 )  # fmt: skip
             content.frombytes(page)
-        return content[index]
+        return len(content)
 
     # ---- addresses ----
 

@@ -173,15 +173,15 @@ class GuestGgtt:
     # ---- life cycle ----
 
     def _clear_hardware(self, *, drop: bool) -> None:
+        scratch = self._scratch
+        shown: list[int] = []
         for owned in self._slices:
+            part = self._hardware[owned.first : owned.end]
             if drop:
-                for index in range(owned.first, owned.end):
-                    old = self._hardware[index] & _FRAME
-                    if old != self._scratch:
-                        self._vgpu.port.unmap_guest_page(BusAddress(old))
-            count = owned.end - owned.first
-            blank = (self._scratch | _PRESENT).to_bytes(8, "little") * count
-            self._hardware[owned.first : owned.end] = memoryview(blank).cast("Q")
+                shown += [page for entry in part.tolist() if (page := entry & _FRAME) != scratch]
+            part[:] = memoryview((scratch | _PRESENT).to_bytes(8, "little") * len(part)).cast("Q")
+        # The GPU looks into this table each time: what stands here no more it does not reach.
+        self._vgpu.port.unmap_guest_pages(shown)
 
     def clear(self) -> None:
         """Device reset, or the end: every entry shows the scratch page, every guest page is let go."""

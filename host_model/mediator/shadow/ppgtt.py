@@ -13,7 +13,7 @@ Source: linux:drivers/gpu/drm/i915/gvt/gtt.c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress
+from itertools import chain, compress
 from operator import ne
 from typing import Final, final
 
@@ -39,18 +39,21 @@ MAX_SPACES: Final = 4096
 """Address spaces that a guest may have at a time."""
 _ROOTS: Final = {4: 1, 3: 4}
 _TOP: Final = {4: 3, 3: 1}
-_ALL_ENGINES: Final = 15
+_GEN_WITH_LARGE_PAGES: Final = 9
+_PAGE_SIZE_CONTROL: Final = GttRegisters.gamw_eco_dev_rw_ia.offset >> 2
+_UNKNOWN: Final = -1
+_ALL_ENGINES: Final = AddressWidthControl.enable_64k_ips.mask
 _PRESENT: Final = PageTableEntry.present.mask
 _TWO_MEGABYTE_PAGE: Final = PageDirectoryEntry.page_size.mask
 
 
 class _Row:
-    """The tables of one level of a space, and the guest's pages beside what was seen of them."""
+    """The tables of one level of a space; where all must be compared, what was seen of them and the guest's pages, too."""
 
-    def __init__(self, tables: tuple[ShadowTable, ...]) -> None:
+    def __init__(self, tables: tuple[ShadowTable, ...], pages: list[memoryview]) -> None:
         self.tables = tables
-        self.seen = [table.seen for table in tables]
-        self.pages: list[memoryview] = []
+        self.seen = [table.seen for table in tables] if pages else []
+        self.pages = pages
 
 
 @final
@@ -71,9 +74,14 @@ class ProcessTables:
         self.pins = 0
         self.root_tables: tuple[ShadowTable | None, ...] = ()
         self.rows: list[_Row] = []
-        """The tables below, as of ``structure`` and ``memory_revision``."""
-        self.structure = -1
-        self.memory_revision = -1
+        """The tables from the roots on, as of ``structure``, ``memory_revision`` and ``large_pages``."""
+        self.members: frozenset[ShadowTable] = frozenset()
+        """All of them."""
+        self.seen: list[bytearray] = []
+        self.pages: list[memoryview] = []
+        self.structure = _UNKNOWN
+        self.memory_revision = _UNKNOWN
+        self.large_pages = False
         self.doomed = False
         """The shadow is dropped as soon as it is not pinned."""
 
@@ -88,7 +96,9 @@ class ShadowTables:
     """All address spaces of one vGPU."""
 
     def __init__(self, vgpu: ShadowedVgpu, pool: ShadowPool) -> None:
-        self._vgpu = vgpu
+        self._port = vgpu.port
+        self._registers = vgpu.registers.dwords
+        self._has_large_pages = vgpu.platform.graphics_version == _GEN_WITH_LARGE_PAGES
         self._store = TableStore(vgpu, pool, self._reclaim)
         self._spaces: dict[tuple[int, tuple[int, ...]], ProcessTables] = {}
         self._shadowed: dict[ProcessTables, None] = {}
@@ -177,6 +187,10 @@ class ShadowTables:
         Raises: Refused when a table holds what cannot be shadowed; nothing is pinned then.
         """
         tables.pins += 1
+        if self._is_current(tables):
+            del self._shadowed[tables]
+            self._shadowed[tables] = None
+            return
         try:
             if not tables.shadowed:
                 self._shadow(tables)
@@ -185,7 +199,7 @@ class ShadowTables:
             self._synchronise(tables)
         except Refused:
             tables.pins -= 1
-            tables.rows = []
+            tables.structure = _UNKNOWN
             raise
         finally:
             self._store.settle()
@@ -200,7 +214,8 @@ class ShadowTables:
         if tables.doomed:
             self._drop_shadow(tables)
             self._store.settle()
-        self._forget_unused(tables)
+        if not (tables.announced or tables.references):
+            self._forget_unused(tables)
 
     def _shadow(self, tables: ProcessTables) -> None:
         """Have a table for each root. Raises: Refused, and then there are none."""
@@ -223,13 +238,14 @@ class ShadowTables:
             raise
         tables.root_tables = tuple(held)
         tables.shadow_roots = tuple(store.nothing if table is None else table.address for table in held)
-        tables.structure = -1
+        tables.structure = _UNKNOWN
 
     def _drop_shadow(self, tables: ProcessTables) -> None:
         for table in filter(None, tables.root_tables):
             self._store.drop(table, 1)
         tables.root_tables = tables.shadow_roots = ()
-        tables.rows = []
+        tables.structure = _UNKNOWN
+        tables.rows, tables.members, tables.seen, tables.pages = [], frozenset(), [], []
         tables.doomed = False
         self._shadowed.pop(tables, None)
 
@@ -246,18 +262,39 @@ class ShadowTables:
 
     def _large_pages(self) -> bool:
         """The guest may use 64 KiB pages: its engines have been told to expect them."""
-        if self._vgpu.platform.graphics_version != 9:
+        return self._has_large_pages and self._registers[_PAGE_SIZE_CONTROL] & _ALL_ENGINES == _ALL_ENGINES
+
+    def _is_current(self, tables: ProcessTables) -> bool:
+        """Nothing has changed since the space was last brought up to date. What is asked most often, and mostly true."""
+        store = self._store
+        if (
+            tables.structure != store.structure
+            or tables.memory_revision != self._port.memory_revision
+            or tables.large_pages != (self._has_large_pages and self._registers[_PAGE_SIZE_CONTROL] & _ALL_ENGINES == _ALL_ENGINES)
+        ):
             return False
-        control = AddressWidthControl(self._vgpu.registers.read32(GttRegisters.gamw_eco_dev_rw_ia.offset))
-        return control.enable_64k_ips == _ALL_ENGINES
+        return tables.members.isdisjoint(store.written) if store.watches else not any(map(ne, tables.seen, tables.pages))
 
     def _synchronise(self, tables: ProcessTables) -> None:
-        """Level by level, from the roots: a table that nothing leads to any more is not looked at."""
+        """Bring all tables of a space up to date. Raises: Refused."""
         store = self._store
         store.large_pages = self._large_pages()
-        memory_revision = self._vgpu.port.memory_revision
+        memory_revision = self._port.memory_revision
         structure = store.structure
-        known = tables.structure == structure and tables.memory_revision == memory_revision and bool(tables.rows)
+        known = tables.structure == structure and tables.memory_revision == memory_revision
+        rows = self._synchronise_rows(tables, known)
+        tables.large_pages = store.large_pages
+        if known and store.structure == structure:
+            return
+        tables.rows, tables.structure, tables.memory_revision = rows, store.structure, memory_revision
+        tables.members = frozenset(chain.from_iterable(row.tables for row in rows))
+        tables.seen = list(chain.from_iterable(row.seen for row in rows))
+        tables.pages = list(chain.from_iterable(row.pages for row in rows))
+
+    def _synchronise_rows(self, tables: ProcessTables, known: bool) -> list[_Row]:
+        """Level by level, from the roots: a table that nothing leads to any more is not looked at."""
+        store = self._store
+        structure = store.structure
         rows: list[_Row] = []
         for depth in range(_TOP[tables.levels] + 1):
             if known and store.structure == structure:
@@ -267,22 +304,16 @@ class ShadowTables:
             rows.append(row)
             for table in dict.fromkeys(self._changed(row)):
                 store.synchronise(table)
-        tables.rows = rows
-        tables.structure = store.structure
-        tables.memory_revision = memory_revision
+        return rows
 
     def _row(self, tables: tuple[ShadowTable, ...]) -> _Row:
-        row = _Row(tables)
-        if not self._store.watches:
-            for table in tables:
-                row.pages.append(self._store.guest_page(table))
-        return row
+        return _Row(tables, [] if self._store.watches else [self._store.guest_page(table) for table in tables])
 
     def _changed(self, row: _Row) -> list[ShadowTable]:
         """Which tables of a row must be looked at."""
         store = self._store
         if store.watches:
-            changed = [table for table in row.tables if table in store.written] if store.written else []
+            changed = [table for table in row.tables if table in store.written]
         else:
             changed = list(compress(row.tables, map(ne, row.seen, row.pages)))
         if row.tables and row.tables[0].level == DIRECTORY:

@@ -17,8 +17,9 @@ Source: linux:drivers/gpu/drm/i915/gvt/gtt.c
 
 from __future__ import annotations
 
+import struct
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Final, NoReturn, Protocol, final
 
@@ -105,9 +106,10 @@ def _in_each(lane: int, count: int) -> int:
     return int.from_bytes(lane.to_bytes(ENTRY_SIZE, "little") * count, "little")
 
 
-def _entries_of(number: int, count: int) -> list[int]:
-    """The entries that were taken for one number."""
-    return memoryview(number.to_bytes(ENTRY_SIZE * count, "little")).cast("Q").tolist()
+@cache
+def _layout(count: int) -> struct.Struct:
+    """``count`` entries, as bytes."""
+    return struct.Struct(f"<{count}Q")
 
 
 @final
@@ -317,7 +319,7 @@ class TableStore:
         entries = memoryview(now).cast("Q")
         bad: list[int] = []
         for run in changes.runs:
-            bad += self._replace_run(table, entries, run)
+            bad += self._replace_run(table, now, run)
         if changes.places:
             bad += self._replace_places(table, entries, changes.places)
         table.seen[:] = now
@@ -343,21 +345,28 @@ class TableStore:
             f"it leads to {more} where the guest has no memory", value=entry, nearest=_RAM,
         )  # fmt: skip
 
-    def _replace_run(self, table: ShadowTable, entries: memoryview, run: slice) -> Sequence[int]:
+    def _replace_run(self, table: ShadowTable, now: bytes, run: slice) -> Sequence[int]:
         """Translate entries that follow each other, all at once; returns the places of those that lead nowhere."""
         count = run.stop - run.start
-        new = int.from_bytes(entries[run], "little")
-        present = _in_each(_PRESENT, count)
+        layout, size = _layout(count), ENTRY_SIZE * count
+        part = slice(ENTRY_SIZE * run.start, ENTRY_SIZE * run.stop)
         places = range(run.start, run.stop)
+        new = int.from_bytes(now[part], "little")
+        present = _in_each(_PRESENT, count)
         if new & present != present:
-            return self._replace_places(table, entries, places)
-        pages = self._port.map_guest_pages(_entries_of(new & _in_each(FRAME_MASK_4K, count), count))
+            return self._replace_places(table, memoryview(now).cast("Q"), places)
+        # All entries at once, as one number of many digits: what would be a loop for each step is one operation.
+        frames = _in_each(FRAME_MASK_4K, count)
+        pages = self._port.map_guest_pages(layout.unpack((new & frames).to_bytes(size, "little")))
         if NO_PAGE in pages:
-            return self._fill(table, entries, places, pages)
-        old = table.entries[run].tobytes()
-        new = new & _in_each(_KEPT, count) | int.from_bytes(array("Q", pages), "little")
-        table.entries[run] = memoryview(new.to_bytes(ENTRY_SIZE * count, "little")).cast("Q")
-        self._let_go_run(table, old, count)
+            return self._fill(table, memoryview(now).cast("Q"), places, pages)
+        shadow = table.page.block.bytes
+        old = int.from_bytes(shadow[part], "little")
+        shadow[part] = (new & _in_each(_KEPT, count) | int.from_bytes(layout.pack(*pages), "little")).to_bytes(size, "little")
+        if old & present == present:
+            self._leave(table, layout.unpack((old & frames).to_bytes(size, "little")))
+        elif old & present:
+            self._let_go(table, layout.unpack(old.to_bytes(size, "little")))
         return ()
 
     def _replace_places(self, table: ShadowTable, entries: memoryview, places: Sequence[int]) -> list[int]:
@@ -418,21 +427,13 @@ class TableStore:
         else:
             self._let_go(table, old)
 
-    def _let_go(self, table: ShadowTable, old: list[int]) -> None:
+    def _let_go(self, table: ShadowTable, old: Iterable[int]) -> None:
         """Nothing leads any more where these shadow entries of a page table led."""
         pages = [entry & FRAME_MASK_4K for entry in old if entry & _PRESENT]
         if pages:
             self._leave(table, pages)
 
-    def _let_go_run(self, table: ShadowTable, old: bytes, count: int) -> None:
-        number = int.from_bytes(old, "little")
-        present = _in_each(_PRESENT, count)
-        if number & present == present:
-            self._leave(table, _entries_of(number & _in_each(FRAME_MASK_4K, count), count))
-        elif number & present:
-            self._let_go(table, memoryview(old).cast("Q").tolist())
-
-    def _leave(self, table: ShadowTable, pages: list[int]) -> None:
+    def _leave(self, table: ShadowTable, pages: Sequence[int]) -> None:
         self._replaced = True
         if table.emptied:
             scratch = self._scratch[PAGE_TABLE].address
