@@ -21,11 +21,12 @@ from .flow import FlowCommands
 from .memory import MemoryCommands
 from .patterns import PatternCommands
 from .pipeline import PipelineChoice, PipelineCommands
+from .rare import RareCommands
 from .registers import alu
 
 __all__ = ("Batch", "BlitSurface", "PipelineChoice", "Rectangle", "alu")
 
 
 @final
-class Batch(FlowCommands, MemoryCommands, BlitterCommands, PatternCommands, PipelineCommands):
+class Batch(FlowCommands, MemoryCommands, BlitterCommands, PatternCommands, PipelineCommands, RareCommands):
     """Commands for one engine."""

@@ -143,6 +143,7 @@ class AuditRig:
 
     def __init__(self, platform: str = "skl", *, low_at: int | None = None, high_at: int | None = None) -> None:
         plugged = Host(platform).plug(low_at=low_at, high_at=high_at)
+        self.platform_name = platform
         self.vgpu = plugged.vgpu
         self.vgpu.mmio.read(PVINFO_BASE, 8)
         self.ram = plugged.machine.memory

@@ -4,10 +4,32 @@ from __future__ import annotations
 
 from typing import assert_type
 
+from guest_driver import (
+    ApertureView,
+    Batch,
+    BufferObject,
+    Client,
+    Context,
+    DriverState,
+    EngineState,
+    Ggtt,
+    GtState,
+    GuestDriver,
+    Priority,
+    Rectangle,
+    Request,
+    Resources,
+    Streamer,
+    Submittable,
+    Tiling,
+    alu,
+)
 from pvinfo.bits import Bits, UInt, flag, uint
 from pvinfo.bus import Machine, Region
+from pvinfo.commands.mi import AluOpcode, AluOperand, AtomicOpcode, SemaphoreCompare
 from pvinfo.errors import HostRefused
 from pvinfo.page import VGT_IF, Capability, PvInfo, VgtIf
+from pvinfo.platform import Engine
 from pvinfo.register import Register, RegisterBlock
 from host_model import Host, Vgpu
 
@@ -50,6 +72,45 @@ def both_sides() -> None:
     assert_type(vgpu, Vgpu)
     seen: Machine = machine
     assert_type(seen.clock.now_ns(), int)
+
+
+def work(machine: Machine) -> int:
+    driver = GuestDriver(machine)
+    driver.probe()
+    assert_type(driver.state, DriverState)
+    assert_type(driver.gt_state, GtState)
+    assert_type(driver.resources, Resources)
+    assert_type(driver.ggtt, Ggtt)
+    buffer = driver.create_buffer(4096, "result", page_size=65536)
+    assert_type(buffer, BufferObject)
+    assert_type(buffer.gpu_address, int)
+    batch = Batch()
+    batch.store_dword(buffer.gpu_address, 1)
+    batch.atomic(AtomicOpcode.INCREMENT, buffer.gpu_address)
+    batch.math([alu(AluOpcode.LOAD, AluOperand.SRCA, AluOperand.R1)])
+    batch.semaphore_wait(buffer.gpu_address, 2, SemaphoreCompare.EQUAL)
+    assert_type(batch.words, tuple[int, ...])
+    first = driver.submit(Engine.RCS0, batch)
+    assert_type(first, Request)
+    works: list[Submittable] = [batch, (0, 0), b"\0" * 8, buffer]
+    later = [driver.submit(Engine.BCS0, each, after=[first], priority=Priority.LOWEST, preemptible=False) for each in works]
+    surface = driver.create_surface(640, 480, 16, Tiling.X)
+    assert_type(driver.fill(surface, 0xFFFF, Rectangle(0, 0, 8, 8), after=later), Request)
+    assert_type(driver.copy(surface, surface, Rectangle(0, 0, 8, 8), to=(8, 8)), Request)
+    assert_type(surface.read_row(0, 0, 4), bytes)
+    first.wait(1_000_000)
+    assert_type(first.complete, bool)
+    assert_type(driver.wait_idle(1_000_000), bool)
+    assert_type(driver.gt.engines, dict[Engine, Streamer])
+    assert_type(driver.gt.error_states, list[EngineState])
+    with driver.open_client("mine") as client, surface.map_aperture() as view:
+        assert_type(client, Client)
+        assert_type(view, ApertureView)
+        context = client.create_context(Engine.VCS0, "second")
+        assert_type(context, Context)
+        assert_type(client.submit(Engine.VCS0, (0,), context=context), Request)
+    driver.unload()
+    return buffer.read_dword(0)
 
 
 def refusal(error: HostRefused) -> str:

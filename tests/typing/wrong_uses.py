@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from guest_driver import Batch, GuestDriver
 from pvinfo.bits import Bits, flag
 from pvinfo.bus import Machine
 from pvinfo.page import VGT_IF, GraphicsRange, PvInfo
+from pvinfo.platform import Engine
 from pvinfo.register import Register, RegisterBlock
 from host_model import Host
 
@@ -32,3 +34,13 @@ def wrong(machine: Machine) -> None:
     VGT_IF.parse("text")  # type: ignore[arg-type]
     Host(7)  # type: ignore[arg-type]
     machine.memory.write("address", b"")  # type: ignore[arg-type]
+
+
+def wrong_work(driver: GuestDriver, batch: Batch) -> None:
+    driver.submit("rcs0", batch)  # type: ignore[arg-type]
+    driver.submit(Engine.RCS0, "commands")  # type: ignore[arg-type]
+    driver.fill(driver.create_buffer(4096), "red")  # type: ignore[arg-type]
+    batch.store_dword("address", 1)  # type: ignore[arg-type]
+    batch.xy_color_blt(driver.create_buffer(4096), (0, 0, 1, 1), 0)  # type: ignore[arg-type]
+    _ = batch.draw_triangle  # type: ignore[attr-defined]
+    driver.submit(Engine.RCS0, batch).wait()  # type: ignore[call-arg]

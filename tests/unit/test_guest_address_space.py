@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from guest_driver import AddressSpace, Node, Placement
+from guest_driver.address_space import AddressSpace, Node, Placement
 from pvinfo.errors import DriverError, UsageError
 from pvinfo.units import KIB, MIB, PAGE_SIZE
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from support.guest_machine import FakeClock
 
-from guest_driver import AddressSpace, Balloon, BalloonSlot, DriverLog, Refusal
+from guest_driver import Balloon, BalloonSlot, DriverLog, Refusal
+from guest_driver.address_space import AddressSpace
 from pvinfo.errors import DriverError, HostRefused
 from pvinfo.page import GraphicsRange
 from pvinfo.units import GIB, MIB, PAGE_SIZE

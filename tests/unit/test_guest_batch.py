@@ -8,6 +8,9 @@ from typing import Final
 import pytest
 
 from guest_driver import Batch, BlitSurface, PipelineChoice, Rectangle, alu
+from host_model.gpu.commands.execution import HANDLERS
+from host_model.gpu.commands.table import command_table
+from pvinfo.commands import command_for, declared_commands
 from pvinfo.commands.blt import FastCopyTiling
 from pvinfo.commands.mi import (
     AluOpcode,
@@ -18,9 +21,11 @@ from pvinfo.commands.mi import (
     PredicateMode,
     SemaphoreCompare,
     SemaphoreTarget,
+    WaitForEventHeader,
 )
 from pvinfo.commands.pipe_control import PipeControlPostSync
 from pvinfo.errors import StateError, UsageError
+from pvinfo.platform import Engine
 
 A: Final = 0x1_2345_6000
 LINEAR: Final = BlitSurface(A, 4096)
@@ -64,6 +69,16 @@ FLOW: Final[dict[str, tuple[Callable[[Batch], None], tuple[int, ...]]]] = {
     "predicated commands": (lambda b: b.set_predicate(PredicateMode.ALWAYS), (0x0080_000F,)),
 }  # fmt: skip
 
+RARE: Final[dict[str, tuple[Callable[[Batch], None], tuple[int, ...]]]] = {
+    "wait for display": (lambda b: b.wait_for_event(WaitForEventHeader.of(pipe_a_vblank=1, pipe_c_scan_line=1)), (0x0180_4008,)),
+    "old flush": (lambda b: b.flush(read_flush=True, no_write_flush=True), (0x0200_0005,)),
+    "flush that waits": (lambda b: b.suspend_flush(suspend=True), (0x0580_0001,)),
+    "one kind of primitive": (lambda b: b.topology_filter(4), (0x0680_0004,)),
+    "protected content": (lambda b: b.set_appid(5, transcode=True), (0x0700_0085,)),
+    "lines of the cache": (lambda b: b.clflush(A, 2), (0x1380_0005, 0x2345_6000, 1, 0, 0, 0, 0)),
+    "counters": (lambda b: b.report_perf_count(A, 7, use_global_gtt=True), (0x1400_0002, 0x2345_6001, 1, 7)),
+}  # fmt: skip
+
 MEMORY: Final[dict[str, tuple[Callable[[Batch], None], tuple[int, ...]]]] = {
     "dword": (lambda b: b.store_dword(A, 0xDEAD_BEEF), (0x1000_0002, 0x2345_6000, 1, 0xDEAD_BEEF)),
     "dword by the global table": (lambda b: b.store_dword(0x1000, 1, use_global_gtt=True), (0x1040_0002, 0x1000, 0, 1)),
@@ -98,7 +113,7 @@ REGISTERS: Final[dict[str, tuple[Callable[[Batch], None], tuple[int, ...]]]] = {
     "load that is not waited for": (
         lambda b: b.load_register_mem(0x2600, 0x1000, use_global_gtt=True, asynchronous=True), (0x14E0_0002, 0x2600, 0x1000, 0)
     ),
-    "copy": (lambda b: b.load_register_reg(0x2608, 0x2600), (0x1500_0001, 0x2600, 0x2608)),
+    "copied register": (lambda b: b.load_register_reg(0x2608, 0x2600), (0x1500_0001, 0x2600, 0x2608)),
     "sum of two registers": (
         lambda b: b.math((
             alu(AluOpcode.LOAD, AluOperand.SRCA, AluOperand.R1), alu(AluOpcode.LOAD, AluOperand.SRCB, AluOperand.R2),
@@ -237,7 +252,7 @@ BLITS: Final[dict[str, tuple[Callable[[Batch], None], tuple[int, ...]]]] = {
     "Y tiles": (lambda b: b.blitter_tiling(destination_y=True), (0x1300_0002, 0, 0, 0, 0x1100_0001, 0x2_2200, 0x0003_0002)),
 }  # fmt: skip
 
-EVERY: Final = {**FLOW, **MEMORY, **REGISTERS, **FLUSHES, **BLITS}
+EVERY: Final = {**FLOW, **RARE, **MEMORY, **REGISTERS, **FLUSHES, **BLITS}
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -303,6 +318,8 @@ def test_dwords_can_be_written_as_they_are_and_again() -> None:
         (lambda b: b.load_register_imm(*((0x2600, 0),) * 127), "127 registers to load"),
         (lambda b: b.load_register_imm((0x2601, 0)), "0x2601 is no register"),
         (lambda b: b.load_register_mem(0x80_0000, 0x1000), "0x800000 is no register"),
+        (lambda b: b.clflush(A, 512), "512 lines to flush with one command: it takes 1 to 511"),
+        (lambda b: b.clflush(A + 32), "is not a multiple of 64"),
         (lambda b: b.math(()), "0 steps of arithmetic in one command: it takes 1 to 64"),
         (lambda b: b.math((alu(AluOpcode.NOOP),) * 65), "65 steps of arithmetic"),
         (lambda b: b.pipeline_command("3DSTATE_NONE"), "no pipeline command 3DSTATE_NONE of rcs0"),
@@ -346,3 +363,39 @@ def test_values_that_do_not_fit_are_refused_and_leave_the_batch_as_it_was(build:
     with pytest.raises(ValueError, match="fit|this one has"):
         build(batch)
     assert batch.words == (0,)
+
+
+# ---- all of them ----
+
+OF_OTHER_HARDWARE: Final = {"MI_SEMAPHORE_MBOX"}
+"""Commands that engines take, and that mean something on hardware before gen8 only."""
+NO_COMMANDS: Final = {"add", "raw", "rewrite", "align", "blitter_tiling", "pipeline_command"}
+"""Methods that are not named after a command."""
+
+
+def names_of(words: tuple[int, ...]) -> set[str]:
+    return {command.name for engine in Engine if (command := command_for(engine, words[0])) is not None}
+
+
+def test_there_is_a_method_for_every_command_that_engines_execute() -> None:
+    assert callable(command_table), "imported, and with it all that registers what engines execute"
+    built = set[str]().union(*(names_of(words(build)) for build, _ in EVERY.values()))
+    assert set(HANDLERS) - built == OF_OTHER_HARDWARE
+
+
+def test_every_method_says_first_which_command_it_is() -> None:
+    methods = {name: method for name, method in vars_of(Batch).items() if not name.startswith("_")}
+    commands = {name: (method.__doc__ or "").partition(":")[0] for name, method in methods.items() if name not in NO_COMMANDS}
+    assert {name: text for name, text in commands.items() if command_of(text) is None} == {"pipe_control_exactly": "PIPE_CONTROL with exactly these ``flags``."}
+
+
+def vars_of(kind: type) -> dict[str, Callable[..., None]]:
+    """Methods that return nothing, its own and those it has inherited."""
+    return {
+        name: member for base in reversed(kind.__mro__) for name, member in vars(base).items()
+        if callable(member) and getattr(member, "__annotations__", {}).get("return") == "None"
+    }  # fmt: skip
+
+
+def command_of(text: str) -> str | None:
+    return text if text in {command.name for command in declared_commands()} else None

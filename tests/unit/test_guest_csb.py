@@ -8,7 +8,9 @@ import pytest
 from support.fake_engines import SWITCH, FakeEngine
 from support.guest_machine import FakeMachine, with_driver
 
-from guest_driver import Client, Context, Execlists, GuestDriver, ImpossibleEvent, Request, StatusBuffer
+from guest_driver import Client, Context, GuestDriver, Request
+from guest_driver.execlists import Execlists
+from guest_driver.status_buffer import ImpossibleEvent, StatusBuffer
 from pvinfo.platform import Engine
 from pvinfo.registers import ContextStatus
 from pvinfo.trace import Op

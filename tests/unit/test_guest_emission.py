@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from guest_driver import Emission
+from guest_driver.emission import Emission
 from pvinfo.commands.pipelines import pipeline_commands
 from pvinfo.platform import Engine, platform_named
 from pvinfo.units import GraphicsAddress

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from support.guest_machine import Access, FakeMachine, pv_page
 
-from guest_driver import GuestDriver, fence_value
+from guest_driver import GuestDriver
+from guest_driver.fence import fence_value
 from pvinfo.errors import DriverError, UsageError
 from pvinfo.registers import FenceTiling
 from pvinfo.trace import Op

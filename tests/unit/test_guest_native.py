@@ -9,7 +9,9 @@ from typing import Final
 import pytest
 from support.guest_machine import FORCEWAKE, Access, FakeClock, FakeMachine, FakeRegisters, accesses_of, pv_page
 
-from guest_driver import Domain, DriverLog, DriverState, GtState, GuestDriver, PowerDomains, Rc6, WakingRegion, domains_of
+from guest_driver import DriverLog, DriverState, GtState, GuestDriver
+from guest_driver.power_domains import Domain, PowerDomains, WakingRegion, domains_of
+from guest_driver.rc6 import Rc6
 from pvinfo.page import PVINFO_BASE
 from pvinfo.platform import platform_named
 from pvinfo.trace import Op, read_trace

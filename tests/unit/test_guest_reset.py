@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from support.guest_machine import Access, FakeClock, FakeMachine, FakeRegisters, pv_page
 
-from guest_driver import DriverState, GtState, GuestDriver, wait_for
+from guest_driver import DriverState, GtState, GuestDriver
+from guest_driver.wait import wait_for
 from pvinfo.errors import WaitTimeout
 from pvinfo.registers import EngineRegisters, ResetRegisters
 from pvinfo.trace import Op

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from support.guest_machine import FakeMemory
 
-from guest_driver import AddressSpace, Binding, GuestPages, Placement, Ring, Timeline
-from guest_driver.timeline import seqno_passed
+from guest_driver import Binding, GuestPages
+from guest_driver.address_space import AddressSpace, Placement
+from guest_driver.ring import Ring
+from guest_driver.timeline import Timeline, seqno_passed
 from pvinfo.errors import UsageError
 from pvinfo.units import MIB, PAGE_SIZE
 

@@ -6,7 +6,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from guest_driver import TRANSITIONS, Act, DriverState, StateMachine, draw_svg, draw_text
+from guest_driver import TRANSITIONS, Act, DriverState, draw_svg, draw_text
+from guest_driver.state import StateMachine
 from pvinfo.errors import StateError
 
 
