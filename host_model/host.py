@@ -13,9 +13,10 @@ from .clock import HostClock, VirtualClock
 from .gpu.device import PhysicalGpu
 from .hypervisor.base import HypervisorPort
 from .hypervisor.local import LocalMachine, LocalPort, Ram
+from .isolation import GuardedMemory
+from .mediator.mediator import Mediator
 from .mediator.pv import Announcement
 from .mediator.resources import ResourcePool
-from .mediator.snapshot import take_snapshot
 from .mediator.types import VgpuType, default_type, type_named, types_for
 from .mediator.vgpu import Vgpu
 from .memory import HostMemory
@@ -71,11 +72,12 @@ class Host:
         check_aperture(aperture_size, ggtt_size)
         self.clock = clock if clock is not None else VirtualClock()
         self.memory = HostMemory()
-        self.gpu = PhysicalGpu(self.platform, aperture_size, self.memory, self.clock, ggtt_size)
+        self.guard = GuardedMemory(self.memory)
+        self.gpu = PhysicalGpu(self.platform, aperture_size, self.guard, self.clock, ggtt_size)
         self.pool = ResourcePool(aperture_size, ggtt_size)
         self.vgpus: dict[int, Vgpu] = {}
         self._local_ports: dict[int, LocalPort] = {}
-        self._golden = golden if golden is not None else take_snapshot(self.gpu)
+        self.mediator = Mediator(self.gpu, self.memory, self.guard, self.clock, golden)
 
     def types(self) -> tuple[TypeAvailability, ...]:
         """The types on offer, with how many more of each fit now."""
@@ -107,10 +109,7 @@ class Host:
             vgpu_type = self.type_named(vgpu_type)
         resources = self.pool.take(vgpu_type, low_at=low_at, high_at=high_at)
         number = next(number for number in range(1, len(self.vgpus) + 2) if number not in self.vgpus)
-        vgpu = Vgpu(
-            number, vgpu_type, resources, self.gpu, self._golden, port, self.clock, self.memory.allocate_page(),
-            announcement if announcement is not None else Announcement(),
-        )  # fmt: skip
+        vgpu = Vgpu(number, vgpu_type, resources, self.mediator, port, announcement if announcement is not None else Announcement())
         self.vgpus[number] = vgpu
         return vgpu
 

@@ -59,8 +59,9 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
         "mmio": _accesses(vgpu.mmio),
         "aperture": {"reads": vgpu.aperture.reads, "writes": vgpu.aperture.writes},
         "ggtt_writes": vgpu.ggtt.entry_writes,
-        "requests": {engine.value: 0 for engine in vgpu.platform.engines},
+        "requests": {engine.value: queue.requests for engine, queue in vgpu.submission.queues.items()},
         "submissions": {engine.value: times for engine, times in vgpu.submission.submissions.items()},
+        "workloads": {engine.value: queue.completed for engine, queue in vgpu.submission.queues.items()},
         "interrupts": vgpu.interrupts_sent,
         "resets": sum(vgpu.resets.values()),
         "resets_by_kind": dict(vgpu.resets),
@@ -77,10 +78,15 @@ def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
         finding.kind is FindingKind.GUEST_FAULT for vgpu in host.vgpus.values() for finding in vgpu.findings
     )
     return {
-        "ok": not faults,
+        "ok": not faults and not host.guard.violations,
         "platform": host.platform.name,
         "vgpus": vgpus,
-        "gpu": {"commands": host.gpu.engines.commands, "isolation_violations": 0},
+        "gpu": {
+            "commands": host.gpu.engines.commands,
+            "isolation_violations": host.guard.violations,
+            "turns": host.mediator.turn.changes,
+            "findings": [finding_report(finding) for finding in host.gpu.findings],
+        },
     }
 
 

@@ -64,14 +64,16 @@ class ApertureWindow:
 
     def _copy_out(self, offset: int, size: int) -> bytes:
         hardware = self._vgpu.gpu.aperture
-        return b"".join(
-            hardware.copy_out(at, length) if self._owned(at, "read") else b"\xff" * length for at, length in _by_page(offset, size)
-        )
+        with self._vgpu.mediator.guard.on_behalf_of(self._vgpu.number):
+            return b"".join(
+                hardware.copy_out(at, length) if self._owned(at, "read") else b"\xff" * length for at, length in _by_page(offset, size)
+            )
 
     def _copy_in(self, offset: int, data: bytes) -> None:
-        for at, length in _by_page(offset, len(data)):
-            if self._owned(at, "write"):
-                self._vgpu.gpu.aperture.copy_in(at, data[at - offset : at - offset + length])
+        with self._vgpu.mediator.guard.on_behalf_of(self._vgpu.number):
+            for at, length in _by_page(offset, len(data)):
+                if self._owned(at, "write"):
+                    self._vgpu.gpu.aperture.copy_in(at, data[at - offset : at - offset + length])
 
 
 def _by_page(offset: int, size: int) -> Iterator[tuple[int, int]]:

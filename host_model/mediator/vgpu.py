@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Final, final
 
 from pvinfo.bus import Region
 from pvinfo.finding import FindingLog
-from pvinfo.golden_state import GoldenState
 from pvinfo.platform import Engine
 from pvinfo.trace import TraceWriter, open_trace
-from pvinfo.units import BusAddress
 
-from ..clock import HostClock
 from ..device.config_space import ConfigurationSpace
 from ..device.interrupts import InterruptTree
 from ..device.mmio.registers import RegisterPage
@@ -22,18 +19,20 @@ from ..device.mmio.window import BAR0_SIZE, MmioWindow
 from ..device.sideband import SidebandRegisters
 from ..hypervisor.base import HypervisorPort
 from .aperture import ApertureWindow
+from .audit.audit import CommandAudit
 from .failsafe import Failsafe
 from .fences import VgpuFences
 from .policy import policy_for
 from .pv import Announcement, PvState
 from .resources import VgpuResources
 from .shadow.ggtt import GuestGgtt
+from .shadow.ppgtt import ShadowTables
 from .snapshot import GT_REGISTERS_END, guest_config, show_to_guest
 from .submission.port import SubmissionPorts
 from .types import VgpuType
 
 if TYPE_CHECKING:
-    from ..gpu.device import PhysicalGpu
+    from .mediator import Mediator
 
 __all__ = ("Vgpu",)
 
@@ -46,30 +45,27 @@ class Vgpu:
     """A mediated GPU; a :class:`~pvinfo.bus.PciDevice`. Made by :meth:`host_model.host.Host.create_vgpu`."""
 
     def __init__(
-        self,
-        number: int,
-        vgpu_type: VgpuType,
-        resources: VgpuResources,
-        gpu: PhysicalGpu,
-        golden: GoldenState,
-        port: HypervisorPort,
-        clock: HostClock,
-        scratch_page: BusAddress,
-        announcement: Announcement,
+        self, number: int, vgpu_type: VgpuType, resources: VgpuResources, mediator: Mediator, port: HypervisorPort, announcement: Announcement
     ) -> None:
         self.number = number
         self.type = vgpu_type
         self.resources = resources
-        self.gpu = gpu
+        self.mediator = mediator
+        self.gpu = mediator.gpu
+        self.hardware = mediator.hardware
+        self.turn = mediator.turn
         self.port = port
-        self.clock = clock
-        self.platform = gpu.platform
-        self.scratch_page = scratch_page
+        self.clock = mediator.clock
+        self.platform = self.gpu.platform
+        self.scratch_page = mediator.memory.allocate_page(number)
         """What the GPU sees where the guest has mapped nothing; the vGPU's own, so that nothing leaks through it."""
-        self._golden = golden
+        self._golden = mediator.golden
+        mediator.guard.machines[number] = port
         self.findings = FindingLog(number)
         self.registers = RegisterPage()
         self.ggtt = GuestGgtt(self)
+        self.tables = ShadowTables(self, mediator.shadow_pool)
+        self.audit = CommandAudit(self, mediator.hardware.memory)
         self.fences = VgpuFences(self)
         self.interrupts = InterruptTree(self)
         self.submission = SubmissionPorts(self)
@@ -77,9 +73,9 @@ class Vgpu:
         self.pv = PvState(self, announcement)
         self.mmio = MmioWindow(self, policy_for(self.platform.name))
         self.failsafe = Failsafe(self)
-        self.aperture = ApertureWindow(self, gpu.aperture_size)
+        self.aperture = ApertureWindow(self, self.gpu.aperture_size)
         self.config = ConfigurationSpace(
-            guest_config(golden), {_BAR0: BAR0_SIZE, _BAR2: gpu.aperture_size}, self.findings, clock, self.interrupts.check_pending
+            guest_config(self._golden), {_BAR0: BAR0_SIZE, _BAR2: self.gpu.aperture_size}, self.findings, self.clock, self.interrupts.check_pending
         )
         self.resets: Counter[str] = Counter()
         """Resets by kind: ``device``, ``full``, ``engine``."""
@@ -102,12 +98,15 @@ class Vgpu:
         self.resets["device"] += 1
         asleep = self.config.in_d3
         self.submission.reset(frozenset(self.platform.engines))
+        self.tables.invalidate()
         self.ggtt.clear()
         self.fences.clear()
         self.sideband.clear()
         self.failsafe.leave()
         self._show_golden()
+        self.hardware.stale(self)
         if not asleep:
+            self.tables.clear()
             self.pv.forget_guest()
         self.config.reset()
 
@@ -128,8 +127,10 @@ class Vgpu:
         self.resets["full" if full else "engine"] += 1
         self.submission.reset(engines)
         if full:
+            self.tables.invalidate()
             show_to_guest(self._golden, self.registers, GT_REGISTERS_END)
             self.pv.publish()
+        self.hardware.stale(self)
 
     def _show_golden(self) -> None:
         show_to_guest(self._golden, self.registers)
@@ -156,6 +157,11 @@ class Vgpu:
     def close(self) -> None:
         """The vGPU goes away: the GPU no longer reaches its guest's memory."""
         self.end_trace()
+        self.submission.close()
+        self.turn.leave(self)
+        self.mediator.guard.machines.pop(self.number, None)
+        self.tables.clear()
         self.ggtt.clear()
         self.fences.clear()
+        self.mediator.memory.release_page(self.scratch_page)
         self.port.connect_msi(None)

@@ -131,7 +131,7 @@ def test_the_json_counts_requests_by_engine_on_both_sides_and_leaves_out_what_th
     assert (gpu["isolation_violations"], gpu["resets_by_kind"].get("device", 0)) == (0, 0)
     assert not {"pv", "balloon", "failsafe", "type"} & set(gpu)
     assert set(work["guests"][0]["offer"]) == {"device", "aperture", "graphics_memory", "fences"}
-    assert "requests" not in guest, "on this vGPU no engine is at work"
+    assert guest["requests"] == report["vgpus"][0]["requests"] == {"rcs0": 3, "bcs0": 3, "vcs0": 3, "vecs0": 3}
     assert guest["guests"][0]["offer"]["caps"] == 0x1C
     assert [vgpu["scenario"] for vgpu in report["vgpus"]] == ["probe"]
 

@@ -93,6 +93,8 @@ class Duel:
         self.layout = Layout(
             platform, (low[0], high[0], low[1], high[1]), APERTURE, GGTT >> 12, RAM, plugged[0].vgpu.config.msi_capability or 0
         )
+        self._host_entries = bytes(self.host.gpu.ggtt.entries[: low[0].start >> 12])
+        """What the mediator uses itself, status pages of engines."""
         self._events = [(event, place) for event, place in event_places(self.platform).items()]
         self.acts = 0
 
@@ -190,7 +192,7 @@ class Duel:
 
     def _check_memory(self, guest: _Contestant) -> None:
         """The guest's memory and its scratch page hold what it wrote itself through the aperture, and nothing else."""
-        page = guest.vgpu.gpu.memory.page(BusAddress(guest.vgpu.scratch_page))
+        page = guest.vgpu.mediator.memory.page(BusAddress(guest.vgpu.scratch_page))
         assert page is not None
         for what, real, written in (
             ("guest memory", guest.machine.memory.read(GuestAddress(0), RAM), guest.naive.ram),
@@ -207,7 +209,9 @@ class Duel:
         """No hardware entry outside the two guests' slices was ever written, nor a fence."""
         gpu = self.host.gpu
         table = gpu.ggtt.entries
-        start = 0
+        start = len(self._host_entries) // 8
+        if bytes(table[:start]) != self._host_entries:
+            raise Divergence("a hardware entry of the host's own was written, though nothing runs")
         for owned in sorted((part for guest in self.guests for part in guest.vgpu.resources[:2]), key=lambda part: part.start):
             if any(bytes(table[start : owned.start >> 12])):
                 raise Divergence(f"a hardware entry below {owned.start:#x} was written, which is nobody's")

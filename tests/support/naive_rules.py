@@ -74,7 +74,9 @@ def ring_mode(vgpu: NaiveVgpu, offset: int, value: int) -> int:
 
 
 def reset_status_pointer(vgpu: NaiveVgpu, base: int) -> None:
-    vgpu.put(base + 0x3A0, 7)
+    vgpu.put(base + 0x3A0, vgpu.get(base + 0x3A0) & ~0x707 | 7)
+    vgpu.put(base + 0x234, 0)
+    vgpu.put(base + 0x238, 0)
 
 
 def front_end_chicken(vgpu: NaiveVgpu, offset: int, value: int) -> int:
@@ -130,6 +132,8 @@ def graphics_reset(vgpu: NaiveVgpu, offset: int, value: int) -> int:
     for bit, base in ((1, 0x2000), (2, 0x12000), (3, 0x22000), (4, 0x1A000)):
         if value >> bit & 1:
             reset_status_pointer(vgpu, base)
+            vgpu.put(base + 0xB0, 0)
+            vgpu.put(base + 0xB8, 0)
     if value & 0x20:
         vgpu.put(0xC000, vgpu.get(0xC000) | 1)
     return 0

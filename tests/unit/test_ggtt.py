@@ -42,7 +42,7 @@ def bus_of(plugged: PluggedVgpu, guest_address: int) -> int:
     """Where the GPU reaches a page of the guest's RAM: found out by writing there, not by asking the port."""
     marker = random.Random(guest_address).randbytes(16)
     plugged.machine.memory.write(guest_address & ~0xFFF, marker)  # type: ignore[arg-type]
-    memory = plugged.vgpu.gpu.memory
+    memory = plugged.vgpu.mediator.memory
     for window in range(1, 64):
         page = memory.page(window << 40 | guest_address & ~0xFFF)  # type: ignore[arg-type]
         if page is not None and bytes(page[:16]) == marker:
@@ -63,7 +63,7 @@ def test_a_fresh_slice_shows_the_gpu_a_scratch_page_and_the_guest_zeros(plugged:
         for address in (owned.start, owned.start + len(owned) // 2, owned.stop - 4096):
             assert read(plugged, address) == 0
             assert hardware(plugged, address) == vgpu.scratch_page | 1
-    page = vgpu.gpu.memory.page(vgpu.scratch_page)
+    page = vgpu.mediator.memory.page(vgpu.scratch_page)
     assert page is not None and bytes(page) == bytes(4096)
 
 

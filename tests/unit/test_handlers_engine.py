@@ -177,8 +177,8 @@ def test_every_fourth_write_of_the_port_is_a_submission() -> None:
     for _ in range(7):
         vgpu.mmio.write32(elsp, 0x1234)
     assert vgpu.submission.submissions == {Engine.RCS0: 0, Engine.BCS0: 1, Engine.VCS0: 0, Engine.VECS0: 0}
-    (finding,) = vgpu.findings.of_rule("submission")
-    assert finding.kind is FindingKind.NOT_MODELLED and finding.where == "bcs0.ELSP (0x22230)"
+    (finding,) = vgpu.findings.of_rule("empty-submission")
+    assert finding.kind is FindingKind.GUEST_FAULT and (finding.where, finding.value) == ("bcs0.ELSP (0x22230)", 0x1234)
     assert vgpu.mmio.read32(elsp) == 0
 
 

@@ -54,14 +54,14 @@ def _replay(vgpu: Vgpu, rows: list[TraceRow]) -> None:
 
 @pytest.mark.parametrize("probe", PROBES)
 def test_a_real_probe_commits_no_fault_in_registers(probe: str) -> None:
-    """Its table entries name pages of a bigger machine; everything else it did was right."""
+    """Its table entries, and so its contexts and page tables, are in the memory of a bigger machine; everything else it did was right."""
     vgpu = _vgpu(probe)
     _replay(vgpu, _rows(probe))
     faults = {finding.rule for finding in vgpu.findings if finding.kind is FindingKind.GUEST_FAULT}
-    assert faults <= {"ggtt-not-memory"}
+    assert faults <= {"ggtt-not-memory", "ppgtt-not-memory", "context-unreachable"}
     assert not vgpu.failsafe
     assert vgpu.submission.submissions == dict.fromkeys(Engine, 3)
-    assert {finding.rule for finding in vgpu.findings if finding.kind is FindingKind.NOT_MODELLED} == {"submission"}
+    assert {finding.rule for finding in vgpu.findings if finding.kind is FindingKind.NOT_MODELLED} == set()
 
 
 @pytest.mark.parametrize("probe", PROBES)

@@ -121,7 +121,7 @@ def test_the_report_is_the_agreed_json() -> None:
     vgpu.mmio.write32(0x3000, 0)
     clean = json.loads(json.dumps(host_report(host, {1: "/run/a.sock"})))
     assert (clean["ok"], clean["platform"]) == (True, "skl")
-    assert clean["gpu"] == {"commands": {"rcs0": 0, "bcs0": 0, "vcs0": 0, "vecs0": 0}, "isolation_violations": 0}
+    assert clean["gpu"] == {"commands": {"rcs0": 0, "bcs0": 0, "vcs0": 0, "vecs0": 0}, "isolation_violations": 0, "turns": 0, "findings": []}
     (shown,) = clean["vgpus"]
     assert (shown["type"], shown["socket"], shown["ggtt_writes"], shown["resets"], shown["failsafe"]) == ("GVTg_V5_8", "/run/a.sock", 1, 0, None)
     assert shown["pv"]["detected"] is True

@@ -36,12 +36,19 @@ RESERVED_WORD: Final = PVINFO_BASE + VGT_IF.offset_of("rsv5")
 """By writing here a guest says that what it was given is not enough for it."""
 
 
+_REST_NS: Final = 1_000_000_000
+"""What engines get to finish what the driver gave them at the start."""
+_LAST_EVENTS_NS: Final = 20_000_000
+
+
 def probed(stage: Stage, guest: Guest | None = None) -> GuestDriver:
-    """A driver that has come to READY."""
+    """A driver that has come to READY, and whose engines have come to rest: nothing of it goes on by itself any more."""
     guest = guest if guest is not None else stage.guest
     driver = guest.driver()
     driver.probe()
     stage.check(f"the driver of {guest.name} is", driver.state, DriverState.READY)
+    driver.wait_idle(_REST_NS)
+    guest.wait(_LAST_EVENTS_NS)  # a request is complete before its context is, and that is told a little later
     return driver
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from pvinfo.errors import HostRefused
 from pvinfo.notify import Notification
 from pvinfo.page import PvInfo
-from pvinfo.registers import FENCE_BASE, FENCE_COUNT, InterruptGroup, MasterInterrupt
+from pvinfo.registers import FENCE_BASE, FENCE_COUNT, EngineRegisters, InterruptGroup, MasterInterrupt
 
 from ...state import DriverState
 from ..access import Access, AccessKind
@@ -56,11 +57,21 @@ def unload(stage: Stage) -> None:
 
 
 Story = list[tuple[str, int, int, int]]
+_AT_THE_ENGINES_PACE: Final = frozenset(
+    [MasterInterrupt.control.at()]
+    + [InterruptGroup.iir.at(group) for group in ("GT0", "GT1", "GT2", "GT3")]
+    + [register.at(engine) for engine in EngineRegisters.bases for register in (EngineRegisters.elsp, EngineRegisters.context_status_ptr, EngineRegisters.imr)]
+)
+"""Registers that the driver touches whenever engines have got somewhere, between any two other accesses."""
 
 
 def _story(accesses: list[Access], *, values: bool = True) -> Story:
-    """What an account of a probe must have in common with another's: all but the time."""
-    return [(access.kind.value, access.size, access.offset, access.value if values else 0) for access in accesses]
+    """What an account of a probe must have in common with another's: all but the time, and what engines did with it."""
+    return [
+        (access.kind.value, access.size, access.offset, access.value if values else 0)
+        for access in accesses
+        if access.kind is not AccessKind.INTERRUPT and access.offset not in _AT_THE_ENGINES_PACE
+    ]
 
 
 def _first_difference(one: Story, other: Story) -> str:

@@ -1,12 +1,14 @@
-"""Invalidation of cached translations. The guest polls until its request bit reads 0, which it does at once.
+"""Invalidation of cached translations. The guest polls until its request bit reads 0, which it does at once; it is carried
+out before the vGPU's next work.
 
 Source: linux:drivers/gpu/drm/i915/gvt/handlers.c (gvt_reg_tlb_control_handler)
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from pvinfo.platform import ENGINES
 from pvinfo.registers.gtt import TlbInvalidate, TlbInvalidation
 
 from . import on_write
@@ -14,9 +16,14 @@ from . import on_write
 if TYPE_CHECKING:
     from ..vgpu import Vgpu
 
+_ENGINE_OF: Final = {spec.tlb_invalidate: engine for engine, spec in ENGINES.items()}
+
 
 @on_write(TlbInvalidation.rcs0)
 def translations_dropped(vgpu: Vgpu, offset: int, value: TlbInvalidate) -> int:
+    engine = _ENGINE_OF.get(offset)
+    if value.request and engine is not None:
+        vgpu.hardware.owe_invalidation(vgpu.number, engine)
     return 0
 
 

@@ -1,56 +1,114 @@
 """The execlist submission ports of a vGPU's engines: where the guest's work enters the mediator.
 
-Four dword writes make a submission of two context descriptors. Submissions are counted and go nowhere yet: the GPU's
-engines do not execute, so a guest's requests stay incomplete and it declares the GPU wedged.
+Four dword writes make a submission of one or two context descriptors.
+
+Source: linux:drivers/gpu/drm/i915/gvt/execlist.c (intel_vgpu_submit_execlist)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
+from pvinfo.execlist import SUBMISSION_DWORDS, Submission
 from pvinfo.platform import ENGINES, Engine
-from pvinfo.registers.engine import ContextStatusPointer, EngineRegisters
+from pvinfo.registers.engine import EngineRegisters
+
+from .execlist import Elements
+from .queue import EngineQueue
 
 if TYPE_CHECKING:
     from ..vgpu import Vgpu
 
 __all__ = ("SubmissionPorts",)
 
-_DWORDS: Final = 4
-_NO_EVENT_YET: Final = ContextStatusPointer.of(write_pointer=7)
-"""The first event is number 0. Source: linux:drivers/gpu/drm/i915/gvt/execlist.c (reset_execlist)"""
-
 
 @final
 class SubmissionPorts:
-    """One port per engine."""
+    """One port, and the queue behind it, per engine."""
 
     def __init__(self, vgpu: Vgpu) -> None:
         self._vgpu = vgpu
-        self._loaded: dict[Engine, list[int]] = {engine: [] for engine in vgpu.platform.engines}
+        self._written: dict[Engine, list[int]] = {engine: [] for engine in vgpu.platform.engines}
+        self.queues = {engine: EngineQueue(vgpu, engine) for engine in vgpu.platform.engines}
         self.submissions: dict[Engine, int] = dict.fromkeys(vgpu.platform.engines, 0)
         """Complete submissions by the guest, since the vGPU was made."""
+        self.enabled = False
+        """The guest has chosen execlists since the last reset; what it submits before waits."""
+
+    # ---- what the guest does ----
 
     def write(self, engine: Engine, value: int) -> None:
         """One dword written to the engine's port: element 1 high and low, element 0 high and low; the fourth submits."""
-        loaded = self._loaded[engine]
-        loaded.append(value)
-        if len(loaded) < _DWORDS:
+        written = self._written[engine]
+        written.append(value)
+        if len(written) < SUBMISSION_DWORDS:
             return
-        loaded.clear()
+        elements = Elements(*Submission(*written).elements)
+        written.clear()
         self.submissions[engine] += 1
-        self._vgpu.findings.not_modelled(
-            "submission", f"{engine.value}.ELSP ({ENGINES[engine].base + EngineRegisters.elsp.offset:#x})",
-            "a context was submitted, but the engines of this model do not execute; its requests never complete", value=value,
-        )  # fmt: skip
+        if self._acceptable(engine, elements):
+            self._submit(engine, elements)
+
+    def _acceptable(self, engine: Engine, elements: Elements) -> bool:
+        where = f"{engine.value}.ELSP ({ENGINES[engine].base + EngineRegisters.elsp.offset:#x})"
+        if not elements.first.valid:
+            self._vgpu.findings.fault("empty-submission", where, "the first element of a submission is not valid: it was dropped", value=elements.first.low, nearest="bit 0 set")
+            return False
+        for element in elements:
+            if element.valid and not element.privilege:
+                self._vgpu.findings.fault(
+                    "submission-without-tables", where, "an element does not ask for per-process tables: the submission was dropped", value=element.low, nearest="bit 8 set"
+                )
+                return False
+        return True
+
+    def _submit(self, engine: Engine, elements: Elements) -> None:
+        queue = self.queues[engine]
+        if queue.submit(elements.first, elements) and elements.second.valid:
+            queue.submit(elements.second, None)
+        self._vgpu.turn.work_came(self._vgpu)
 
     def enable(self, engine: Engine) -> None:
-        """The guest has chosen execlists: the port starts empty."""
-        self.reset((engine,))
+        """The guest has chosen execlists: the port starts empty, and its work may be carried out."""
+        self._written[engine].clear()
+        self.queues[engine].reset()
+        self.enabled = True
+        self._vgpu.turn.work_came(self._vgpu)
 
     def reset(self, engines: Iterable[Engine]) -> None:
-        """Drop what the engines' ports hold, whole or in part."""
+        """The guest resets engines: what they ran or had waiting is gone, and nothing is carried out until it enables one again."""
+        self.enabled = False
         for engine in engines:
-            self._loaded[engine].clear()
-            EngineRegisters(self._vgpu.registers, ENGINES[engine].base).context_status_ptr = _NO_EVENT_YET
+            self._written[engine].clear()
+            self.queues[engine].reset()
+            self.queues[engine].forget_errors()
+        self._vgpu.turn.work_done(self._vgpu)
+
+    # ---- what the mediator asks ----
+
+    @property
+    def has_work(self) -> bool:
+        """Something waits for the GPU."""
+        return self.enabled and any(queue.has_work for queue in self.queues.values())
+
+    @property
+    def is_running(self) -> bool:
+        """The GPU has work of this vGPU."""
+        return any(queue.running is not None for queue in self.queues.values())
+
+    def dispatch(self) -> None:
+        """Give the GPU what it has engines free for."""
+        for queue in self.queues.values():
+            if self.enabled and queue.has_work and not self._vgpu.hardware.engines[queue.engine].busy:
+                queue.dispatch()
+
+    def stop(self) -> None:
+        """The guest is not served any more: nothing of it runs or waits."""
+        for queue in self.queues.values():
+            queue.stop()
+
+    def close(self) -> None:
+        """The vGPU goes."""
+        for queue in self.queues.values():
+            queue.close()
