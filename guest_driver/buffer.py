@@ -70,6 +70,7 @@ class BufferObject(Buffer):
         self._page_size = PAGE_SIZE
         self._place: int | None = None
         self._read_only = False
+        self._views = 0
         self.tiling = Tiling.LINEAR
         self.pitch = 0
         """Bytes from one row to the next, for a surface."""
@@ -163,10 +164,12 @@ class BufferObject(Buffer):
         binding = device.ggtt.bind(self, mappable=True)
         tiling = self.tiling.fence
         fence = None
+        self._views += 1
         try:
             fence = device.fences.set_up(binding, tiling, self.pitch) if tiling is not None else None
             yield ApertureView(device.aperture, binding)
         finally:
+            self._views -= 1
             if fence is not None:
                 device.fences.release(fence)
             device.ggtt.unbind(binding)
@@ -174,7 +177,12 @@ class BufferObject(Buffer):
     # ---- the end ----
 
     def release(self) -> None:
-        """Give it back. Its memory goes when no request of its client can use it any more. Raises: StateError the second time."""
+        """Give it back. Its memory goes when no request of its client can use it any more.
+
+        Raises: StateError the second time, or while it is shown through the aperture.
+        """
+        if self._views:
+            raise StateError(f"release of {self.owner}", "shown through the aperture", "shown no more")
         device, client = self._require_device(), self._client
         self._device = None
         if client is not None:

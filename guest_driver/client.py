@@ -114,9 +114,10 @@ class Client:
         """Engines forget where they were before somebody else gets their memory."""
         freed = list(buffers)
         places = [place for buffer in freed if (place := buffer.leave()) is not None]
-        if places and self.vm.alive:
+        if self.vm.alive:
             for place in places:
                 self.vm.unmap(place)
+        if places:
             self.gt.invalidate_translations()
         for buffer in freed:
             self.device.memory.release(buffer)

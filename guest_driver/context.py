@@ -17,6 +17,7 @@ from pvinfo.context_image import (
     ContextImage,
     context_image,
 )
+from pvinfo.errors import DriverError
 from pvinfo.execlist import ContextDescriptor
 from pvinfo.platform import ENGINES, Engine, Platform
 from pvinfo.registers import IndirectContext, IndirectContextOffset, MiMode, PowerClockState, RingControl
@@ -51,7 +52,12 @@ _EU_PER_SUBSLICE: Final = 8
 
 def bind_pages(ggtt: Ggtt, pages: GuestPages, count: int, owner: str, *, above: int = 0) -> Binding:
     """Fresh pages, zeroed and bound as high as possible. Raises: DriverError when memory or graphics memory is used up."""
-    return ggtt.bind(pages.allocate(count, owner), above=above)
+    buffer = pages.allocate(count, owner)
+    try:
+        return ggtt.bind(buffer, above=above)
+    except DriverError:
+        pages.release(buffer)
+        raise
 
 
 class ContextMaker(NamedTuple):
@@ -103,14 +109,16 @@ class Context:
         """Whose context it is, in a word."""
         self.name = f"{owner} context of {self.engine.value}"
         self.vm = vm
-        ggtt, pages, bias = maker.ggtt, maker.pages, maker.ggtt.pin_bias
-        self.ring = Ring(bind_pages(ggtt, pages, ring_bytes // PAGE_SIZE, f"ring of {self.name}", above=bias))
-        self._own_timeline = timeline is None
-        page = timeline if timeline is not None else bind_pages(ggtt, pages, 1, f"timeline of {self.name}")
-        self.timeline = Timeline(page, timeline_offset, reports_start=self._own_timeline)
-        image_pages = maker.platform.context_pages[self.engine]
-        self.image: Binding | None = bind_pages(ggtt, pages, image_pages, f"image of {self.name}", above=bias)
-        """Per-process status page, register state, engine state; None once it was given back."""
+        self._bindings: list[Binding] = []
+        try:
+            self.ring = Ring(self._bind(ring_bytes // PAGE_SIZE, "ring", above=maker.ggtt.pin_bias))
+            page = timeline if timeline is not None else self._bind(1, "timeline")
+            self.timeline = Timeline(page, timeline_offset, reports_start=timeline is None)
+            self.image: Binding | None = self._bind(maker.platform.context_pages[self.engine], "image", above=maker.ggtt.pin_bias)
+            """Per-process status page, register state, engine state; None once it was given back."""
+        except DriverError:
+            self.release()
+            raise
         self._layout: ContextImage = context_image(maker.platform.graphics_version, self.engine)
         self._tail_offset = self._layout.value_offset("tail")
         self.inflight = 0
@@ -239,7 +247,13 @@ class Context:
 
     # ---- the end ----
 
+    def _bind(self, pages: int, what: str, *, above: int = 0) -> Binding:
+        binding = bind_pages(self._maker.ggtt, self._maker.pages, pages, f"{what} of {self.name}", above=above)
+        self._bindings.insert(0, binding)
+        return binding
+
     def _drop(self, binding: Binding) -> None:
+        self._bindings.remove(binding)
         self._maker.ggtt.unbind(binding)
         self._maker.pages.release(binding.buffer)
 
@@ -250,8 +264,7 @@ class Context:
             self.image = None
 
     def release(self) -> None:
-        """Give everything back. Nothing of it may be in flight."""
-        self.release_image()
-        self._drop(self.ring.binding)
-        if self._own_timeline:
-            self._drop(self.timeline.binding)
+        """Give everything back, what came last first. Nothing of it may be in flight."""
+        for binding in tuple(self._bindings):
+            self._drop(binding)
+        self.image = None

@@ -131,10 +131,10 @@ class Ppgtt:
         self.page_sizes = page_sizes
         self.levels = levels
         self.space = AddressSpace(f"address space of {owner}", 1 << _ADDRESS_BITS[levels])
-        self.scratch = scratch.get()
         self._top = levels - 1
         self.root = pages.allocate(1, f"page table root of {owner}")
         """The top table; of three levels the engine never sees it."""
+        self.scratch = scratch.get()
         self.root.fill_entries(self._scratch_entry(self._top))
         self._tables: dict[tuple[int, int], Buffer] = {}
         """Tables below the root, by level and by what they begin to translate, in units of what they do."""
