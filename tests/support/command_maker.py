@@ -24,6 +24,12 @@ THREE_LEVELS: Final = tuple(range(0x1000, 0x5000, 0x1000))
 """Roots of a space of three levels."""
 
 
+_OPCODES: Final = (
+    0x01, 0x02, 0x04, 0x05, 0x07, 0x08, 0x0B, 0x0C, 0x0D, 0x0E, 0x06, 0x12, 0x16, 0x19, 0x1A, 0x1B, 0x2B, 0x2C, 0x2D, 0x0A,
+)  # fmt: skip
+"""Commands that are not looked into, and the end of batches."""
+
+
 class Ground(Protocol):
     """What commands are made for."""
 
@@ -87,7 +93,7 @@ class Maker:
         return [0] * self.rng.randrange(1, 4)
 
     def plain(self) -> list[int]:
-        opcode = self.rng.choice((0x01, 0x02, 0x05, 0x08, 0x07)) if self.likely() else self.rng.choice((0x01, 0x02, 0x04, 0x05, 0x07, 0x08, 0x0B, 0x0C, 0x0D, 0x0E, 0x06, 0x12, 0x16, 0x19, 0x1A, 0x1B, 0x2B, 0x2C, 0x2D, 0x0A))
+        opcode = self.rng.choice((0x01, 0x02, 0x05, 0x08, 0x07) if self.likely() else _OPCODES)
         header = opcode << 23 | self.rng.choice((0, 0, 1, 2, self.rng.getrandbits(6)))
         command = naive_command(self.engine, self.version, header)
         return [header, *(self.value() for _ in range(command.length(header) - 1 if command is not None else 0))]

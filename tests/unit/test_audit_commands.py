@@ -223,6 +223,13 @@ def test_a_command_that_goes_on_behind_the_tail_is_refused(words: list[int]) -> 
         assert rig.vgpu.registers.bytes == before, "and nothing of it was done"
 
 
+@pytest.mark.parametrize("words", [[0x78140003, 0], [0x7A000004, 0x01104080, 0x8000000, 0], [0x11000001, 0x7000], [0x0A000001, 0x40]])
+def test_such_a_refusal_names_the_command_and_lets_the_guest_reset_its_engine(words: list[int]) -> None:
+    refused = AuditRig("skl").refusal(Engine.RCS0, [0, 0x02800000, *words])
+    assert (refused.rule, refused.consequence) == ("audit-past-end", Consequence.FLUSH)
+    assert refused.where.startswith("rcs0 ring 0x1008 ") and "no command" not in refused.where
+
+
 def test_the_end_of_a_batch_in_a_ring_is_refused() -> None:
     refused = rig_of("skl").refusal(Engine.RCS0, [0x05000000])
     assert (refused.rule, refused.nearest) == ("audit-batch-end", "MI_NOOP")

@@ -191,8 +191,8 @@ class CommandAudit(Generic[T]):
             page = scan.read(address + at, min(PAGE_SIZE, size - at))
             if page is None:
                 raise Refused(
-                    "audit-batch-address", where, f"the batch reaches {address + at:#x}, where the vGPU has no memory", value=address, nearest=scan.owned_text(),
-                    consequence=Consequence.FAILSAFE,
+                    "audit-batch-address", where, f"the batch reaches {address + at:#x}, where the vGPU has no memory", value=address,
+                    nearest=scan.owned_text(), consequence=Consequence.FAILSAFE,
                 )  # fmt: skip
             content[at : at + len(page)] = page
         scan.walk(Level.INDIRECT, dwords, lambda index: address + 4 * index)

@@ -49,8 +49,9 @@ def refused(command: Command[Any]) -> Check:
 
     def check(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
         raise scan.refusal(
-            "audit-command-refused", dwords, at, f"{command.name} is refused in rings and privileged batches", nearest="the command in a batch without privilege"
-        )
+            "audit-command-refused", dwords, at, f"{command.name} is refused in rings and privileged batches",
+            nearest="the command in a batch without privilege",
+        )  # fmt: skip
 
     return check
 
@@ -108,8 +109,9 @@ def batch_start(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
         return at + 3
     if header & _ADD_OFFSET:
         raise scan.refusal(
-            "audit-batch-offset", dwords, at, "the start of a privileged batch has an offset added that is not known yet", nearest=f"{header & ~_ADD_OFFSET:#010x}"
-        )
+            "audit-batch-offset", dwords, at, "the start of a privileged batch has an offset added that is not known yet",
+            nearest=f"{header & ~_ADD_OFFSET:#010x}",
+        )  # fmt: skip
     address = dwords[at + 1] & _ADDRESS_LOW | (dwords[at + 2] & _ADDRESS_HIGH) << 32
     copy = scan.copy(dwords, at, address, Level.SECOND if header & _SECOND_LEVEL else Level.BATCH)
     dwords[at + 1] = copy & 0xFFFFFFFF

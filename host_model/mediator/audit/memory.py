@@ -66,6 +66,7 @@ def store_data_imm(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
 
 
 def atomic(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
+    """Memory that is read and written with nothing in between."""
     length = (header & _ATOMIC_LENGTH) + 2
     if header & _ATOMIC_GLOBAL:
         wanted = 11 if header & _ATOMIC_INLINE else 3

@@ -12,7 +12,7 @@ from ...device.interrupts import Event
 from ...device.mmio.registers import RegisterPage
 from ..resources import VgpuResources
 
-__all__ = ("AuditedVgpu", "GraphicsAllocator", "GuestMemory", "GuestTable", "HostBuffer", "Interrupts", "Tables", "TablesOf")
+__all__ = ("AuditedVgpu", "GraphicsAllocator", "GuestMemory", "GuestTable", "HostBuffer", "Interrupts", "ScannedVgpu", "Tables", "TablesOf")
 
 
 class HostBuffer(Protocol):
@@ -92,22 +92,41 @@ class Interrupts(Protocol):
         """Let ``event`` happen."""
 
 
-class AuditedVgpu(Protocol[T]):
-    """The vGPU whose guest's commands are audited."""
+class ScannedVgpu(Protocol):
+    """The vGPU whose guest's commands are walked through."""
 
     @property
-    def number(self) -> int: ...
+    def number(self) -> int:
+        """Which one it is; host memory for it is marked so."""
+
     @property
-    def platform(self) -> Platform: ...
+    def resources(self) -> VgpuResources:
+        """Its slices of graphics memory."""
+
     @property
-    def resources(self) -> VgpuResources: ...
+    def registers(self) -> RegisterPage:
+        """What it holds for its registers."""
+
     @property
-    def registers(self) -> RegisterPage: ...
+    def ggtt(self) -> GuestTable:
+        """Its guest's entries of the global table."""
+
     @property
-    def ggtt(self) -> GuestTable: ...
+    def port(self) -> GuestMemory:
+        """The way to its guest's memory."""
+
     @property
-    def port(self) -> GuestMemory: ...
+    def interrupts(self) -> Interrupts:
+        """What its guest is interrupted by."""
+
+
+class AuditedVgpu(ScannedVgpu, Protocol[T]):
+    """The same, and the address spaces that its guest has announced."""
+
     @property
-    def interrupts(self) -> Interrupts: ...
+    def platform(self) -> Platform:
+        """The GPU that it is part of."""
+
     @property
-    def tables(self) -> TablesOf[T]: ...
+    def tables(self) -> TablesOf[T]:
+        """The address spaces."""

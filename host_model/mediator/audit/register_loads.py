@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from pvinfo.bits import Bits
 from pvinfo.commands.mi.header import MI_MASK
 from pvinfo.commands.mi.register import MI_LOAD_REGISTER_IMM, REGISTER_MASK, LoadRegisterImmHeader, StoreRegisterMemHeader
 from pvinfo.platform import ENGINES
@@ -39,6 +38,7 @@ _LEVELS_WITH_ONE_ROOT: Final = 4
 
 
 def load_register_imm(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
+    """Each register goes by its rule; those without any are looked for all at once."""
     if not header & 1:
         raise wrong_length(scan, dwords, at, (header & _LENGTH) + 2, "an odd number of")
     after = at + (header & _LENGTH) + 2
@@ -66,6 +66,7 @@ def register_memory(scan: Scan, dwords: memoryview, at: int, header: int) -> int
 
 
 def load_register_reg(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
+    """A copy from register to register."""
     if header & _LENGTH != 1:
         raise wrong_length(scan, dwords, at, (header & _LENGTH) + 2, "3")
     for register in (at + 1, at + 2):
@@ -134,15 +135,12 @@ def keep_masked(scan: Scan, dwords: memoryview, at: int, register: int, value: i
 
 
 def through_handler(handler: Callable[..., int], value_type: type[int]) -> LoadRule:
-    """A rule for a register that the mediator watches over: what its handler makes of the value is what is loaded."""
+    """A rule for a register that the mediator watches over: what its handler makes of the value is what is loaded, by the command."""
 
     def rule(scan: Scan, dwords: memoryview, at: int, register: int, value: int) -> None:
         _whole(scan, dwords, at)
         offset = dwords[register] & REGISTER_MASK
-        registers = scan.vgpu.registers
-        before = registers.read32(offset)
         dwords[value] = handler(scan.vgpu, offset, value_type(dwords[value])) & 0xFFFFFFFF
-        registers.write32(offset, before)
 
     return rule
 

@@ -22,12 +22,10 @@ from pvinfo.registers.engine import EngineRegisters
 from pvinfo.units import MIB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, GraphicsAddress, format_range, format_size
 
 from ...device.interrupts import Event
-from ...device.mmio.registers import RegisterPage
 from ..refusal import Consequence, Refused
-from ..resources import VgpuResources
-from .needs import GraphicsAllocator, GuestMemory, GuestTable, HostBuffer, Interrupts, Tables
+from .needs import GraphicsAllocator, HostBuffer, ScannedVgpu, Tables
 
-__all__ = ("BATCH_LIMIT", "OPERAND_LIMIT", "Check", "Commands", "Flow", "Level", "LoadRule", "Scan", "Scanned", "Spaces")
+__all__ = ("BATCH_LIMIT", "OPERAND_LIMIT", "Check", "Commands", "Flow", "Level", "LoadRule", "Scan", "Spaces")
 
 BATCH_LIMIT: Final = 2 * MIB
 """Bytes of privileged batches that one piece of work may have, each counted in whole pages. The kernel's mediator has no limit."""
@@ -96,23 +94,6 @@ class Commands(NamedTuple):
     """Registers that may be copied from and to."""
 
 
-class Scanned(Protocol):
-    """What a walk needs of the vGPU."""
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def resources(self) -> VgpuResources: ...
-    @property
-    def registers(self) -> RegisterPage: ...
-    @property
-    def ggtt(self) -> GuestTable: ...
-    @property
-    def port(self) -> GuestMemory: ...
-    @property
-    def interrupts(self) -> Interrupts: ...
-
-
 class Spaces(Protocol):
     """The address spaces that a piece of work goes over to."""
 
@@ -142,7 +123,7 @@ class Scan:
     )  # fmt: skip
 
     def __init__(
-        self, vgpu: Scanned, memory: GraphicsAllocator, engine: Engine, graphics_version: int, commands: Commands, spaces: Spaces,
+        self, vgpu: ScannedVgpu, memory: GraphicsAllocator, engine: Engine, graphics_version: int, commands: Commands, spaces: Spaces,
         ppgtt: Tables | None, *, inhibit: bool,
     ) -> None:  # fmt: skip
         self.vgpu = vgpu
@@ -207,9 +188,20 @@ class Scan:
                 raise
             at = end + 1
         if at > end:
+            last = self._last_command(dwords, start)
             raise self.refusal(
-                "audit-past-end", dwords, end - 1, f"the {level.value} ends in the middle of a command", nearest="whole commands"
+                "audit-past-end", dwords, last, f"the {level.value} ends in the middle of a command", nearest="whole commands", consequence=Consequence.FLUSH
             )
+
+    def _last_command(self, dwords: memoryview, start: int) -> int:
+        """Where the command begins that reaches up to the end, or beyond."""
+        table = self.commands.table
+        last = at = start
+        while at < len(dwords):
+            last = at
+            mask, added, _ = table[dwords[at] >> 16]
+            at += (dwords[at] & mask) + added
+        return last
 
     # ---- batches ----
 

@@ -61,7 +61,9 @@ def commands_of(engine: Engine, platform_name: str) -> Commands:
                 if command.audit in _FLOW:
                     flow[upper] = _FLOW[command.audit]
     rules = register_rules(engine, platform_name)
-    return Commands(tuple(table), unknown, flow, rules.loads, rules.inhibited_loads, _plain(rules.loads), _plain(rules.inhibited_loads), rules.memory, rules.copied)
+    return Commands(
+        tuple(table), unknown, flow, rules.loads, rules.inhibited_loads, _plain(rules.loads), _plain(rules.inhibited_loads), rules.memory, rules.copied
+    )
 
 
 def _plain(loads: dict[int, LoadRule | None]) -> frozenset[int]:
