@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.audit_rig import ROOTS, AuditRig
+from support.audit_rig import ROOTS, SHADOW_ROOTS, AuditRig
 
 from host_model.device.interrupts import Event
 from host_model.device.mmio.registers import RegisterPage
@@ -83,6 +83,26 @@ def test_batches_started_from_work_around_batches_are_copied(rig: AuditRig) -> N
     for flags in (1 << 22, 1 << 22 | 1 << 8):
         rig.write(indirect, start(inner, flags))
         assert refusal(rig, (indirect, 64)).rule == "audit-batch-level"
+
+
+def test_what_the_batch_loads_into_a_context_restored_with_inhibit_is_remembered(rig: AuditRig) -> None:
+    """Else the registers loaded ahead of the ring, for that context, would undo it."""
+    registers = rig.vgpu.registers
+    registers.write32(0x7014, 0x1001)
+    address = rig.place(at(rig, 16), [0x11000003, 0x7014, 0x10000000, 0x2088, 0x00020002, *[0] * 11])
+    rig.give_back(rig.audit.workaround((address, 64), None))
+    assert registers.read32(0x7014) == 0x1001
+    rig.give_back(rig.audit.workaround((address, 64), None, inhibit=True))
+    assert registers.read32(0x7014) == 0x0001 and registers.read32(0x2088) != 0x00020002
+
+
+def test_with_its_address_space_given_a_work_around_batch_may_name_roots(rig: AuditRig) -> None:
+    address = rig.place(at(rig, 16), [0x11000003, 0x2270, ROOTS[0] & 0xFFFFFFFF, 0x2274, ROOTS[0] >> 32, *[0] * 11])
+    audited = rig.audit.workaround((address, 64), None, rig.space)
+    assert audited.indirect is not None and audited.indirect.dwords[2] | audited.indirect.dwords[4] << 32 == SHADOW_ROOTS[0]
+    assert audited.tables == (rig.space,)
+    rig.give_back(audited)
+    assert not rig.spaces.kept
 
 
 def test_what_stands_behind_an_end_in_the_restore_is_taken_out(rig: AuditRig) -> None:

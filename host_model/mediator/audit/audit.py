@@ -159,14 +159,17 @@ class CommandAudit(Generic[T]):
         used = len(dwords.tobytes().rstrip(b"\0")) + 3 >> 2
         self._scan(engine, spaces, None, inhibit=False).walk(Level.IMAGE, dwords, lambda index: 4 * index, RING_CONTEXT_DWORDS, used)
 
-    def workaround(self, indirect: tuple[int, int] | None, per_context: int | None, tables: T | None = None) -> AuditedWorkaround[T]:
+    def workaround(
+        self, indirect: tuple[int, int] | None, per_context: int | None, tables: T | None = None, *, inhibit: bool = False
+    ) -> AuditedWorkaround[T]:
         """Copy and audit the batches that a render context runs when it is loaded.
 
         ``indirect`` is graphics address and bytes of the batch in the middle of the restore, ``per_context`` the address of the one at
-        its end. Raises: Refused, with nothing kept.
+        its end; ``tables`` and ``inhibit`` are as of :meth:`ring`. What the batches load where the restore is inhibited is remembered,
+        so that it is not undone by what the mediator then loads ahead of the ring. Raises: Refused, with nothing kept.
         """
         spaces = _Held(self._vgpu.tables)
-        scan = self._scan(Engine.RCS0, spaces, tables, inhibit=False)
+        scan = self._scan(Engine.RCS0, spaces, tables, inhibit=inhibit)
         try:
             first = self._indirect(scan, *indirect) if indirect is not None and indirect[1] else None
             last = self._per_context(scan, per_context) if per_context is not None else None
