@@ -10,6 +10,7 @@ from support.shadow_rig import PORTS, ShadowRig
 from host_model.hypervisor.vfio_user import VfioUserPort
 from host_model.mediator.refusal import Consequence, Refused
 from host_model.mediator.shadow.ppgtt import MAX_SPACES, ProcessTables
+from pvinfo.finding import FindingKind
 from pvinfo.units import GIB, MIB, PAGE_SIZE, GuestAddress
 from pvinfo.vfio_user import DmaMap, DmaMapFlags
 
@@ -513,6 +514,8 @@ def test_the_shadow_used_least_recently_is_given_up_for_another(kind: str) -> No
     assert rig.pinned == {0x2_4000: 1, 0x3_4000: 1}
     use(rig, one)
     assert (one.shadowed, two.shadowed, three.shadowed) == (True, False, True)
+    (note,) = rig.findings
+    assert (note.kind, note.rule, note.value, note.occurrences) == (FindingKind.NOTE, "shadow-tables-reclaimed", one.roots[0], 2)
     assert rig.gpu(one).page_at(0) == 0x1_4000
     rig.check()
 

@@ -20,8 +20,8 @@ from ...memory import HostBlock, HostMemory
 
 __all__ = ("DEFAULT_SHARE", "ShadowPage", "ShadowPool")
 
-DEFAULT_SHARE: Final = 8192
-"""Pages that a vGPU may use: with 32 MiB of tables, 16 GiB of its address spaces are mapped at a time."""
+DEFAULT_SHARE: Final = 4096
+"""Pages that a vGPU may use: with 16 MiB of tables, 8 GiB of its address spaces are mapped at a time."""
 
 _BLANK: Final = memoryview(bytes(PAGE_SIZE)).cast("Q")
 

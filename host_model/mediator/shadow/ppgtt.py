@@ -96,6 +96,7 @@ class ShadowTables:
     """All address spaces of one vGPU."""
 
     def __init__(self, vgpu: ShadowedVgpu, pool: ShadowPool) -> None:
+        self._vgpu = vgpu
         self._port = vgpu.port
         self._registers = vgpu.registers.dwords
         self._has_large_pages = vgpu.platform.graphics_version == _GEN_WITH_LARGE_PAGES
@@ -252,6 +253,10 @@ class ShadowTables:
         """Drop the shadow that was used least recently and is not in use; False when there is none."""
         for tables in self._shadowed:
             if not tables.pins:
+                self._vgpu.findings.note(
+                    "shadow-tables-reclaimed", f"shadow tables of vGPU {self._vgpu.number}",
+                    "an address space's shadow was given up for another's; it is made anew when it is used", value=tables.roots[0],
+                )  # fmt: skip
                 self._drop_shadow(tables)
                 self._store.settle()
                 return True
