@@ -16,7 +16,6 @@ from typing import Final, final
 from pvinfo.errors import DriverError, GpuWedged
 from pvinfo.gtt_entry import PPGTT_LEVELS
 from pvinfo.platform import Engine
-from pvinfo.registers import AddressWidthControl, GttRegisters, Guc, MemoryWorkarounds
 from pvinfo.units import KIB, MIB, PAGE_SIZE, GraphicsAddress
 
 from .context import Context, ContextMaker, bind_pages
@@ -27,9 +26,9 @@ from .faults import check_and_clear_faults
 from .fence import Fences
 from .frequency import Frequency
 from .ggtt import Binding, Ggtt
+from .gt_resume import resume_gt
 from .interrupts import Interrupts
 from .memory import GuestPages
-from .mocs import init_l3_control
 from .ppgtt import Ppgtt, ScratchTables
 from .rc6 import Rc6
 from .recovery import EngineState, capture, finish_reset, prepare_reset
@@ -38,16 +37,10 @@ from .streamer import HWSP_MIGRATE_SEQNO, Streamer
 from .tlb import invalidate_translations
 from .uncore import Uncore
 from .work import Work
-from .workarounds import apply_gt_workarounds
 
 __all__ = ("Gt", "GtState")
 
 _MIGRATE_RING: Final = 512 * KIB
-_GTT_CACHE_ALL: Final = 0xF000_7FFF
-_L3_REPLACEMENT: Final = 0x67F1_427F
-_L3_REPLACEMENT_LP: Final = 0x5FF1_01FF
-"""Broxton's. Source of both: linux:drivers/gpu/drm/i915/gt/intel_gt_regs.h"""
-_IPS_ALL: Final = 0xF
 _MOMENT_NS: Final = 20_000
 """What the processor takes to start one engine, while those started before are at work."""
 _RESET_RETRIES: Final = 3
@@ -207,22 +200,7 @@ class Gt:
         return True
 
     def _init_hw(self) -> bool:
-        """What the GT as a whole needs (``intel_gt_init_hw``); False when the micro-controller's memory is locked."""
-        uncore = self._uncore
-        apply_gt_workarounds(uncore, self._info.topology)
-        uncore.write(MemoryWorkarounds.l3_lra_1_gpgpu, _L3_REPLACEMENT_LP if uncore.platform.name == "bxt" else _L3_REPLACEMENT)
-        if self.large_pages:
-            uncore.modify(GttRegisters.gamw_eco_dev_rw_ia, 0, AddressWidthControl.enable_64k_ips.insert(0, _IPS_ALL))
-        uncore.write(GttRegisters.gtt_cache_en, _GTT_CACHE_ALL)
-        if not uncore.read(GttRegisters.gtt_cache_en):
-            uncore.log.warning("gtt-cache", f"{GttRegisters.gtt_cache_en.title} reads 0 after {_GTT_CACHE_ALL:#x} was written")
-        if uncore.platform.graphics_version >= 9 and (
-            uncore.read(Guc.wopcm_size).locked or uncore.read(Guc.dma_wopcm_offset).valid
-        ):
-            uncore.log.error("wopcm-locked", "the micro-controller's memory is locked, though nobody has loaded its firmware")
-            return False
-        init_l3_control(uncore)
-        return True
+        return resume_gt(self._uncore, self._info.topology, large_pages=self.large_pages)
 
     def sanitize(self, *, force: bool) -> None:
         """Forget whatever state the engines are in: stop, reset, agree on the event pointers (``gt_sanitize``)."""
