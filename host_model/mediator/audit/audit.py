@@ -21,6 +21,7 @@ differences. Each closes a way around the audit, unless it says otherwise:
 * A privileged batch that is chained to, or started with a predicate, is copied and patched in its turn, each batch once however
   often it is started, with a limit for all of them (the kernel patches the wrong buffer, goes round and round in loops, and has no limit).
   A start with an offset to be added is refused, as is one in a context image.
+* What a context restored with inhibit loads into a masked register is remembered bit by bit (of two of them, the kernel does not know that they are).
 * A flip is shown in the register for the live surface, too, and is told of at once, as there is no vertical blank.
 * Work-around batches may each be there without the other.
 

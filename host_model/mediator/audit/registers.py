@@ -16,9 +16,10 @@ from typing import Final, NamedTuple
 from pvinfo.context_image import RING_CONTEXT_DWORDS, context_image
 from pvinfo.errors import LayoutError
 from pvinfo.platform import ENGINES, Engine, Platform, platform_named
-from pvinfo.registers.tracked import TrackedAttribute, TrackedRun, tracked_offsets
+from pvinfo.registers.tracked import TrackedAttribute, tracked_offsets
 
 from ...gpu.context_layout import render_registers
+from ..hardware.switched_registers import switched_registers
 from ..policy import handlers_for
 from .register_loads import keep, keep_masked, read_only, root, sparse_table, through_handler
 from .scan import LoadRule, Scan
@@ -115,6 +116,14 @@ def loadable_registers(engine: Engine, platform: Platform) -> frozenset[int]:
     return frozenset(offset for offset in tracked | default_context_registers(platform) if _may_touch(engine, platform, offset))
 
 
+def _remembered(platform: Platform) -> dict[int, LoadRule]:
+    """The registers that the mediator itself loads for a context that is restored with inhibit, and how what the context loads is kept."""
+    version = platform.graphics_version
+    if version < 9:
+        return {}
+    return {register.offset: keep_masked if register.masked else keep for register in switched_registers(version) if register.in_context}
+
+
 @cache
 def register_rules(engine: Engine, platform_name: str) -> RegisterRules:
     """The rules of ``engine`` on the platform called ``platform_name``."""
@@ -124,7 +133,8 @@ def register_rules(engine: Engine, platform_name: str) -> RegisterRules:
     handlers = handlers_for(platform.name).writes
     patched = {offset for offset, run in runs.items() if run.attributes & TrackedAttribute.COMMAND_PATCH} | default_context_registers(platform)
     roots, kept = _under("root", engine, platform), _under("kept", engine, platform)
-    sparse, restored = _under("sparse", engine, platform), _under("restored", engine, platform)
+    sparse = _under("sparse", engine, platform)
+    remembered = _remembered(platform)
     loads: dict[int, LoadRule | None] = {}
     inhibited: dict[int, LoadRule | None] = {}
     for offset in sorted(allowed):
@@ -141,14 +151,10 @@ def register_rules(engine: Engine, platform_name: str) -> RegisterRules:
         elif offset in handlers:
             rules.append(through_handler(*handlers[offset]))
         loads[offset] = _in_turn(rules)
-        if offset in restored:
-            rules.append(keep_masked if _is_masked(run) else keep)
+        if offset in remembered:
+            rules.append(remembered[offset])
         inhibited[offset] = _in_turn(rules)
     return RegisterRules(loads, inhibited, _under("memory", engine, platform) & allowed, _under("copied", engine, platform) & allowed)
-
-
-def _is_masked(run: TrackedRun | None) -> bool:
-    return run is not None and bool(run.attributes & TrackedAttribute.MODE_MASK)
 
 
 def _in_turn(rules: Sequence[LoadRule]) -> LoadRule | None:
