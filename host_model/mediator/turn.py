@@ -75,8 +75,14 @@ class Turn:
 
     def _look_soon(self) -> None:
         """Not at once: whoever speaks here may be in the middle of a register access, or of an interrupt."""
-        if self._look is None:
-            self._look = self._clock.call_after(0, self._pass)
+        self._look_at(self._clock.now_ns())
+
+    def _look_at(self, deadline_ns: int) -> None:
+        if self._look is not None:
+            if self._look.deadline_ns <= deadline_ns:
+                return
+            self._look.cancel()
+        self._look = self._clock.call_at(deadline_ns, self._pass)
 
     def _pass(self) -> None:
         self._look = None
@@ -93,7 +99,7 @@ class Turn:
                 self._hardware.give(current)
                 current.submission.dispatch()
                 if others:
-                    self._at(self._until_ns)
+                    self._look_at(self._until_ns)
                 return
         self._hand_over(now)
 
@@ -114,11 +120,7 @@ class Turn:
         self._until_ns = now + SLICE_NS
         following.submission.dispatch()
         if len(self._waiting) > 1:
-            self._at(self._until_ns)
-
-    def _at(self, deadline_ns: int) -> None:
-        if self._look is None:
-            self._look = self._clock.call_at(deadline_ns, self._pass)
+            self._look_at(self._until_ns)
 
     # ---- what does not end ----
 
