@@ -7,7 +7,7 @@ import random
 from host_model.mediator.refusal import Refused
 from host_model.mediator.shadow.pool import DEFAULT_SHARE
 from host_model.mediator.shadow.ppgtt import ProcessTables
-from host_model.mediator.shadow.tables import ShadowTable
+from host_model.mediator.shadow.table import ShadowTable
 from pvinfo.units import MIB, PAGE_SIZE, BusAddress
 
 from .shadow_rig import GpuView, ShadowRig

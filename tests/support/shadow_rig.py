@@ -17,7 +17,7 @@ from host_model.hypervisor.local import LocalPort, Ram
 from host_model.hypervisor.vfio_user import VfioUserPort
 from host_model.mediator.shadow.pool import DEFAULT_SHARE, ShadowPool
 from host_model.mediator.shadow.ppgtt import ProcessTables, ShadowTables
-from host_model.mediator.shadow.tables import ShadowTable
+from host_model.mediator.shadow.table import ShadowTable
 from host_model.memory import HostMemory
 from pvinfo.finding import FindingLog
 from pvinfo.platform import PLATFORMS

@@ -1,7 +1,8 @@
 """The address spaces of a guest's processes, and their shadows.
 
 A guest announces an address space by its roots, and a context that is submitted names the same roots. Its shadow is made when it is first
-asked for, kept while the guest or a workload refers to the space, and brought up to date whenever a workload is about to use it.
+asked for, kept while the guest or a workload refers to the space, and brought up to date whenever a workload is about to use it: where the
+port tells of writes by looking at the tables that were written, else by comparing all of them. What the GPU itself writes to a table no port tells.
 
 Where this differs from the kernel's mediator, on purpose: notifications and workloads have references of their own, so that a guest
 that says "destroy" once too often takes nothing away from what is running; a root that is not there leads to an empty table of
@@ -30,8 +31,10 @@ from pvinfo.registers.gtt import AddressWidthControl, GttRegisters
 from pvinfo.units import KIB, MIB, PAGE_MASK, GuestAddress
 
 from ..refusal import Refused
+from .entries import EntryShadows
 from .pool import ShadowPool
-from .tables import DIRECTORY, LARGE_PAGE_TABLE, ShadowedVgpu, ShadowTable, TableStore
+from .store import TableStore
+from .table import DIRECTORY, LARGE_PAGE_TABLE, ShadowedVgpu, ShadowTable
 
 __all__ = ("MAX_SPACES", "ProcessTables", "ShadowTables", "ShadowedVgpu")
 
@@ -101,6 +104,7 @@ class ShadowTables:
         self._registers = vgpu.registers.dwords
         self._has_large_pages = vgpu.platform.graphics_version == _GEN_WITH_LARGE_PAGES
         self._store = TableStore(vgpu, pool, self._reclaim)
+        self._entries = EntryShadows(self._store, vgpu.port)
         self._spaces: dict[tuple[int, tuple[int, ...]], ProcessTables] = {}
         self._shadowed: dict[ProcessTables, None] = {}
         """Spaces with a shadow, least recently used first."""
@@ -307,11 +311,11 @@ class ShadowTables:
                 row = self._row(_below(rows[-1].tables) if rows else tuple(dict.fromkeys(filter(None, tables.root_tables))))
             rows.append(row)
             for table in dict.fromkeys(self._changed(row)):
-                store.synchronise(table)
+                self._entries.synchronise(table)
         return rows
 
     def _row(self, tables: tuple[ShadowTable, ...]) -> _Row:
-        return _Row(tables, [] if self._store.watches else [self._store.guest_page(table) for table in tables])
+        return _Row(tables, [] if self._store.watches else [self._entries.guest_page(table) for table in tables])
 
     def _changed(self, row: _Row) -> list[ShadowTable]:
         """Which tables of a row must be looked at."""
