@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .host import Host
     from .mediator.vgpu import Vgpu
 
-__all__ = ("finding_report", "gpu_report", "host_report", "physical_report", "vgpu_report")
+__all__ = ("finding_report", "findings_of", "gpu_report", "host_report", "physical_report", "vgpu_report")
 
 Json = dict[str, object]
 
@@ -66,8 +66,13 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
         "resets": sum(vgpu.resets.values()),
         "resets_by_kind": dict(vgpu.resets),
         "failsafe": vgpu.failsafe.reason.value if vgpu.failsafe.reason else None,
-        "findings": [finding_report(finding) for finding in vgpu.findings],
+        "findings": [finding_report(finding) for finding in findings_of(vgpu)],
     }
+
+
+def findings_of(vgpu: Vgpu) -> tuple[Finding, ...]:
+    """What was noticed of a vGPU's guest: by the mediator, and by the GPU while it worked for it."""
+    return (*vgpu.findings, *(finding for finding in vgpu.gpu.findings if finding.vgpu == vgpu.number))
 
 
 def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
@@ -75,7 +80,7 @@ def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
     sockets = sockets or {}
     vgpus = [vgpu_report(vgpu, sockets.get(number)) for number, vgpu in sorted(host.vgpus.items())]
     faults = any(
-        finding.kind is FindingKind.GUEST_FAULT for vgpu in host.vgpus.values() for finding in vgpu.findings
+        finding.kind is FindingKind.GUEST_FAULT for vgpu in host.vgpus.values() for finding in findings_of(vgpu)
     )
     return {
         "ok": not faults and not host.guard.violations,
@@ -85,7 +90,7 @@ def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
             "commands": host.gpu.engines.commands,
             "isolation_violations": host.guard.violations,
             "turns": host.mediator.turn.changes,
-            "findings": [finding_report(finding) for finding in host.gpu.findings],
+            "findings": [finding_report(finding) for finding in host.gpu.findings if finding.vgpu not in host.vgpus],
         },
     }
 

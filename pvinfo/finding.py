@@ -42,7 +42,8 @@ class Finding(NamedTuple):
 
 @final
 class FindingLog:
-    """The findings of one vGPU: equal ones (kind, rule, place) are counted, not repeated.
+    """The findings of one vGPU: equal ones (kind, rule, place) are counted, not repeated. ``vgpu`` is whose they are from now on:
+    that of a GPU which vGPUs have in turn follows the turn.
 
     At most ``limit`` different places are kept per rule, so that a hostile guest cannot fill the host's memory;
     what comes after is counted under the place ``"(more places)"``.
@@ -53,18 +54,18 @@ class FindingLog:
         self.limit = limit
         self.on_first: Callable[[Finding], None] | None = None
         """Called once for each new finding, for live display."""
-        self._found: dict[tuple[FindingKind, str, str], Finding] = {}
+        self._found: dict[tuple[FindingKind, str, str, int], Finding] = {}
         self._places: dict[tuple[FindingKind, str], int] = {}
 
     def add(
         self, kind: FindingKind, rule: str, where: str, text: str, *, value: int | None = None, nearest: str = ""
     ) -> None:
         """Note that ``rule`` was met at ``where``."""
-        key = (kind, rule, where)
+        key = (kind, rule, where, self.vgpu)
         known = self._found.get(key)
         if known is None and self._places.get((kind, rule), 0) >= self.limit:
             where = "(more places)"
-            key = (kind, rule, where)
+            key = (kind, rule, where, self.vgpu)
             known = self._found.get(key)
         if known is not None:
             self._found[key] = known._replace(occurrences=known.occurrences + 1)
@@ -96,6 +97,12 @@ class FindingLog:
     def of_rule(self, rule: str) -> tuple[Finding, ...]:
         """The findings of one rule."""
         return tuple(finding for finding in self if finding.rule == rule)
+
+    def forget(self, vgpu: int) -> None:
+        """Forget what was noticed of vGPU number ``vgpu``, which is no more."""
+        for key in [key for key in self._found if key[3] == vgpu]:
+            del self._found[key]
+            self._places[key[:2]] -= 1
 
     def clear(self) -> None:
         """Forget everything."""

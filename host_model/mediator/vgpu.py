@@ -159,7 +159,7 @@ class Vgpu:
         self.end_trace()
         self.submission.close()
         self.turn.leave(self)
-        self.mediator.guard.machines.pop(self.number, None)
+        self.gpu.findings.forget(self.number)
         self.tables.clear()
         self.ggtt.clear()
         self.fences.clear()

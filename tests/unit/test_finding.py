@@ -74,3 +74,16 @@ def test_findings_of_a_rule_are_those_and_no_others(rule: str) -> None:
     log = FindingLog(1)
     log.note("rule", "a", "text")
     assert {f.rule for f in log.of_rule(rule)} == ({"rule"} if rule == "rule" else set())
+
+
+def test_a_log_whose_vgpu_changes_keeps_what_each_did_apart_and_forgets_one_alone() -> None:
+    log = FindingLog(1, limit=2)
+    log.fault("rule", "here", "text")
+    log.vgpu = 2
+    log.fault("rule", "here", "text")
+    log.fault("rule", "there", "text")
+    assert [(found.vgpu, found.where, found.occurrences) for found in log] == [(1, "here", 1), (2, "here", 1), (2, "(more places)", 1)]
+    log.forget(2)
+    assert [(found.vgpu, found.where) for found in log] == [(1, "here")]
+    log.fault("rule", "there", "text")
+    assert [(found.vgpu, found.where) for found in log] == [(1, "here"), (2, "there")]
