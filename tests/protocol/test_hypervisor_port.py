@@ -8,7 +8,7 @@ import os
 import pytest
 
 from host_model.hypervisor.vfio_user import VfioUserPort
-from host_model.memory import HostMemory
+from host_model.memory import WINDOW_SHIFT, HostMemory
 from pvinfo.errors import StateError
 from pvinfo.units import MIB, BusAddress, GuestAddress
 from pvinfo.vfio_user import Command, DmaMap, DmaMapFlags
@@ -100,7 +100,7 @@ def test_many_pages_are_mapped_at_a_time_each_where_it_is_memory_that_the_gpu_ma
     plugged(port, 0, 0x2000, fd)
     plugged(port, 0x8000, 0x1000, fd, flags=1)
     plugged(port, 0x10000, 0x2000, fd)
-    base = 1 << 40
+    base = 1 << WINDOW_SHIFT
     assert port.map_guest_pages((0x1000, 0x2000, 0x11000, 0x8000, 0x1000, 0x12000)) == [base + 0x1000, 0, base + 0x11000, 0, base + 0x1000, 0]
     assert [port.pins(BusAddress(base + page)) for page in (0x1000, 0x1FFF, 0x11000, 0, 0x8000)] == [2, 2, 1, 0, 0]
     assert port.mapped_pages == 2 and port.pins(BusAddress(0x1000)) == 0

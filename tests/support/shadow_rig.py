@@ -18,7 +18,7 @@ from host_model.hypervisor.vfio_user import VfioUserPort
 from host_model.mediator.shadow.pool import DEFAULT_SHARE, ShadowPool
 from host_model.mediator.shadow.ppgtt import ProcessTables, ShadowTables
 from host_model.mediator.shadow.table import ShadowTable
-from host_model.memory import HostMemory
+from host_model.memory import WINDOW_SHIFT, HostMemory
 from pvinfo.finding import FindingLog
 from pvinfo.platform import PLATFORMS
 from pvinfo.registers.gtt import GttRegisters
@@ -297,7 +297,7 @@ class GpuView:
         bus = self.bus_at(address)
         if bus is None or bus == self.scratch:
             return None
-        assert bus >> 40, "the only page of the host's that a space shows is scratch"
+        assert bus >> WINDOW_SHIFT, "the only page of the host's that a space shows is scratch"
         assert self._rig.port.pins(BusAddress(bus)), "the GPU reaches what is pinned only"
         return bus - self._rig.base
 
