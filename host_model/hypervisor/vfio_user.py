@@ -21,7 +21,7 @@ from pvinfo.errors import PeerError, StateError
 from pvinfo.units import PAGE_MASK, PAGE_SIZE, BusAddress, GuestAddress, format_range
 from pvinfo.vfio_user import MAX_DMA_MAPS, DmaMap
 
-from ..memory import DirectMemory, HostMemory
+from ..memory import WINDOW_SHIFT, DirectMemory, HostMemory
 from .base import NO_PAGE
 from .pins import add_pins, remove_pins
 
@@ -252,15 +252,17 @@ class GuestRam:
         start = (offset & ~PAGE_MASK) - found.start
         return found.view[start : start + PAGE_SIZE]
 
-    def pages_to_pin(self, addresses: Sequence[int]) -> list[bool]:
-        """Of each page address, whether :meth:`page` has a page there."""
+    def pages_to_pin(self, addresses: Sequence[int], limit: int) -> list[bool]:
+        """Of each page address, whether it is below ``limit`` and :meth:`page` has a page there."""
         answers: list[bool] = []
         start, end, answer = 0, 0, False
         for address in addresses:
             if not start <= address < end:
                 found = self._at(address)
-                start, end, answer = (address, address + 1, False) if found is None else (found.start, found.end, found.view is not None and found.writable)
-            answers.append(answer)
+                start, end, answer = address, address + 1, False
+                if found is not None:
+                    start, end, answer = found.start, found.end, found.view is not None and found.writable
+            answers.append(answer and address < limit)
         return answers
 
     def span(self, offset: int, size: int, /) -> memoryview | None:
@@ -295,7 +297,7 @@ class VfioUserPort:
     """The mediator's way to a virtual machine behind a vfio-user socket.
 
     The GPU reaches a page only while the mediator has pinned it, as behind an IOMMU; a range that the monitor takes
-    away and brings back meanwhile is reached again.
+    away and brings back meanwhile is reached again. Memory beyond the machine's window on the bus is out of its reach.
     """
 
     can_track_writes = False
@@ -340,17 +342,14 @@ class VfioUserPort:
         return self.ram.write(address, data)
 
     def map_guest_page(self, address: GuestAddress) -> BusAddress | None:
-        offset = address & ~PAGE_MASK
-        if self.ram.page(offset) is None:
-            return None
-        add_pins(self._pins, (offset,))
-        return BusAddress(self._base + offset)
+        (page,) = self.map_guest_pages((address & ~PAGE_MASK,))
+        return BusAddress(page) if page else None
 
     def unmap_guest_page(self, address: BusAddress) -> None:
         self.unmap_guest_pages((address,))
 
     def map_guest_pages(self, addresses: Sequence[int]) -> list[int]:
-        reachable = self.ram.pages_to_pin(addresses)
+        reachable = self.ram.pages_to_pin(addresses, 1 << WINDOW_SHIFT)
         base = self._base
         if all(reachable):
             add_pins(self._pins, addresses)

@@ -114,6 +114,23 @@ def test_many_pages_are_mapped_at_a_time_each_where_it_is_memory_that_the_gpu_ma
     os.close(fd)
 
 
+def test_memory_beyond_the_machines_window_is_not_taken_for_another_machines() -> None:
+    fd = memfd(0x2000, b"far")
+    memory = HostMemory()
+    port, other = VfioUserPort(memory), VfioUserPort(memory)
+    far = 1 << WINDOW_SHIFT
+    plugged(port, far - 0x1000, 0x2000, fd)
+    plugged(other, 0, 0x1000, fd)
+    assert other.map_guest_page(GuestAddress(0)) == 2 * far
+    assert port.map_guest_page(GuestAddress(far)) is None
+    assert port.map_guest_pages((far - 0x1000, far)) == [2 * far - 0x1000, 0]
+    assert (port.mapped_pages, port.pins(BusAddress(2 * far))) == (1, 0)
+    assert port.read_guest(GuestAddress(far - 0x1000), 3) == b"far", "the mediator itself reaches it"
+    port.close()
+    other.close()
+    os.close(fd)
+
+
 def test_a_page_to_look_at_is_good_until_the_revision_changes_with_a_range_that_goes() -> None:
     fd = memfd(0x2000, b"look")
     port = VfioUserPort(HostMemory())
