@@ -10,7 +10,7 @@ from pvinfo.bus import PciDevice
 from pvinfo.units import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, BusAddress, GuestAddress, format_size
 
 from ..clock import VirtualClock
-from ..memory import HostMemory
+from ..memory import WINDOW_SHIFT, HostMemory
 from .base import NO_PAGE
 from .pins import add_pins, remove_pins
 
@@ -87,6 +87,7 @@ class LocalPort:
         self._ram = ram
         self._host_memory = host_memory
         self._base = host_memory.attach(ram)
+        self._end = min(ram.size, 1 << WINDOW_SHIFT)
         self._pins: dict[int, int] = {}
         self._msi_handler: Callable[[], None] | None = None
 
@@ -102,7 +103,7 @@ class LocalPort:
         return True
 
     def map_guest_page(self, address: GuestAddress) -> BusAddress | None:
-        if not 0 <= address < self._ram.size:
+        if not 0 <= address < self._end:
             return None
         bus = BusAddress(self._base + (address & ~PAGE_MASK))
         add_pins(self._pins, (bus,))
@@ -112,7 +113,7 @@ class LocalPort:
         self.unmap_guest_pages((address,))
 
     def map_guest_pages(self, addresses: Sequence[int]) -> list[int]:
-        if not addresses or max(addresses) >= self._ram.size:
+        if not addresses or max(addresses) >= self._end:
             return [self.map_guest_page(GuestAddress(address)) or NO_PAGE for address in addresses]
         base = self._base
         pages = [base + address for address in addresses]
