@@ -16,8 +16,8 @@ from .free_ranges import FreeRanges
 
 __all__ = ("WINDOW_SHIFT", "Backing", "BusMemory", "DirectMemory", "HostBlock", "HostMemory")
 
-WINDOW_SHIFT: Final = 40
-"""A window holds 1 TiB; 64 of them fill the 46 address bits of a GPU table entry."""
+WINDOW_SHIFT: Final = 38
+"""A window holds 256 GiB; 256 of them fill the 46 address bits of a GPU table entry."""
 _WINDOWS: Final = 1 << (46 - WINDOW_SHIFT)
 _OFFSET_MASK: Final = (1 << WINDOW_SHIFT) - 1
 _OWN_FIRST: Final = 1 << 32

@@ -10,6 +10,7 @@ from support.golden import made_host
 from host_model.host import Host, PluggedVgpu
 from host_model.mediator.failsafe import FailsafeReason
 from host_model.device.mmio.window import GTT_OFFSET
+from host_model.memory import WINDOW_SHIFT
 from pvinfo.units import GraphicsAddress, MIB
 
 RAM = 16 * MIB
@@ -43,10 +44,10 @@ def bus_of(plugged: PluggedVgpu, guest_address: int) -> int:
     marker = random.Random(guest_address).randbytes(16)
     plugged.machine.memory.write(guest_address & ~0xFFF, marker)  # type: ignore[arg-type]
     memory = plugged.vgpu.mediator.memory
-    for window in range(1, 64):
-        page = memory.page(window << 40 | guest_address & ~0xFFF)  # type: ignore[arg-type]
+    for window in range(1, 256):
+        page = memory.page(window << WINDOW_SHIFT | guest_address & ~0xFFF)  # type: ignore[arg-type]
         if page is not None and bytes(page[:16]) == marker:
-            return window << 40 | guest_address & ~0xFFF
+            return window << WINDOW_SHIFT | guest_address & ~0xFFF
     raise AssertionError(f"no window shows guest page {guest_address:#x}")
 
 
@@ -340,7 +341,7 @@ def test_after_any_writes_each_hardware_entry_shows_the_guests_page_or_the_scrat
     plugged = made_host().plug(ram_size=RAM)
     rng = random.Random(seed)
     vgpu = plugged.vgpu
-    window = bus_of(plugged, 0) >> 40
+    window = bus_of(plugged, 0) >> WINDOW_SHIFT
     pages = [owned.start + 4096 * rng.randrange(16) for owned in (vgpu.resources.low, vgpu.resources.high) for _ in range(12)]
     for _ in range(2000):
         address = rng.choice(pages)
@@ -351,7 +352,7 @@ def test_after_any_writes_each_hardware_entry_shows_the_guests_page_or_the_scrat
     pinned = set()
     for address in set(pages):
         bus = hardware(plugged, address) & FRAME
-        assert bus == vgpu.scratch_page or (bus >> 40 == window and bus & (1 << 40) - 1 < RAM)
+        assert bus == vgpu.scratch_page or (bus >> WINDOW_SHIFT == window and bus & (1 << WINDOW_SHIFT) - 1 < RAM)
         if bus != vgpu.scratch_page:
             pinned.add(bus)
     assert vgpu.port.mapped_pages == len(pinned)

@@ -13,7 +13,7 @@ from host_model.host import Host
 from host_model.hypervisor.local import LocalPort, Ram
 from host_model.mediator.resources import FreeResources
 from host_model.mediator.snapshot import take_snapshot
-from host_model.memory import HostMemory
+from host_model.memory import WINDOW_SHIFT, HostMemory
 from host_model.report import host_report
 from pvinfo.errors import ResourceExhausted, UsageError
 from pvinfo.page import PVINFO_BASE
@@ -52,7 +52,7 @@ def test_a_vgpu_taken_away_frees_all_it_had_however_often() -> None:
     """More often than host memory has windows, so that a machine that is never let go would show."""
     host = made_host()
     free = host.pool.free
-    for _ in range(80):
+    for _ in range(260):
         plugged = host.plug(ram_size=MIB)
         plugged.vgpu.mmio.write(0x80_0000 + (plugged.vgpu.resources.low.start >> 9), 8, 0x1001)
         host.destroy_vgpu(plugged.vgpu)
@@ -62,7 +62,7 @@ def test_a_vgpu_taken_away_frees_all_it_had_however_often() -> None:
 
 def test_a_refused_machine_leaves_nothing_behind() -> None:
     host = made_host()
-    for _ in range(80):
+    for _ in range(260):
         with pytest.raises(UsageError, match="no vGPU type 'GVTg_V5_1' on skl"):
             host.plug("GVTg_V5_1", ram_size=MIB)
     assert host.plug(ram_size=MIB).vgpu.number == 1
@@ -155,13 +155,13 @@ def test_each_machines_memory_has_a_window_of_its_own_that_goes_with_it() -> Non
     memory = HostMemory()
     first, second = Ram(8192), Ram(4096)
     bases = memory.attach(first), memory.attach(second)
-    assert bases == (1 << 40, 2 << 40)
+    assert bases == (1 << WINDOW_SHIFT, 2 << WINDOW_SHIFT)
     first.write(GuestAddress(4096), b"first")
     page = memory.page(BusAddress(bases[0] + 4096 + 123))
     assert page is not None and bytes(page[:5]) == b"first" and len(page) == 4096
     assert memory.page(BusAddress(bases[0] + 8192)) is None
     assert memory.page(BusAddress(bases[1] + 4096)) is None
-    assert memory.page(BusAddress(3 << 40)) is None
+    assert memory.page(BusAddress(3 << WINDOW_SHIFT)) is None
     memory.detach(bases[0])
     assert memory.page(bases[0]) is None
     assert memory.attach(first) == bases[0], "a free window is used again"
@@ -180,9 +180,9 @@ def test_the_hosts_own_pages_are_zero_distinct_and_never_at_address_zero() -> No
 
 def test_host_memory_has_room_for_as_many_machines_as_a_table_entry_can_tell_apart() -> None:
     memory = HostMemory()
-    for _ in range(63):
+    for _ in range(255):
         memory.attach(Ram(4096))
-    with pytest.raises(RuntimeError, match="^all 63 windows of host memory are taken$"):
+    with pytest.raises(RuntimeError, match="^all 255 windows of host memory are taken$"):
         memory.attach(Ram(4096))
 
 
