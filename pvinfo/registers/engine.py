@@ -293,20 +293,20 @@ class EngineRegisters(RegisterBlock, bases=ENGINE_BASES, source=SOURCE):
         "idle time after which the engine may sleep, in bits 19:0; written when RC6 is set up",
         kernel_name="RING_MAX_IDLE",
     )  # fmt: skip
-    acthd_udw = Register(0x5C, int, "address of the command in execution, bits 47:32", Access.READ_ONLY, kernel_name="RING_ACTHD_UDW")
+    acthd_udw = Register(0x5C, int, "address of the command in execution, bits 47:32", Access.READ_ONLY, emulated=True, kernel_name="RING_ACTHD_UDW")
     dma_fadd_udw = Register(0x60, int, "address of the last fetch, bits 47:32", Access.READ_ONLY, kernel_name="RING_DMA_FADD_UDW")
     ipeir = Register(0x64, int, "instruction parser error; written 0 to forget an old error", kernel_name="RING_IPEIR")
     ipehr = Register(0x68, int, "header of the command that the parser holds", Access.READ_ONLY, kernel_name="RING_IPEHR")
     instdone = Register(
         0x6C, int,
         "which units of the engine are done; a unit that stays 0 is hung",
-        Access.READ_ONLY, kernel_name="RING_INSTDONE",
+        Access.READ_ONLY, emulated=True, kernel_name="RING_INSTDONE",
     )  # fmt: skip
     instps = Register(0x70, int, "state of the instruction parser", Access.READ_ONLY, kernel_name="RING_INSTPS")
     acthd = Register(
         0x74, int,
         "address of the command in execution, bits 31:0; a hang report shows it",
-        Access.READ_ONLY, unit="bytes", kernel_name="RING_ACTHD",
+        Access.READ_ONLY, emulated=True, unit="bytes", kernel_name="RING_ACTHD",
     )  # fmt: skip
     dma_fadd = Register(0x78, int, "address of the last fetch, bits 31:0", Access.READ_ONLY, unit="bytes", kernel_name="RING_DMA_FADD")
     hws_pga = Register(

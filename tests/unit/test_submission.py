@@ -183,6 +183,17 @@ def test_the_status_register_says_which_slot_runs_and_what(rig: GuestRig) -> Non
     assert EngineRegisters(rig.vgpu.registers, ENGINES[Engine.BCS0].base).execlist_status_hi == 9
 
 
+def test_a_guest_sees_where_its_engine_is_while_that_works_for_it_and_where_it_was_afterwards(rig: GuestRig) -> None:
+    acthd = ENGINES[Engine.BCS0].base + EngineRegisters.acthd.offset
+    rig.submit(spinner(rig, 9))
+    rig.wait()
+    other = GuestRig(rig.host)
+    assert BATCH <= rig.vgpu.mmio.read32(acthd) < BATCH + 16
+    assert other.vgpu.mmio.read32(acthd) == 0, "which is nobody else's business"
+    rig.vgpu.mmio.write32(0x941C, 1 << 3)
+    assert BATCH <= rig.vgpu.mmio.read32(acthd) < BATCH + 16
+
+
 def test_engines_work_side_by_side(rig: GuestRig) -> None:
     hung = spinner(rig, 1, Engine.RCS0)
     work, page = context(rig, 2, Engine.VCS0)

@@ -97,6 +97,20 @@ def status_page_written(vgpu: Vgpu, offset: int, value: int) -> int:
     return value
 
 
+# ---- where it is ----
+
+
+@on_read(EngineRegisters.acthd)
+def position_read(vgpu: Vgpu, offset: int) -> int:
+    """While the GPU works for this guest it sees where that is; else where its own work was last."""
+    if vgpu.submission.queues[engine_at(offset)].running is not None:
+        vgpu.registers.write32(offset, vgpu.gpu.mmio.read32(offset))
+    return vgpu.registers.read32(offset)
+
+
+on_read(EngineRegisters.acthd_udw)(position_read)
+on_read(EngineRegisters.instdone)(position_read)
+
 # ---- reset ----
 
 

@@ -109,7 +109,7 @@ class EngineQueue:
         )
         workload.prepared = Prepared(commands, audited, None)
         if state.indirect is not None or state.per_context is not None:
-            workload.prepared = Prepared(commands, audited, self.vgpu.audit.workaround(state.indirect, state.per_context, workload.tables))
+            workload.prepared = Prepared(commands, audited, self.vgpu.audit.workaround(state.indirect, state.per_context, workload.tables, inhibit=state.inhibited))
 
     def _copy_ring(self, state: ContextState) -> array[int]:
         """What stands between head and tail, in one piece. Raises: Refused."""
