@@ -65,6 +65,8 @@ class ApertureWindow:
     def _copy_out(self, offset: int, size: int) -> bytes:
         hardware = self._vgpu.gpu.aperture
         with self._vgpu.mediator.guard.on_behalf_of(self._vgpu.number):
+            if (offset & PAGE_MASK) + size <= PAGE_SIZE and offset in self._vgpu.resources.low:
+                return hardware.copy_out(offset, size)
             return b"".join(
                 hardware.copy_out(at, length) if self._owned(at, "read") else b"\xff" * length for at, length in _by_page(offset, size)
             )

@@ -260,3 +260,15 @@ def test_an_access_answered_from_its_bytes_equals_one_that_took_the_long_way() -
         assert short_device.bars[0].bytes == long_device.bars[0].bytes
         assert short_device.config.bytes == long_device.config.bytes
     assert answered > 300
+
+
+@pytest.mark.parametrize("width", [1, 2, 4, 8])
+def test_a_word_of_graphics_memory_is_answered_from_its_bytes_whatever_its_width(width: int) -> None:
+    """A driver's copy out of the aperture is nothing else, and so is its picture of an engine that hangs."""
+    device, data = PlainDevice(bar2_size=BAR0_SIZE), bytes(range(0x21, 0x21 + width))
+    device.bars[2] = StorageRegion(BAR0_SIZE)
+    device.bars[2].bytes[-width:] = data
+    regions = DeviceRegions(device)
+    assert regions.answer(region_read(2, BAR0_SIZE - width, width)) == region_read_reply(2, BAR0_SIZE - width, data)
+    assert regions.answer(region_read(2, BAR0_SIZE, width)) is None
+    assert width == 1 or regions.answer(region_read(2, 1, width)) is None

@@ -1,8 +1,8 @@
 """The regions of a served device, and the accesses that make up nearly all of a connection.
 
-An aligned dword is most of what a guest ever reads or writes, so a message that asks for one is answered from its
-bytes alone (:meth:`DeviceRegions.answer`), with two flat structures and no object in between. Everything else takes the
-long way, to the same effect.
+An aligned dword is most of what a guest ever reads or writes, and a copy out of graphics memory is one read for each byte
+or qword. A message that asks for such a one is answered from its bytes alone (:meth:`DeviceRegions.answer`), with two
+flat structures and no object in between. Everything else takes the long way, to the same effect.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ _NO_REPLY: Final = 0x10
 _REGION_READ: Final = int(Command.REGION_READ)
 _REGION_WRITE: Final = int(Command.REGION_WRITE)
 _REPLY: Final = int(MessageType.REPLY)
+_OTHER_WIDTHS: Final = (1, 2, 8)
 
 _ROM_END: Final = EXPANSION_ROM + 4
 
@@ -106,8 +107,8 @@ class DeviceRegions:
         self._windows[RegionIndex.CONFIG] = _window(_RomlessConfig(device.config), 4)
         self.answer = self._make_answer()
         """The reply to a whole REGION_READ of an aligned dword, or REGION_WRITE of an aligned dword or qword, from its
-        bytes. Empty when it must not be answered; None when the message is anything else, or wrong, and nothing has
-        happened."""
+        bytes; of a base address register, a read of any width that a machine has. Empty when it must not be answered;
+        None when the message is anything else, or wrong, and nothing has happened."""
 
     def describe(self, index: int) -> tuple[RegionFlags, int]:
         """What region ``index`` allows, and its size. Raises: PeerError for a number that is no region."""
@@ -169,15 +170,21 @@ class DeviceRegions:
         reads = {index: window.read32 for index, window in self._windows.items()}
         writes = {index: window.write32 for index, window in self._windows.items()}
         wide = {index: window.write for index, window in self._windows.items() if window.widest == 8}
-        unpack_read, pack_value = _READ.unpack, _DWORD_REPLY.pack
+        reads_of_width = {index: window.read for index, window in self._windows.items() if window.widest == 8}
+        unpack_read, pack_value, pack_header = _READ.unpack, _DWORD_REPLY.pack, _WRITE_REPLY.pack
 
         def answer(message: bytes) -> bytes | None:
             size = len(message)
             if size == READ_SIZE:
                 number, command, length, flags, _, offset, index, count = unpack_read(message)
-                if command != _REGION_READ or count != 4 or flags or length != READ_SIZE or offset & 3:
+                if command != _REGION_READ or flags or length != READ_SIZE or index not in ends:
                     return None
-                if index not in ends or offset > ends[index]:
+                if count != 4:
+                    if count not in _OTHER_WIDTHS or index not in wide or offset & count - 1 or offset + count > ends[index] + 4:
+                        return None
+                    header = pack_header(number, _REGION_READ, READ_SIZE + count, _REPLY, 0, offset, index, count)
+                    return header + reads_of_width[index](offset, count).to_bytes(count, "little")
+                if offset & 3 or offset > ends[index]:
                     return None
                 return pack_value(number, _REGION_READ, _DWORD_REPLY.size, _REPLY, 0, offset, index, 4, reads[index](offset))
             if size == READ_SIZE + 4:
