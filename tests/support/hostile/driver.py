@@ -7,9 +7,11 @@ does is what an honest one does, with one field wrong.
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, final
 
+from host_model.device.mmio.policy import MmioPolicy
 from host_model.gpu.policy import policy_for
 from pvinfo.execlist import Submission
 from pvinfo.platform import ENGINES, Engine
@@ -21,10 +23,9 @@ from pvinfo.units import PAGE_SIZE
 from ..byte_script import ENGINE_OFFSETS, GT_OFFSETS, REGION_EDGES
 from .commands import command_of, corrupted, entry, number, tireless
 from .ground import BATCH_PAGES, CONTEXTS, RING_SIZE
-from .machine import APERTURE, WatchedGpu
-from .memory import Window
+from .machine import WatchedDevice, WatchedGpu
 
-__all__ = ("ACT_BYTES", "HostileDriver")
+__all__ = ("ACT_BYTES", "HostileDriver", "HostileHostDriver")
 
 ACT_BYTES: Final = 8
 _GTT: Final = 0x80_0000
@@ -39,11 +40,10 @@ _IMAGE_FIELDS: Final = (
 _ENTRY_BITS: Final = (1, 2, 1 << 7, 1 << 11, 1 << 12, 1 << 16, 1 << 21, 1 << 30, 1 << 38, 1 << 45, 1 << 52, 1 << 63)
 
 
-@final
-class HostileDriver:
+class HostileDriver(ABC):
     """Does a program's acts to a device. ``said`` is told each step in words, if anybody listens."""
 
-    def __init__(self, device: WatchedGpu, said: Callable[[str], None] | None = None) -> None:
+    def __init__(self, device: WatchedDevice, policy: MmioPolicy, said: Callable[[str], None] | None = None) -> None:
         self.device = device
         self.ground = device.ground
         self.engines = device.ground.platform.engines
@@ -54,17 +54,19 @@ class HostileDriver:
         self._batch_ends = [0] * BATCH_PAGES
         self._answer = 0
         self._answering = False
-        policy = policy_for(device.ground.platform.name)
         self._handled = sorted(policy.handlers.writes)
         self._handled_reads = sorted(policy.handlers.reads)
-        kinds: tuple[tuple[int, Callable[[], None]], ...] = (
+        self._table = [act for weight, act in self.kinds() for _ in range(weight)]
+        assert len(self._table) == 256
+        device.gpu.on_interrupt(self._interrupted)
+
+    def kinds(self) -> tuple[tuple[int, Callable[[], None]], ...]:
+        """What it does, and how often of 256 times."""
+        return (
             (14, self._read), (34, self._write), (12, self._write_table), (6, self._configure), (8, self._use_aperture), (6, self._fence),
             (16, self._poke), (8, self._image), (36, self._command), (18, self._submit), (34, self._wait), (10, self._recover), (38, self._job), (6, self._toil),
             (2, self._reset), (4, self._plug), (2, self._repair), (2, self._choose_answer),
         )  # fmt: skip
-        self._table = [act for weight, act in kinds for _ in range(weight)]
-        assert len(self._table) == 256
-        device.gpu.on_interrupt(self._interrupted)
 
     def begin(self) -> None:
         """What an honest driver does first."""
@@ -191,9 +193,9 @@ class HostileDriver:
         rng = self._rng
         style = rng.randrange(4)
         if style == 0:
-            offset = rng.randrange(APERTURE)
+            offset = rng.randrange(self.device.gpu.aperture.size)
         elif style == 1:
-            offset = APERTURE - rng.randrange(16)
+            offset = self.device.gpu.aperture.size - rng.randrange(16)
         else:
             offset = self.ground.entries[rng.randrange(len(self.ground.entries))][0] * PAGE_SIZE + (0, 4, 0xFFC, 0xFF9, 0xFFF, 0x20F)[rng.randrange(6)]
         size = (4, 4, 8, 2, 1)[rng.randrange(5)]
@@ -304,21 +306,13 @@ class HostileDriver:
     def _set_tail(self, engine: Engine, context: int) -> None:
         self._store(self.ground.image(engine, context).bus + PAGE_SIZE + 4 * 0x07, [self._ring_ends[engine, context]])
 
+    @abstractmethod
     def _plug(self) -> None:
         """Memory goes, memory comes."""
-        rng = self._rng
-        window = (self.ground.far, self.ground.far, self.ground.large, self.ground.rom)[rng.randrange(4)]
-        if window.plugged is not None:
-            self._say(f"unplug {window.base:#x}")
-            self.ground.memory.unplug(window)
-        if rng.randrange(3):
-            self._say(f"plug {window.base:#x}")
-            self._plug_in(window)
 
-    def _plug_in(self, *windows: Window) -> None:
-        for window in windows or self.ground.memory.windows:
-            if window.plugged is None:
-                window.plug()
+    @abstractmethod
+    def _plug_in(self) -> None:
+        """All memory is there."""
 
     def _repair(self) -> None:
         """Everything laid out anew, but for the engines."""
@@ -505,3 +499,27 @@ class HostileDriver:
         self._answer = 2
         self._plug_in()
 
+
+@final
+class HostileHostDriver(HostileDriver):
+    """One to whom the physical GPU belongs, and under whom memory comes and goes."""
+
+    def __init__(self, device: WatchedGpu, said: Callable[[str], None] | None = None) -> None:
+        self._physical = device
+        super().__init__(device, policy_for(device.ground.platform.name), said)
+
+    def _plug(self) -> None:
+        rng, device = self._rng, self._physical
+        window = (device.far, device.far, device.large, device.rom)[rng.randrange(4)]
+        if window.plugged is not None:
+            self._say(f"unplug {window.base:#x}")
+            device.memory.unplug(window)
+        if rng.randrange(3):
+            self._say(f"plug {window.base:#x}")
+            if window.plugged is None:
+                window.plug()
+
+    def _plug_in(self) -> None:
+        for window in self._physical.memory.windows:
+            if window.plugged is None:
+                window.plug()

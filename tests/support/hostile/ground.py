@@ -6,7 +6,8 @@ batches, large pages of every size, all memory by a page of 1 GiB, and its own t
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple, Protocol
 
 from pvinfo.context_image import CONTEXT_CONTROL_FIRST_RUN, context_image
 from pvinfo.execlist import AddressingMode, ContextDescriptor
@@ -14,9 +15,8 @@ from pvinfo.platform import ENGINES, Engine, Platform
 from pvinfo.units import PAGE_SIZE, GraphicsAddress
 
 from ..blit_script import OPERANDS, SURFACES
-from .memory import GuardedMemory, Window
 
-__all__ = ("BATCHES", "BATCH_PAGES", "CONTEXTS", "LARGE_SPACE", "RING_SIZE", "SMALL_SPACE", "Ground", "Place")
+__all__ = ("BATCHES", "BATCH_PAGES", "CONTEXTS", "FAR_PAGES", "HOST_PLAN", "LARGE_PAGES", "LARGE_SPACE", "NEAR_PAGES", "RING_SIZE", "ROM_PAGES", "SMALL_SPACE", "Ground", "Memory", "Place", "Plan")
 
 CONTEXTS: Final = 3
 """Of each engine."""
@@ -25,10 +25,7 @@ BATCHES: Final = 0x1_0000
 """Where batches are in a process's space."""
 BATCH_PAGES: Final = 16
 
-_RAM, _LARGE, _FAR, _ROM = 0x0010_0000, 0x0800_0000, 0x40_0000_0000, 0x2000_0000
-_RAM_PAGES, _LARGE_PAGES, _FAR_PAGES, _ROM_PAGES = 128, 512, 32, 8
-_GRAPHICS: Final = {_RAM: 0x10_0000, _FAR: 0x20_0000, _ROM: 0x24_0000, _LARGE: 0x80_0000}
-"""Where each window is in graphics memory."""
+NEAR_PAGES, FAR_PAGES, LARGE_PAGES, ROM_PAGES = 128, 32, 512, 8
 _TABLES: Final = 52
 _SURFACE_PAGES: Final = 16
 _FAR_TABLE, _FAR_BATCHES, _FAR_RINGS = 16, 17, 21
@@ -47,16 +44,49 @@ class Place(NamedTuple):
     graphics: int
 
 
+class Plan(NamedTuple):
+    """Where each stretch of memory begins."""
+
+    near: Place
+    """What is always there."""
+    far: Place
+    """What comes and goes."""
+    large: Place
+    """2 MiB in one piece."""
+    rom: Place
+    giant_pages: bool
+    """There are page-table entries of 1 GiB."""
+
+    def pages(self) -> Iterator[Place]:
+        """All of them."""
+        for first, count in zip(self[:4], (NEAR_PAGES, FAR_PAGES, LARGE_PAGES, ROM_PAGES), strict=True):
+            for page in range(count):
+                yield Place(first.bus + page * PAGE_SIZE, first.graphics + page * PAGE_SIZE)
+
+
+HOST_PLAN: Final = Plan(
+    Place(0x0010_0000, 0x10_0000), Place(0x40_0000_0000, 0x20_0000), Place(0x0800_0000, 0x80_0000), Place(0x2000_0000, 0x24_0000), giant_pages=True
+)
+"""Far from each other in host memory."""
+
+
+class Memory(Protocol):
+    """What it is all laid out in."""
+
+    def poke(self, address: int, data: bytes) -> None:
+        """Store as the processor does."""
+
+    def peek(self, address: int, size: int) -> bytes:
+        """Read as the processor does."""
+
+
 class Ground:
     """Where everything is, on one platform."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, memory: Memory, plan: Plan = HOST_PLAN) -> None:
         self.platform = platform
-        self.ram = Window(_RAM, _RAM_PAGES)
-        self.far = Window(_FAR, _FAR_PAGES)
-        self.large = Window(_LARGE, _LARGE_PAGES)
-        self.rom = Window(_ROM, _ROM_PAGES, readonly=True)
-        self.memory = GuardedMemory(self.ram, self.far, self.large, self.rom)
+        self.memory = memory
+        self.plan = plan
         self.status_pages = {engine: self.near(number) for number, engine in enumerate(platform.engines)}
         self.pml4, self.directories, self.directory, self.first, self.second, self.third, self.of_64k, self.far_directories, self.far_directory = (
             self.near(_TABLES + number) for number in range(9)
@@ -68,12 +98,7 @@ class Ground:
         self.batches = [self.near(100 + page) for page in range(_NEAR_BATCHES)] + [
             self.distant(_FAR_BATCHES + page) for page in range(BATCH_PAGES - _NEAR_BATCHES)
         ]
-        self.entries: tuple[tuple[int, int], ...] = tuple(
-            (graphics // PAGE_SIZE + page, window.base + page * PAGE_SIZE | 1)
-            for window in self.memory.windows
-            for graphics in (_GRAPHICS[window.base],)
-            for page in range(window.size // PAGE_SIZE)
-        )
+        self.entries: tuple[tuple[int, int], ...] = tuple((place.graphics // PAGE_SIZE, place.bus | 1) for place in plan.pages())
         """The global table: page of graphics memory and entry."""
         self.addresses = (
             *SURFACES, OPERANDS, *(BATCHES + page * PAGE_SIZE for page in range(BATCH_PAGES)), 0x0400_0000, 0x0420_0000, 0xC010_0000,
@@ -82,15 +107,15 @@ class Ground:
         )  # fmt: skip
         """Addresses of a process's space that lead somewhere, or nearly."""
 
-    @staticmethod
-    def near(page: int) -> Place:
+    def near(self, page: int) -> Place:
         """Page of the memory that is always there."""
-        return Place(_RAM + page * PAGE_SIZE, _GRAPHICS[_RAM] + page * PAGE_SIZE)
+        first = self.plan.near
+        return Place(first.bus + page * PAGE_SIZE, first.graphics + page * PAGE_SIZE)
 
-    @staticmethod
-    def distant(page: int) -> Place:
+    def distant(self, page: int) -> Place:
         """Page of the memory that comes and goes."""
-        return Place(_FAR + page * PAGE_SIZE, _GRAPHICS[_FAR] + page * PAGE_SIZE)
+        first = self.plan.far
+        return Place(first.bus + page * PAGE_SIZE, first.graphics + page * PAGE_SIZE)
 
     def _number(self, engine: Engine, context: int) -> int:
         return self.platform.engines.index(engine) * CONTEXTS + context
@@ -110,6 +135,7 @@ class Ground:
     def table_entries(self) -> list[tuple[int, int]]:
         """The page tables: bus address of each entry, and the entry."""
         found: list[tuple[int, int]] = []
+        large, rom = self.plan.large.bus, self.plan.rom.bus
 
         def put(table: Place, index: int, bus: int, bits: int = _BITS) -> None:
             found.append((table.bus + 8 * index, bus | bits))
@@ -119,30 +145,31 @@ class Ground:
         put(self.pml4, 511, self.pml4.bus)
         put(self.directories, 0, self.directory.bus)
         put(self.directories, 1, self.directory.bus)
-        put(self.directories, 2, 1 << 30, _BITS | _PS)
-        put(self.directories, 3, 0, _BITS | _PS)
-        put(self.directories, 4, 1 << 30, _BITS | _PS)
+        if self.plan.giant_pages:
+            put(self.directories, 2, 1 << 30, _BITS | _PS)
+            put(self.directories, 3, 0, _BITS | _PS)
+            put(self.directories, 4, 1 << 30, _BITS | _PS)
         put(self.directories, LARGE_SPACE >> 30, self.near(_BOUNDLESS).bus)
         put(self.directories, SMALL_SPACE >> 30, self.near(_BOUNDLESS + 1).bus)
         put(self.directory, 0, self.first.bus)
         put(self.directory, SURFACES[1] >> 21, self.second.bus)
         put(self.directory, OPERANDS >> 21, self.third.bus)
-        put(self.directory, 32, _LARGE, _BITS | _PS)
+        put(self.directory, 32, large, _BITS | _PS)
         put(self.directory, 33, self.of_64k.bus, _BITS | _IPS)
         put(self.directory, 128, self.directory.bus)
         put(self.far_directories, 0, self.far_directory.bus)
         put(self.far_directory, 0, self.distant(_FAR_TABLE).bus)
         for page in range(_SURFACE_PAGES):
             put(self.first, SURFACES[0] // PAGE_SIZE + page, self.near(64 + 5 * page % 16).bus)
-            put(self.second, page, self.near(80 + page).bus if page < 12 else _ROM + page % 4 * PAGE_SIZE)
+            put(self.second, page, self.near(80 + page).bus if page < 12 else rom + page % 4 * PAGE_SIZE)
             put(self.distant(_FAR_TABLE), page, self.distant(3 * page % 16).bus)
         for page in range(4):
             put(self.third, page, self.near(96 + page).bus, 1)
-            put(self.first, 64 + page, _ROM + page * PAGE_SIZE)
+            put(self.first, 64 + page, rom + page * PAGE_SIZE)
         for number, batch in enumerate(self.batches):
             put(self.first, BATCHES // PAGE_SIZE + number, batch.bus)
         for part in range(32):
-            put(self.of_64k, 16 * part, _LARGE + part * 0x1_0000)
+            put(self.of_64k, 16 * part, large + part * 0x1_0000)
         return found
 
     def lay_tables(self) -> None:
@@ -152,7 +179,7 @@ class Ground:
         for bus, entry in self.table_entries():
             self.memory.poke(bus, entry.to_bytes(8, "little"))
         large, small, pages = (self.near(_BOUNDLESS + number) for number in range(3))
-        self.memory.poke(large.bus, (_LARGE | _BITS | _PS).to_bytes(8, "little") * 512)
+        self.memory.poke(large.bus, (self.plan.large.bus | _BITS | _PS).to_bytes(8, "little") * 512)
         self.memory.poke(small.bus, (pages.bus | _BITS).to_bytes(8, "little") * 512)
         self.memory.poke(pages.bus, b"".join([(self.near(64 + 5 * page % 32).bus | _BITS).to_bytes(8, "little") for page in range(512)]))
 
