@@ -6,13 +6,13 @@ import mmap
 import os
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from host_model.device.mmio.registers import RegisterPage
 from host_model.gpu.address_space import FaultReason, TranslationFault
 from host_model.gpu.translation import ProcessSpace
-from host_model.hypervisor.base import NO_PAGE, HypervisorPort
+from host_model.hypervisor.base import HypervisorPort
 from host_model.hypervisor.local import LocalPort, Ram
 from host_model.hypervisor.vfio_user import VfioUserPort
 from host_model.mediator.shadow.pool import DEFAULT_SHARE, ShadowPool
@@ -26,6 +26,7 @@ from pvinfo.units import PAGE_SIZE, BusAddress, GuestAddress
 from pvinfo.vfio_user import DmaMap, DmaMapFlags
 
 from .naive_ppgtt import NaiveTables
+from .unreliable_port import UnreliablePort
 
 __all__ = ("PORTS", "GpuView", "RiggedPort", "ShadowRig")
 
@@ -33,51 +34,15 @@ PORTS = ("tracking", "comparing", "another process")
 FRAMES = ((1 << 46) - 1) & ~0xFFF
 
 
-class RiggedPort:
-    """A hypervisor port that counts what is mapped, fails when told to, and sees that the GPU forgets before pages leave."""
+class RiggedPort(UnreliablePort):
+    """An unreliable port that sees that the GPU forgets before pages leave."""
 
     def __init__(self, inner: HypervisorPort, invalidations: Callable[[], int]) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._invalidations = invalidations
-        self.tried = 0
-        """Pages that were to be mapped."""
-        self.failing: set[int] = set()
-        """Which of them fail, by number from 0 on."""
         self.batches = 0
         """Batches of pages that were let go."""
         self._invalidated = 0
-
-    @property
-    def can_track_writes(self) -> bool:
-        return self.inner.can_track_writes
-
-    @property
-    def mapped_pages(self) -> int:
-        return self.inner.mapped_pages
-
-    @property
-    def memory_revision(self) -> int:
-        return self.inner.memory_revision
-
-    def read_guest(self, address: GuestAddress, size: int) -> bytes | None:
-        return self.inner.read_guest(address, size)
-
-    def write_guest(self, address: GuestAddress, data: bytes) -> bool:
-        return self.inner.write_guest(address, data)
-
-    def map_guest_page(self, address: GuestAddress) -> BusAddress | None:
-        (bus,) = self.map_guest_pages((address,))
-        return BusAddress(bus) if bus else None
-
-    def map_guest_pages(self, addresses: Sequence[int]) -> list[int]:
-        numbers = range(self.tried, self.tried + len(addresses))
-        self.tried += len(addresses)
-        if self.failing.isdisjoint(numbers):
-            return self.inner.map_guest_pages(addresses)
-        return [NO_PAGE if number in self.failing else self.inner.map_guest_pages((address,))[0] for number, address in zip(numbers, addresses, strict=True)]
-
-    def unmap_guest_page(self, address: BusAddress) -> None:
-        self.unmap_guest_pages((address,))
 
     def unmap_guest_pages(self, addresses: Iterable[int]) -> None:
         addresses = list(addresses)
@@ -86,25 +51,7 @@ class RiggedPort:
             assert all(self.inner.pins(BusAddress(address)) for address in addresses), "only what is pinned is let go"
             self.batches += 1
         self._invalidated = self._invalidations()
-        self.inner.unmap_guest_pages(addresses)
-
-    def pins(self, address: BusAddress) -> int:
-        return self.inner.pins(address)
-
-    def guest_page(self, address: GuestAddress) -> memoryview | None:
-        return self.inner.guest_page(address)
-
-    def watch_page(self, address: GuestAddress, changed: Callable[[], None]) -> None:
-        self.inner.watch_page(address, changed)
-
-    def unwatch_page(self, address: GuestAddress, changed: Callable[[], None]) -> None:
-        self.inner.unwatch_page(address, changed)
-
-    def connect_msi(self, handler: Callable[[], None] | None) -> None:
-        self.inner.connect_msi(handler)
-
-    def inject_msi(self) -> bool:
-        return self.inner.inject_msi()
+        super().unmap_guest_pages(addresses)
 
 
 class _Writer(Protocol):
