@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from support.guest_machine import Access, FakeMachine, accesses_of, pv_page, speaks_to_host
+from support.guest_machine import Access, FakeMachine, accesses_of, pv_page, speaks_to_host, without_addresses
 
 from guest_driver import PROBE_STEPS, DriverState, GtState, GuestDriver
 from pvinfo.trace import Op, read_trace
@@ -21,19 +21,6 @@ RESETS: Final = (0x941C, 0x20D0, 0x220D0, 0x120D0, 0x1A0D0)
 
 def recorded(name: str) -> list[Access]:
     return accesses_of(read_trace(DATA / f"guest_probe_{name}.tsv.xz"))
-
-
-def without_addresses(accesses: Iterable[Access]) -> list[Access]:
-    """Named rule: where an object lies in the guest's RAM is the guest's own business. Of a table entry only its
-    flags count, of a page-table root only that it is one; places in graphics memory do count."""
-    cleaned = []
-    for access in accesses:
-        if access.op is Op.GGTT_WRITE:
-            access = access._replace(value=access.value & 0xFFF)
-        elif access.op is Op.WRITE and access.offset in (0x78838, 0x7883C):
-            access = access._replace(value=access.value & 0xFFF)
-        cleaned.append(access)
-    return cleaned
 
 
 def without_places(accesses: Iterable[Access]) -> list[Access]:
