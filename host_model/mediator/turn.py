@@ -34,8 +34,9 @@ class Turn:
     def __init__(self, clock: HostClock, hardware: Hardware) -> None:
         self._clock = clock
         self._hardware = hardware
-        self._waiting: list[Vgpu] = []
-        """Whoever may have work, the one that has waited longest first."""
+        self._line: dict[Vgpu, None] = {}
+        """Whoever may have work, the one that has waited longest first. Who turns out to have none is taken out when it would be
+        its turn: no look at the line costs more for its being long."""
         self._current: Vgpu | None = None
         self._until_ns = 0
         self._look: Timer | None = None
@@ -52,20 +53,20 @@ class Turn:
 
     def work_came(self, vgpu: Vgpu) -> None:
         """``vgpu`` has something for the GPU."""
-        if vgpu not in self._waiting:
-            self._waiting.append(vgpu)
+        self._line.setdefault(vgpu)
         self._look_soon()
 
     def work_done(self, vgpu: Vgpu) -> None:
         """Something of ``vgpu`` is done, or has been taken back."""
-        if vgpu.submission.has_work and vgpu not in self._waiting:
-            self._waiting.append(vgpu)
+        if vgpu.submission.has_work:
+            self._line.setdefault(vgpu)
+        elif not vgpu.submission.is_running:
+            self._line.pop(vgpu, None)
         self._look_soon()
 
     def leave(self, vgpu: Vgpu) -> None:
         """``vgpu`` is no more; nothing of it runs."""
-        if vgpu in self._waiting:
-            self._waiting.remove(vgpu)
+        self._line.pop(vgpu, None)
         if vgpu is self._current:
             self._current = None
         self._hardware.forget(vgpu)
@@ -87,39 +88,41 @@ class Turn:
     def _pass(self) -> None:
         self._look = None
         now = self._clock.now_ns()
-        current = self._current
-        self._waiting = [vgpu for vgpu in self._waiting if vgpu.submission.has_work or vgpu.submission.is_running]
-        others = any(vgpu is not current and vgpu.submission.has_work for vgpu in self._waiting)
+        current, following = self._current, self._next_in_line()
         if current is not None:
-            if others and now >= self._until_ns:
+            if following is not None and now >= self._until_ns:
                 if current.submission.is_running:
                     self._set_limit(current)
                     return
             elif current.submission.has_work or current.submission.is_running:
+                self._cancel_limit()
                 self._hardware.give(current)
                 current.submission.dispatch()
-                if others:
+                if following is not None:
                     self._look_at(self._until_ns)
                 return
-        self._hand_over(now)
-
-    def _hand_over(self, now: int) -> None:
-        """Nobody has work on the GPU: it goes to whoever has waited longest."""
         self._cancel_limit()
-        following = next((vgpu for vgpu in self._waiting if vgpu is not self._current and vgpu.submission.has_work), None)
-        if following is None:
-            following = next((vgpu for vgpu in self._waiting if vgpu.submission.has_work), None)
-        if following is None:
-            return
-        self._waiting.remove(following)
-        self._waiting.append(following)
-        if following is not self._current:
-            self._current = following
-            self.changes += 1
+        if following is not None:
+            self._hand_over(following, now)
+
+    def _next_in_line(self) -> Vgpu | None:
+        """Who has waited longest for somebody else's turn to end."""
+        line = self._line
+        while True:
+            first = next((vgpu for vgpu in line if vgpu is not self._current), None)
+            if first is None or first.submission.has_work:
+                return first
+            del line[first]
+
+    def _hand_over(self, following: Vgpu, now: int) -> None:
+        """The GPU goes to whoever has waited longest, and nobody has work on it."""
+        self._line[following] = self._line.pop(following)
+        self._current = following
+        self.changes += 1
         self._hardware.give(following)
         self._until_ns = now + SLICE_NS
         following.submission.dispatch()
-        if len(self._waiting) > 1:
+        if self._next_in_line() is not None:
             self._look_at(self._until_ns)
 
     # ---- what does not end ----

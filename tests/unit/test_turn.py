@@ -114,6 +114,20 @@ def test_nobody_is_ended_while_nobody_waits(rigs: list[GuestRig]) -> None:
     assert not list(rigs[0].vgpu.findings)
 
 
+def test_nobody_is_ended_for_the_sake_of_somebody_who_waits_no_more(rigs: list[GuestRig]) -> None:
+    endless, other = rigs[0], rigs[1]
+    endless.submit(spinner(endless))
+    endless.wait()
+    work, _ = data(other, 2)
+    work.write(*store(TARGET, 8))
+    other.submit(work)
+    other.wait(2 * SLICE_NS)
+    other.vgpu.mmio.write32(0x941C, 1 << 3)
+    other.wait(20 * PATIENCE_NS)
+    assert endless.vgpu.submission.queues[Engine.BCS0].running is not None
+    assert not list(endless.vgpu.findings)
+
+
 def test_a_guest_that_ends_its_own_endless_work_lets_the_others_in_at_once(rigs: list[GuestRig]) -> None:
     endless, honest = rigs[0], rigs[1]
     endless.submit(spinner(endless))
