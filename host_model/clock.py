@@ -19,26 +19,23 @@ __all__ = ("HostClock", "RealClock", "Timer", "VirtualClock")
 class Timer:
     """A call that is due at ``deadline_ns``, unless cancelled before."""
 
-    __slots__ = ("callback", "deadline_ns", "_order")
+    __slots__ = ("callback", "deadline_ns")
 
-    def __init__(self, deadline_ns: int, order: int, callback: Callable[[], None]) -> None:
+    def __init__(self, deadline_ns: int, callback: Callable[[], None]) -> None:
         self.deadline_ns = deadline_ns
         self.callback: Callable[[], None] | None = callback
-        self._order = order
 
     def cancel(self) -> None:
         """Never call it. Harmless when it was called already."""
         self.callback = None
-
-    def __lt__(self, other: Timer) -> bool:
-        return (self.deadline_ns, self._order) < (other.deadline_ns, other._order)
 
 
 class HostClock(ABC):
     """Nanoseconds since the host was made, and the timers on them."""
 
     def __init__(self) -> None:
-        self._timers: list[Timer] = []
+        self._timers: list[tuple[int, int, Timer]] = []
+        """A heap, by deadline and then by the order in which they were set."""
         self._made = 0
 
     @abstractmethod
@@ -48,8 +45,8 @@ class HostClock(ABC):
     def call_at(self, deadline_ns: int, callback: Callable[[], None]) -> Timer:
         """Call ``callback`` once at ``deadline_ns``; equal deadlines keep the order in which they were set."""
         self._made += 1
-        timer = Timer(deadline_ns, self._made, callback)
-        heapq.heappush(self._timers, timer)
+        timer = Timer(deadline_ns, callback)
+        heapq.heappush(self._timers, (deadline_ns, self._made, timer))
         return timer
 
     def call_after(self, delay_ns: int, callback: Callable[[], None]) -> Timer:
@@ -58,16 +55,16 @@ class HostClock(ABC):
 
     def next_deadline_ns(self) -> int | None:
         """When the next timer is due, or None without one."""
-        while self._timers and self._timers[0].callback is None:
+        while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
-        return self._timers[0].deadline_ns if self._timers else None
+        return self._timers[0][0] if self._timers else None
 
     def run_due(self) -> int:
         """Call what is due by now; timers set meanwhile wait for the next call. Returns how many were called."""
         now = self.now_ns()
         due = []
-        while self._timers and self._timers[0].deadline_ns <= now:
-            due.append(heapq.heappop(self._timers))
+        while self._timers and self._timers[0][0] <= now:
+            due.append(heapq.heappop(self._timers)[2])
         called = 0
         for timer in due:
             if timer.callback is not None:
