@@ -238,7 +238,7 @@ class EngineState:
         """A command was passed over that the model does not execute; said once for each kind."""
         if name not in self._skipped:
             self._skipped.add(name)
-            self.findings.not_modelled(
+            self.findings.note(
                 "command-not-executed", f"{self.engine.value} {name}", f"{name} takes its time and is counted, but draws and computes nothing", value=header
             )
 
