@@ -29,6 +29,7 @@ __all__ = ("RegisterSwitch",)
 
 _LOW: Final = 0xFFFF
 _ENABLE_ALL: Final = 0xFFFF0000
+_ALL: Final = 0xFFFFFFFF
 
 
 class _Table(NamedTuple):
@@ -61,26 +62,40 @@ class _EngineState:
             for register in switched_registers(platform.graphics_version)
             if register.engine == engine.name and not (register.in_context and platform.graphics_version >= 9)
         )
+        self._places = [register.offset >> 2 for register in self._registers]
+        self._own = [(_LOW if register.masked else _ALL) & ~register.kept for register in self._registers]
+        """Which bits of each go with the turn."""
         self._tables = _tables(platform, engine)
         self._loaded: list[int] | None = None
         """What the page of the vGPU at its turn held when it was loaded; None: the hardware holds nothing of it."""
+        self._found: list[int] | None = None
+        """What the hardware held at the end of a turn, until the next begins."""
         self._held: list[bytes | None] = [None] * len(self._tables)
         """What the hardware's tables hold, where that is known."""
 
+    def _shown(self, page: RegisterPage) -> list[int]:
+        """What ``page`` holds."""
+        dwords = page.dwords
+        return [dwords[place] for place in self._places]
+
+    def _read_all(self) -> list[int]:
+        """What the hardware holds."""
+        read = self._mmio.read32
+        return [read(register.offset) for register in self._registers]
+
     def capture(self, page: RegisterPage) -> None:
         """Put what the hardware holds into ``page``, tables too: it counts as loaded from there."""
-        for register in self._registers:
-            value = self._mmio.read32(register.offset)
+        for register, value in zip(self._registers, self._read_all(), strict=True):
             page.write32(register.offset, value & _LOW if register.masked else value)
         for table in self._tables:
             for offset in range(table.first, table.end, 4):
                 page.write32(offset, self._mmio.read32(offset))
-        self._loaded = [page.read32(register.offset) for register in self._registers]
+        self._loaded = self._shown(page)
         self._held = [bytes(page.bytes[table.first : table.end]) for table in self._tables]
 
     def forget(self) -> None:
         """The hardware does not hold any more what was loaded."""
-        self._loaded = None
+        self._loaded = self._found = None
         self._held = [None] * len(self._tables)
 
     def save(self, page: RegisterPage) -> None:
@@ -88,20 +103,22 @@ class _EngineState:
         loaded, self._loaded = self._loaded, None
         if loaded is None:
             return
-        for register, was in zip(self._registers, loaded, strict=True):
-            if page.read32(register.offset) == was:
-                value = self._mmio.read32(register.offset) & ~register.kept | was & register.kept
-                page.write32(register.offset, value & _LOW if register.masked else value)
+        self._found = self._read_all()
+        for index, (was, now, held) in enumerate(zip(loaded, self._shown(page), self._found, strict=True)):
+            value = held & self._own[index] | was & self._registers[index].kept
+            if was == now != value:
+                page.dwords[self._places[index]] = value
 
     def load(self, page: RegisterPage) -> None:
         """Bring the hardware to what ``page`` holds: all of it, or what has changed since it was loaded."""
-        before = self._loaded
-        now = [page.read32(register.offset) for register in self._registers]
+        before, now = self._loaded, self._shown(page)
         if now != before:
-            for index, register in enumerate(self._registers):
-                if before is None or before[index] != now[index]:
-                    self._write(register, now[index])
+            found = self._found or self._read_all()
+            for index, (value, held) in enumerate(zip(now, found, strict=True)):
+                if (value ^ held) & self._own[index] and (before is None or before[index] != value):
+                    self._write(self._registers[index], value, held)
             self._loaded = now
+        self._found = None
         for index, table in enumerate(self._tables):
             wanted = bytes(page.bytes[table.first : table.end])
             held = self._held[index]
@@ -109,15 +126,9 @@ class _EngineState:
                 self._write_table(table, wanted, held)
                 self._held[index] = wanted
 
-    def _write(self, register: SwitchedRegister, value: int) -> None:
-        mmio, offset = self._mmio, register.offset
-        held = mmio.read32(offset)
+    def _write(self, register: SwitchedRegister, value: int, held: int) -> None:
         value = value & ~register.kept | held & register.kept
-        if register.masked:
-            if (value ^ held) & _LOW:
-                mmio.write32(offset, _ENABLE_ALL | value & _LOW)
-        elif value != held:
-            mmio.write32(offset, value)
+        self._mmio.write32(register.offset, _ENABLE_ALL | value & _LOW if register.masked else value)
 
     def _write_table(self, table: _Table, wanted: bytes, held: bytes | None) -> None:
         for at in range(0, len(wanted), 4):
