@@ -47,8 +47,9 @@ examples:
   host-model boot --add ./drmtest:/bin/drmtest --post run-drmtest.sh
 
 The post script runs as root in the guest's busybox shell once the driver is loaded; what it prints is
-in the report, and its exit status counts. Arguments for modules (i915.reset=0) are handed over when
-the module is loaded.
+in the report, and its exit status counts. With several guests it runs in each of them, at the same
+time, and $HOST_MODEL_GUEST is the guest's number, from 0. Arguments for modules (i915.reset=0) are
+handed over when the module is loaded.
 
 exit status: 0 when the driver of every guest initialised and every post script succeeded (with
 --physical: and did not give the GPU up; with --kvmgt: and the mediator did all it was asked), else 1;

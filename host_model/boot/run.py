@@ -17,7 +17,10 @@ from host_model.boot.initramfs import AddedFile, build_image
 from host_model.boot.parts import GuestParts, kernel_release
 from host_model.boot.qemu import Accelerator, GuestMachine, virtualisation_module
 
-__all__ = ("BootPlan", "BootResult", "GuestOutcome", "boot_guests")
+__all__ = ("GUEST_NUMBER", "BootPlan", "BootResult", "GuestOutcome", "boot_guests")
+
+GUEST_NUMBER: Final = "HOST_MODEL_GUEST"
+"""The variable that tells a post script which of the guests it runs in, from 0."""
 
 _STEP_S: Final = 0.1
 _DRAIN_S: Final = 1.0
@@ -142,7 +145,8 @@ def boot_guests(plan: BootPlan, make_host: HostFactory, observe: StageObserver) 
             machine = GuestMachine(
                 kernel=parts.kernel,
                 initramfs=initramfs,
-                kernel_arguments=image.kernel_arguments,
+                # What the kernel does not know it hands to init as its environment.
+                kernel_arguments=(*image.kernel_arguments, f"{GUEST_NUMBER}={number}"),
                 memory_mib=plan.memory_mib,
                 accelerator=plan.accelerator,
                 console=folder / f"console{number}",

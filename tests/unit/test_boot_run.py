@@ -400,9 +400,16 @@ def test_a_mediating_host_has_room_for_guests_unless_told_otherwise(stage: Stage
     for words, size in (((), "4096M"), (("--memory", "2048"), "2048M")):
         stage.run("--physical", "--kvmgt", *words)
         given = (stage.folder / "words").read_text()
-        assert f" -cpu max,+svm -m {size} " in given
+        assert f",+svm -m {size} " in given
     stage.run("--physical")
-    assert " -cpu max -m 1024M " in (stage.folder / "words").read_text()
+    assert "svm" not in (stage.folder / "words").read_text()
+    assert " -m 1024M " in (stage.folder / "words").read_text()
+
+
+def test_each_guest_is_told_its_number(stage: Stage) -> None:
+    stage.play('printf "%s\\n" "$*" | grep -o "HOST_MODEL_GUEST=[0-9]*" >&4\n' + SPEAKS, PROBED + END)
+    report = stage.report("--guests", "3")
+    assert [guest["post_output"] for guest in report["guests"]] == [f"HOST_MODEL_GUEST={number}\n" for number in range(3)]
 
 
 def test_an_isolation_violation_fails_the_run(stage: Stage) -> None:
