@@ -133,6 +133,7 @@ class Bits(int):
 
     bit_fields: ClassVar[tuple[BitField, ...]] = ()
     """The fields, lowest bit first."""
+    _named: ClassVar[dict[str, BitField]] = {}
 
     def __init_subclass__(cls) -> None:
         own = [value for value in vars(cls).values() if isinstance(value, BitField)]
@@ -141,6 +142,7 @@ class Bits(int):
             if lower.mask & upper.mask:
                 raise LayoutError(f"{cls.__name__}: bits of {lower.name} and {upper.name} overlap")
         cls.bit_fields = tuple(fields)
+        cls._named = {field.name: field for field in fields}
 
     @classmethod
     def of(cls, base: int = 0, /, **fields: int) -> Self:
@@ -148,8 +150,7 @@ class Bits(int):
 
         Raises: ValueError for a name that is no field, or a value that does not fit.
         """
-        value = base
-        known = {field.name: field for field in cls.bit_fields}
+        value, known = base, cls._named
         for name, content in fields.items():
             if name not in known:
                 raise ValueError(f"{cls.__name__} has no field {name}; it has {', '.join(known)}")
