@@ -35,6 +35,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fuzz-host-acts", type=int, default=1_000_000, metavar="N",
         help="acts of the hostile host drivers in -m fuzz, over all of them together (default: %(default)s)",
     )  # fmt: skip
+    group.addoption(
+        "--fuzz-guest-acts", type=int, default=1_000_000, metavar="N",
+        help="acts of the hostile guests in -m fuzz, over all of them together (default: %(default)s)",
+    )  # fmt: skip
     group.addoption("--fuzz-seed", type=int, default=1, metavar="SEED", help="first seed of -m fuzz (default: %(default)s)")
     group.addoption(
         "--fuzz-messages", type=int, default=10_000, metavar="N",

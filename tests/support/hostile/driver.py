@@ -417,8 +417,8 @@ class HostileDriver(ABC):
         # Perhaps it goes round, so that it is still at work when something is taken away from it.
         last = [0x18800101, 0x1_0000 + 0x1000 * batch, 0] if not rng.randrange(4) else [0x05000000]
         self._store(self.ground.batches[batch].bus, [*inside[:1000], *last])
-        ring = [0x18800101, 0x1_0000 + 0x1000 * batch, 0, 0] if rng.randrange(4) else []
-        for _ in range(rng.randrange(4)):
+        ring = self._batch_start(batch) if rng.randrange(4) else []
+        for _ in range(self._spoilt_commands()):
             ring += command_of(rng, engine, self.ground)
         ring += [0x01000000, 0] if len(ring) % 2 == 0 else [0x01000000]
         self._append(engine, context, ring[: RING_SIZE // 8])
@@ -430,6 +430,14 @@ class HostileDriver(ABC):
             self._plug()
             self.device.step()
             self.device.step()
+
+    def _batch_start(self, batch: int) -> list[int]:
+        """What leads from the ring of a job to its batch."""
+        return [0x18800101, 0x1_0000 + 0x1000 * batch, 0, 0]
+
+    def _spoilt_commands(self) -> int:
+        """How many of them stand in the ring of a job."""
+        return self._rng.randrange(4)
 
     def _toil(self) -> None:
         """Honest work that goes round for ever, and memory that is taken away from under it."""

@@ -31,6 +31,10 @@ _SURFACE_PAGES: Final = 16
 _FAR_TABLE, _FAR_BATCHES, _FAR_RINGS = 16, 17, 21
 _NEAR_BATCHES: Final = 12
 _BOUNDLESS: Final = 112
+_WHOLE_IMAGE: Final = 24
+"""Pages, or a few more than a render context has."""
+_LARGE_IN_TABLE: Final = 16
+"""Pages of the large stretch that graphics memory shows under a mediator, besides images: each device reset has them written anew."""
 LARGE_SPACE, SMALL_SPACE = 0x1_4000_0000, 0x1_8000_0000
 """Two stretches of 1 GiB of a process's space where something is mapped everywhere: large pages, and small ones that are strewn about."""
 _BITS: Final = 3
@@ -54,18 +58,21 @@ class Plan(NamedTuple):
     large: Place
     """2 MiB in one piece."""
     rom: Place
-    giant_pages: bool
-    """There are page-table entries of 1 GiB."""
+    mediated: bool
+    """Under a mediator: context images have all their pages, and there are no page-table entries of 1 GiB."""
 
     def pages(self) -> Iterator[Place]:
-        """All of them."""
+        """All of them that graphics memory shows."""
         for first, count in zip(self[:4], (NEAR_PAGES, FAR_PAGES, LARGE_PAGES, ROM_PAGES), strict=True):
+            hidden = range(_LARGE_IN_TABLE, LARGE_PAGES - _WHOLE_IMAGE * CONTEXTS) if self.mediated else ()
             for page in range(count):
+                if page in hidden and count == LARGE_PAGES:
+                    continue
                 yield Place(first.bus + page * PAGE_SIZE, first.graphics + page * PAGE_SIZE)
 
 
 HOST_PLAN: Final = Plan(
-    Place(0x0010_0000, 0x10_0000), Place(0x40_0000_0000, 0x20_0000), Place(0x0800_0000, 0x80_0000), Place(0x2000_0000, 0x24_0000), giant_pages=True
+    Place(0x0010_0000, 0x10_0000), Place(0x40_0000_0000, 0x20_0000), Place(0x0800_0000, 0x80_0000), Place(0x2000_0000, 0x24_0000), mediated=False
 )
 """Far from each other in host memory."""
 
@@ -122,6 +129,9 @@ class Ground:
 
     def image(self, engine: Engine, context: int) -> Place:
         """First page of a context's image."""
+        if self.plan.mediated and engine is Engine.RCS0:
+            first, page = self.plan.large, LARGE_PAGES - _WHOLE_IMAGE * (context + 1)
+            return Place(first.bus + page * PAGE_SIZE, first.graphics + page * PAGE_SIZE)
         return self.near(4 + 4 * self._number(engine, context))
 
     def ring(self, engine: Engine, context: int) -> Place:
@@ -145,7 +155,7 @@ class Ground:
         put(self.pml4, 511, self.pml4.bus)
         put(self.directories, 0, self.directory.bus)
         put(self.directories, 1, self.directory.bus)
-        if self.plan.giant_pages:
+        if not self.plan.mediated:
             put(self.directories, 2, 1 << 30, _BITS | _PS)
             put(self.directories, 3, 0, _BITS | _PS)
             put(self.directories, 4, 1 << 30, _BITS | _PS)

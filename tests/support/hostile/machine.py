@@ -72,6 +72,9 @@ class WatchedDevice(ABC):
         """That any slice has asked memory for."""
         self._instant_slices = 0
         self._heard_so_far = hashlib.sha256()
+        self._watch_slices(engines)
+
+    def _watch_slices(self, engines: Iterable[Engine]) -> None:
         for engine in engines:
             setattr(engine, "run_slice", partial(self._slice, engine, engine.run_slice))
 
