@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +26,6 @@ pytestmark = [
 
 PLATFORMS = ("skl", "kbl", "bdw")
 ENGINES = ("rcs0", "bcs0", "vcs0", "vecs0")
-WORKLOAD = Path(__file__).parent / "workload"
 
 
 class HostBoot(NamedTuple):
@@ -108,18 +106,6 @@ def test_the_kernels_own_mediator_shares_the_gpu_out_to_the_limit_and_takes_it_b
     difference = kvmgt["mmio_diff"]
     assert difference["total"] > tracked and 0 < difference["diff"] < tracked
     assert kvmgt["instances_left"] == offers
-
-
-@pytest.fixture(scope="module")
-def workload(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The C programs of this directory as one static program."""
-    compiler = shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("the workload needs gcc")
-    target = tmp_path_factory.mktemp("workload") / "workload"
-    words = [compiler, "-static", "-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-o", str(target)]
-    subprocess.run([*words, *map(str, sorted(WORKLOAD.glob("*.c")))], check=True)
-    return target
 
 
 STREAMS = ("stores", "fences", "small-batches", "two-processes", "spinner", "illegal-batch", "hang")

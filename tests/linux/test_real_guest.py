@@ -1,7 +1,8 @@
 """An unmodified Linux guest on our vGPU: the real i915 driver is the judge.
 
 One boot for each platform and type, through the command line that users have; it takes about ten
-seconds without KVM. Both sides speak: the guest in its own log, the host in its report.
+seconds without KVM. Both sides speak: the guest in its own log, the host in its report. What programs
+in such a guest get done is in test_guest_work.py.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ CASES = [
     ("bdw", "GVTg_V4_8"),
 ]
 
+PORTS = {"rcs0": 0x2230, "bcs0": 0x22230, "vcs0": 0x12230, "vecs0": 0x1A230}
+MOST_TIMES_LONGER = 1.5
 APERTURE = 256 << 20
 GGTT_SIZE = 4 << 30
 
@@ -108,9 +111,29 @@ def test_the_guest_balloons_out_exactly_what_it_was_not_given(boot: Boot) -> Non
     assert sorted(seen["reserved"]) == [[start, end] for start, end in others if start < end]
 
 
-def test_the_guest_warns_of_nothing(boot: Boot) -> None:
-    """It may give the GPU up, as nothing executes its requests; at start-up it says that without a warning."""
+def test_the_guest_warns_of_nothing_and_does_not_give_the_gpu_up(boot: Boot) -> None:
     assert boot.guest["warnings"] == []
+    assert boot.guest["diagnosis"] == []
+    assert not boot.guest["wedged"]
+    assert "Resetting" not in boot.console and "GPU HANG" not in boot.console
+
+
+def test_every_request_completes_on_the_engine_that_it_was_meant_for(boot: Boot) -> None:
+    """The driver's first ones on each engine: its kernel context's, a fresh one's, and the kernel's again. What is handed
+    over is a context, and one of two may go with another's submission."""
+    assert boot.vgpu["requests"] == dict.fromkeys(PORTS, 3)
+    descriptors: dict[str, list[int]] = {}
+    for engine, port in PORTS.items():
+        written = [row.value for row in boot.trace if row.op is Op.WRITE and row.offset == port for _ in range(row.repeat)]
+        descriptors[engine] = written[1::2]
+    assert boot.vgpu["submissions"] == {engine: len(each) / 2 for engine, each in descriptors.items()}
+    assert boot.vgpu["workloads"] == {engine: sum(descriptor & 1 for descriptor in each) for engine, each in descriptors.items()}
+    assert min(boot.report["gpu"]["commands"].values()) > 0
+
+
+def test_neither_the_host_nor_the_gpu_has_more_than_a_remark(boot: Boot) -> None:
+    findings = boot.vgpu["findings"] + boot.report["gpu"]["findings"]
+    assert [finding for finding in findings if finding["kind"] != "note"] == []
 
 
 def test_every_untracked_register_that_was_touched_is_listed(boot: Boot) -> None:
@@ -144,17 +167,24 @@ def test_nothing_broke_on_the_host(boot: Boot) -> None:
     assert not Path(boot.vgpu["socket"]).exists()
 
 
-def test_two_guests_share_the_gpu_and_the_post_script_is_heard(tmp_path: Path) -> None:
-    script = tmp_path / "post.sh"
-    script.write_text("#!/bin/sh\ncat /added\nls -1 /dev/dri\n")
-    (tmp_path / "greeting").write_text("hello from the host\n")
-    status, errors, report = boot_guest(
-        tmp_path, "--guests", "2", "--type", "GVTg_V5_8", "--post", str(script),
-        "--add", f"{tmp_path / 'greeting'}:/added", "--timeout", "200",
-    )  # fmt: skip
-    assert (status, report["failures"]) == (0, []), errors
-    ranges = [vgpu["balloon"]["mappable"] for vgpu in report["vgpus"]]
-    assert ranges[0][1] <= ranges[1][0] or ranges[1][1] <= ranges[0][0]
-    for guest, vgpu in zip(report["guests"], report["vgpus"], strict=True):
-        assert guest["balloon"]["mappable"] == vgpu["balloon"]["mappable"]
-        assert guest["post_output"] == "hello from the host\ncard0\nrenderD128\n"
+def seconds_of_probe(folder: Path, name: str, *words: str) -> float:
+    (folder / name).mkdir()
+    status, errors, report = boot_guest(folder / name, "--platform", "skl", *words)
+    assert status == 0, errors
+    seconds: float = report["guests"][0]["seconds"]["probe"]
+    return seconds
+
+
+def test_a_probe_by_way_of_the_mediator_takes_hardly_longer_than_on_the_gpu_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the guest's own time, one boot after the other; a busy machine is given a second chance."""
+    mediated, alone = [], []
+    for attempt in range(2):
+        alone.append(seconds_of_probe(tmp_path, f"alone{attempt}", "--physical"))
+        mediated.append(seconds_of_probe(tmp_path, f"mediated{attempt}"))
+        if min(mediated) <= MOST_TIMES_LONGER * min(alone):
+            break
+    with capsys.disabled():
+        print(f"\nprobe on a vGPU {min(mediated):.2f} s, on the physical GPU {min(alone):.2f} s: ratio {min(mediated) / min(alone):.2f}")
+    assert min(mediated) <= MOST_TIMES_LONGER * min(alone)
