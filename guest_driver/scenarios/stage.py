@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, TypeVar, final
 
@@ -12,10 +12,11 @@ from host_model.gpu.device import PhysicalGpu
 from host_model.host import Host
 from host_model.mediator.vgpu import Vgpu
 from pvinfo.errors import UsageError
-from pvinfo.finding import Finding, FindingKind, FindingLog
+from pvinfo.finding import Finding, FindingKind
 from pvinfo.platform import Platform
 
 from .guest import Guest
+from .needs import DeviceKind
 from .outcome import Check, Step, View
 from .words import in_words
 
@@ -62,6 +63,15 @@ def _caller() -> str:
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
+def _accusations(findings: Iterable[Finding], expected: Collection[str] = ()) -> list[str]:
+    """Those that say that somebody has done wrong, and were not expected, in words."""
+    return [
+        f"{finding.rule} at {finding.where}: {finding.text}"
+        for finding in findings
+        if finding.kind is FindingKind.GUEST_FAULT and finding.rule not in expected
+    ]
+
+
 @final
 class Stage:
     """Machines with GPUs, and a narrator.
@@ -90,6 +100,11 @@ class Stage:
     def guest(self) -> Guest:
         """The first virtual machine; most scenarios have no other."""
         return self.guests[0]
+
+    @property
+    def mediated(self) -> bool:
+        """There is a mediator between the guest and the GPU."""
+        return self.guest.offer.device is DeviceKind.VGPU
 
     @property
     def sees_host(self) -> bool:
@@ -199,24 +214,31 @@ class Stage:
         """
         self._expected_rules.add((guest, rule))
 
-        def seen(log: FindingLog) -> int:
-            counted = sum(finding.occurrences for finding in log.of_rule(rule))
+        def seen() -> int:
+            counted = sum(finding.occurrences for finding in self._found(guest) if finding.rule == rule)
             return counted if times is not None else min(counted, 1)
 
         how_often = "" if times is None else f", {times} times" if times != 1 else ", once"
-        logs = self._logs()
         self._look(
-            f"the host noticed: {rule}{how_often}", self._own_view, (lambda: seen(logs[guest])) if logs else None,
-            times if times is not None else 1, None,
-        )  # fmt: skip
+            f"the host noticed: {rule}{how_often}", self._own_view, seen if self.sees_host else None, times if times is not None else 1, None
+        )
 
     # ---- the end ----
 
-    def _logs(self) -> list[FindingLog]:
-        """What was noticed of each guest; empty behind a socket."""
+    def _found(self, guest: int) -> list[Finding]:
+        """What was noticed of guest number ``guest``: by the mediator, and by the GPU while it worked for that guest."""
+        gpu = self._setting.gpu
+        if gpu is None:
+            return []
         if self._setting.bare_gpu is not None:
-            return [self._setting.bare_gpu.findings]
-        return [vgpu.findings for vgpu in self._setting.vgpus]
+            return list(gpu.findings)
+        vgpu = self._setting.vgpus[guest]
+        return [*vgpu.findings, *(finding for finding in gpu.findings if finding.vgpu == vgpu.number)]
+
+    def _found_of_host(self) -> list[Finding]:
+        """What the GPU noticed of the host itself, where there is one."""
+        host = self._setting.host
+        return [finding for finding in host.gpu.findings if not finding.vgpu] if host is not None else []
 
     @property
     def _own_view(self) -> View:
@@ -225,17 +247,22 @@ class Stage:
 
     def findings(self) -> tuple[Finding, ...]:
         """Everything the host noticed, of every guest."""
-        return tuple(finding for log in self._logs() for finding in log)
+        if not self.sees_host:
+            return ()
+        return (*self._found_of_host(), *(finding for number in range(len(self.guests)) for finding in self._found(number)))
 
     def finish(self, place: str) -> None:
-        """The host must have noticed nothing else that accuses a guest of the scenario at ``place``. Raises: CheckFailed."""
-        for index, log in enumerate(self._logs()):
-            accusations = [
-                f"{finding.rule} at {finding.where}: {finding.text}"
-                for finding in log
-                if finding.kind is FindingKind.GUEST_FAULT and (index, finding.rule) not in self._expected_rules
-            ]
-            self._enter(f"the host accuses {self.guests[index].name} of nothing else", self._own_view, accusations, [], place)
+        """The host must have noticed nothing else that accuses a guest of the scenario at ``place``, and have done nothing wrong
+        itself. Raises: CheckFailed."""
+        if not self.sees_host:
+            return
+        for index, guest in enumerate(self.guests):
+            expected = {rule for of, rule in self._expected_rules if of == index}
+            self._enter(f"the host accuses {guest.name} of nothing else", self._own_view, _accusations(self._found(index), expected), [], place)
+        host = self._setting.host
+        if host is not None:
+            self._enter("the GPU accuses the host of nothing", View.GPU, _accusations(self._found_of_host()), [], place)
+            self._enter("pages that the GPU asked for and must not have", View.GPU, host.guard.violations, 0, place)
 
     def steps(self) -> tuple[Step, ...]:
         """What was told so far, the present step included."""

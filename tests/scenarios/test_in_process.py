@@ -32,7 +32,9 @@ def test_every_scenario_holds_on_every_platform(platform: str, name: str) -> Non
 def test_on_skylake_nothing_is_skipped_and_elsewhere_only_what_a_generation_lacks() -> None:
     skipped = [name for name, found in SCENARIOS.items() if 9 not in found.needs.graphics_versions or found.needs.platforms or found.needs.in_process]
     assert skipped == []
-    assert [name for name, found in SCENARIOS.items() if 8 not in found.needs.graphics_versions] == ["pages-of-64-kib"]
+    assert [name for name, found in SCENARIOS.items() if 8 not in found.needs.graphics_versions] == [
+        "pages-of-64-kib-on-vgpu", "pages-of-2-mib-on-vgpu", "pages-of-64-kib", "refused-context-registers",
+    ]  # fmt: skip
 
 
 def _traces(result: ScenarioResult) -> list[str]:

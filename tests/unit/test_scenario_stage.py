@@ -34,7 +34,7 @@ def test_steps_know_their_checks_their_time_and_where_each_guests_accesses_begin
     assert [(step.title, step.time_ns, len(step.checks), step.begins_at) for step in result.steps] == [
         ("the curtain rises", 0, 1, (0, 0)),
         ("first", 0, 0, (0, 0)),
-        ("second", 1_000, 4, (0, 1)),
+        ("second", 1_000, 6, (0, 1)),
     ]
     assert (result.outcome, result.duration_ns, result.accesses) == (Outcome.PASSED, 1_000, 2)
 

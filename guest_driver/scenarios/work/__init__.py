@@ -10,5 +10,5 @@ TITLE = "Engines at work"
 ORDER = ("first_request", "store", "fill", "copy", "page_tables", "rewritten_tables", "context", "ports", "semaphore", "hang", "masked_interrupts", "fenced_aperture")
 """The modules in the order in which they are best read; others follow by name."""
 
-NEEDS = Needs(devices=(DeviceKind.PHYSICAL,))
-"""Where these stories are told; to tell one elsewhere too is to name another kind of device here, or at the story."""
+NEEDS = Needs(devices=(DeviceKind.PHYSICAL, DeviceKind.VGPU))
+"""Where these stories are told; one that holds on some kind of device only names it itself."""

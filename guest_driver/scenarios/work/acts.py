@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, final
 
 from pvinfo.commands.mi.memory import AtomicOpcode
+from pvinfo.gtt_entry import ENTRY_SIZE, FRAME_MASK_4K, table_index
 from pvinfo.platform import Engine
 from pvinfo.registers import ContextStatus, EngineRegisters
-from pvinfo.units import PAGE_SIZE
+from pvinfo.units import PAGE_SIZE, GuestAddress
 
 from ...batch import Batch
 from ...buffer import BufferObject
@@ -17,19 +18,26 @@ from ...driver import GuestDriver
 from ...gt import GtState
 from ...request import Request
 from ...state import DriverState
+from ..guest import Guest
 from ..stage import Stage
 
 __all__ = (
     "PATIENCE_NS",
+    "SPINS",
     "Events",
     "Gate",
     "at_work",
+    "await_spin",
     "await_that",
     "check_content",
     "check_quiet_end",
+    "check_requests",
+    "come_to_rest",
     "dwords_at",
     "engines_with_registers",
+    "entry_place",
     "general_purpose",
+    "make_spinner",
     "mix",
     "mixed",
     "qword_at",
@@ -39,13 +47,17 @@ __all__ = (
 
 PATIENCE_NS: Final = 30_000_000_000
 """For work that is certain to end: longer than a driver takes to notice a hang."""
+_LAST_EVENTS_NS: Final = 20_000_000
+SPINS: Final = 0x800
+"""Byte of a spinner that becomes 1 when it spins."""
 
 
-def at_work(stage: Stage) -> GuestDriver:
-    """A driver that has come to READY with engines that run."""
-    driver = stage.guest.driver()
+def at_work(stage: Stage, guest: Guest | None = None) -> GuestDriver:
+    """A driver that has come to READY with engines that run; of the first guest unless another is named."""
+    guest = guest if guest is not None else stage.guest
+    driver = guest.driver()
     driver.probe()
-    stage.check("the driver is", driver.state, DriverState.READY)
+    stage.check(f"the driver of {guest.name} is", driver.state, DriverState.READY)
     stage.check("its engines are", driver.gt_state, GtState.RUNNING)
     return driver
 
@@ -61,10 +73,25 @@ def wait_for_all(requests: Sequence[Request]) -> None:
         request.wait(PATIENCE_NS)
 
 
+def come_to_rest(stage: Stage, driver: GuestDriver) -> None:
+    """Every engine is done and parked, and all that is told of that was told: a mediator does so a little later."""
+    stage.check("the engines come to rest", driver.wait_idle(PATIENCE_NS), True)
+    driver.wait(_LAST_EVENTS_NS)
+
+
 def check_quiet_end(stage: Stage, driver: GuestDriver) -> None:
     """The engines come to rest, and the driver had nothing to complain of."""
     stage.check("the engines come to rest", driver.wait_idle(PATIENCE_NS), True)
     stage.check("what the driver complains of", [line.text for line in driver.log.complaints()], [])
+
+
+def check_requests(stage: Stage, done: dict[str, int]) -> None:
+    """What executes has seen as many requests of each engine end as the driver: the GPU itself, or the mediator, which is told
+    by the end of each and tells the guest."""
+    if stage.mediated:
+        stage.host_view("requests by engine", lambda vgpu: {engine.value: queue.requests for engine, queue in vgpu.submission.queues.items()}, done)
+    else:
+        stage.gpu_view("requests by engine", lambda gpu: gpu.engines.requests, done)
 
 
 # ---- work whose order shows ----
@@ -85,6 +112,24 @@ def mixed(numbers: Iterable[int], start: int = 0) -> int:
     return start
 
 
+# ---- work that does not end ----
+
+
+def make_spinner(client: Client) -> BufferObject:
+    """A buffer with a batch that says that it has begun, and then jumps to itself for ever."""
+    buffer = client.create_buffer(PAGE_SIZE, f"spinner of {client.name}")
+    batch = Batch(buffer.gpu_address)
+    batch.store_dword(buffer.gpu_address + SPINS, 1)
+    batch.batch_start(batch.here)
+    buffer.write(0, batch.bytes)
+    return buffer
+
+
+def await_spin(stage: Stage, driver: GuestDriver, spinner: BufferObject) -> None:
+    """Let time pass until the batch in ``spinner`` has begun."""
+    await_that(stage, driver, "it spins", lambda: spinner.read_dword(SPINS) == 1)
+
+
 # ---- memory ----
 
 
@@ -96,6 +141,18 @@ def dwords_at(buffer: BufferObject, offset: int, count: int) -> list[int]:
 def qword_at(buffer: BufferObject, offset: int) -> int:
     """A quadword of a buffer, read by the processor."""
     return int.from_bytes(buffer.read(offset, 8), "little")
+
+
+def entry_place(client: Client, address: int, level: int) -> GuestAddress:
+    """Where in memory the entry of a table of ``level`` (0 is the page table) is that translates ``address`` for ``client``,
+    whose tables have four levels: found by reading memory, table by table."""
+    memory, place = client.device.machine.memory, client.vm.root.address
+    for above in (3, 2, 1, 0):
+        place = GuestAddress(place + table_index(address, above) * ENTRY_SIZE)
+        if above == level:
+            break
+        place = GuestAddress(int.from_bytes(memory.read(place, ENTRY_SIZE), "little") & FRAME_MASK_4K)
+    return place
 
 
 def check_content(stage: Stage, what: str, actual: bytes, expected: bytes) -> None:

@@ -17,6 +17,7 @@ from .acts import (
     at_work,
     await_that,
     check_quiet_end,
+    check_requests,
     mix,
     mixed,
     user_interrupts,
@@ -53,7 +54,7 @@ def first_request(stage: Stage) -> None:
 
     stage.step("all is done")
     done = {engine.value: streamer.completed for engine, streamer in driver.gt.engines.items()}
-    stage.gpu_view("requests by engine", lambda gpu: gpu.engines.requests, done)
+    check_requests(stage, done)
     groups = [InterruptGroup(stage.guest.mmio, group) for group in ("GT0", "GT1", "GT3")]
     await_that(stage, driver, "no event is left that nobody has looked at", lambda: not any(int(group.iir) for group in groups))
     check_quiet_end(stage, driver)

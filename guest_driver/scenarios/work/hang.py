@@ -9,32 +9,14 @@ from pvinfo.platform import Engine
 from pvinfo.units import PAGE_SIZE
 
 from ...batch import Batch
-from ...buffer import BufferObject
-from ...client import Client
-from ...driver import GuestDriver
 from ...gt import GtState
 from ..catalogue import scenario
 from ..stage import Stage
 from . import NEEDS
-from .acts import PATIENCE_NS, at_work, await_that, check_quiet_end, mix, mixed, wait_for_all
+from .acts import PATIENCE_NS, SPINS, at_work, await_spin, check_quiet_end, make_spinner, mix, mixed, wait_for_all
 
 _UNKNOWN_COMMAND = 0x7F << 23
 """A command of the memory interface with an opcode that none has."""
-_STARTED = 0x800
-
-
-def _spinner(client: Client) -> BufferObject:
-    """A buffer with a batch that says that it has begun, and then jumps to itself for ever."""
-    buffer = client.create_buffer(PAGE_SIZE, f"spinner of {client.name}")
-    batch = Batch(buffer.gpu_address)
-    batch.store_dword(buffer.gpu_address + _STARTED, 1)
-    batch.batch_start(batch.here)
-    buffer.write(0, batch.bytes)
-    return buffer
-
-
-def _begin_to_spin(stage: Stage, driver: GuestDriver, spinner: BufferObject) -> None:
-    await_that(stage, driver, "it spins", lambda: spinner.read_dword(_STARTED) == 1)
 
 
 @scenario(needs=NEEDS)
@@ -46,10 +28,10 @@ def spinning_batch(stage: Stage) -> None:
     result = innocent.create_buffer(PAGE_SIZE, "result")
     for place, engine in enumerate(driver.platform.engines):
         stage.step(f"a batch spins on {engine.value}, and others wait behind it")
-        streamer, spinner = driver.gt.engines[engine], _spinner(guilty)
+        streamer, spinner = driver.gt.engines[engine], make_spinner(guilty)
         resets = streamer.resets
         spinning = guilty.submit(engine, spinner)
-        _begin_to_spin(stage, driver, spinner)
+        await_spin(stage, driver, spinner)
         numbers = [stage.random.getrandbits(32) for _ in range(5)]
         waiting = [innocent.submit(engine, mix(result.gpu_address + 64 * place, number)) for number in numbers]
         error = stage.check_raises("the wait for it ends with", RequestFailed, partial(spinning.wait, PATIENCE_NS))
@@ -60,9 +42,9 @@ def spinning_batch(stage: Stage) -> None:
 
         stage.step("the guilty context is used again")
         batch = Batch()
-        batch.store_dword(spinner.gpu_address + _STARTED, 2)
+        batch.store_dword(spinner.gpu_address + SPINS, 2)
         guilty.submit(engine, batch).wait(PATIENCE_NS)
-        stage.check("what it stores", spinner.read_dword(_STARTED), 2)
+        stage.check("what it stores", spinner.read_dword(SPINS), 2)
     stage.check("resets of the whole", driver.gt.resets, 0)
     stage.check("the GT is", driver.gt_state, GtState.RUNNING)
     check_quiet_end(stage, driver)
@@ -76,9 +58,9 @@ def others_go_on(stage: Stage) -> None:
     guilty = driver.open_client("guilty")
     result = driver.create_buffer(PAGE_SIZE, "result")
     spinning_engine, *others = driver.platform.engines[::-1]
-    spinner = _spinner(guilty)
+    spinner = make_spinner(guilty)
     spinning = guilty.submit(spinning_engine, spinner)
-    _begin_to_spin(stage, driver, spinner)
+    await_spin(stage, driver, spinner)
 
     for place, engine in enumerate(others):
         stage.step(f"{engine.value} works")
@@ -106,7 +88,7 @@ def guilty_context_banned(stage: Stage) -> None:
     banned_after = 3
     for attempt in range(banned_after):
         stage.step(f"hang number {attempt + 1}")
-        request = guilty.submit(engine, _spinner(guilty))
+        request = guilty.submit(engine, make_spinner(guilty))
         behind = innocent.submit(engine, mix(result.gpu_address + 64, attempt))
         stage.check_raises("the wait for it ends with", RequestFailed, partial(request.wait, PATIENCE_NS))
         stage.check("its context is banned", request.context.banned, attempt == banned_after - 1)

@@ -8,14 +8,15 @@ from pvinfo.registers import EngineInterrupt, EngineRegisters, InterruptGroup
 from ...batch import Batch
 from ..access import AccessKind
 from ..catalogue import scenario
+from ..needs import DeviceKind
 from ..stage import Stage
 from . import NEEDS
-from .acts import PATIENCE_NS, Gate, at_work, await_that, check_quiet_end, user_interrupts
+from .acts import PATIENCE_NS, Gate, at_work, await_that, check_quiet_end, come_to_rest, user_interrupts
 
 _A_WHILE_NS = 200_000
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS._replace(devices=(DeviceKind.PHYSICAL,)))
 def interrupts_masked_and_unmasked(stage: Stage) -> None:
     """A user interrupt that its engine masks is lost, one that is unmasked arrives, and one that the group masks is lost again."""
     stage.step("the driver starts the engines")
@@ -65,4 +66,45 @@ def interrupts_masked_and_unmasked(stage: Stage) -> None:
     told = sum(1 for _ in guest.accesses_of(AccessKind.INTERRUPT))
     stage.check("messages that the machine got, and the driver served", told, driver.interrupts.received)
     stage.gpu_view("messages that were sent", lambda gpu: gpu.interrupts_sent, told)
+    check_quiet_end(stage, driver)
+
+
+@scenario(needs=NEEDS._replace(devices=(DeviceKind.VGPU,)))
+def interrupts_at_the_end(stage: Stage) -> None:
+    """Of the user interrupts of a piece of work a mediator tells once, at its end, unless the group masks them; engines' masks do not count."""
+    stage.step("the driver starts the engines")
+    driver = at_work(stage)
+    guest = stage.guest
+    for engine in driver.platform.engines:
+        user = EngineInterrupt.user.mask << ENGINES[engine].interrupt_shift
+        group = InterruptGroup(guest.mmio, f"GT{ENGINES[engine].interrupt_group}")
+        for masked in (False, True):
+            stage.step(f"a batch of {engine.value} raises two, and nobody waits for it{', for the group masks them' if masked else ''}")
+            come_to_rest(stage, driver)
+            streamer, before = driver.gt.engines[engine], user_interrupts(driver, engine)
+            gate, completed = Gate(driver.client), streamer.completed
+            batch = Batch()
+            for number in (1, 2):
+                batch.user_interrupt()
+                gate.guard(batch, number)
+            mask = int(group.imr)
+            group.imr = mask | user * masked
+            request = driver.submit(engine, batch, preemptible=False)
+            gate.open(1)
+            await_that(stage, driver, "it has come to the second gate", lambda: gate.reached == 2)
+            driver.wait(_A_WHILE_NS)
+            stage.check("interrupts that told of it", user_interrupts(driver, engine) - before, 0)
+
+            stage.step("the work is done")
+            stage.check("the engine's mask would hold it back", driver.uncore.read(EngineRegisters.imr, engine.name) & user, user)
+            gate.open(2)
+            await_that(stage, driver, "the request is complete", lambda: request.complete)
+            come_to_rest(stage, driver)
+            wanted = 0 if masked else streamer.completed - completed
+            stage.check("interrupts: one for each request, the one that put the engine to rest among them", user_interrupts(driver, engine) - before, wanted)
+            stage.check("it is in the identity register", int(group.iir) & user, 0)
+            group.imr = mask
+    told = sum(1 for _ in guest.accesses_of(AccessKind.INTERRUPT))
+    stage.check("messages that the machine got, and the driver served", told, driver.interrupts.received)
+    stage.host_view("messages that were sent", lambda vgpu: vgpu.interrupts_sent, told)
     check_quiet_end(stage, driver)

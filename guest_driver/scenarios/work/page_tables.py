@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvinfo.gtt_entry import ENTRY_SIZE, FRAME_MASK_4K, TABLE_CACHED, PageDirectoryEntry, PageDirectoryPointerEntry
+from pvinfo.gtt_entry import ENTRY_SIZE, TABLE_CACHED, PageDirectoryEntry, PageDirectoryPointerEntry
 from pvinfo.platform import Engine
 from pvinfo.units import GIB, KIB, MIB, PAGE_SIZE, BusAddress, GuestAddress
 
@@ -12,27 +12,18 @@ from ..catalogue import scenario
 from ..needs import DeviceKind
 from ..stage import Stage
 from . import NEEDS
-from .acts import PATIENCE_NS, at_work, check_content, check_quiet_end, dwords_at
+from .acts import PATIENCE_NS, at_work, check_content, check_quiet_end, dwords_at, entry_place
 
 _ROW = 1024
 """Bytes of a row of the fills: two rows end at a border of pages, two begin there."""
 
 
-def _table_of(driver: GuestDriver, address: int) -> int:
-    """Where the page table is that translates ``address``: found by reading memory, table by table."""
-    table = driver.client.vm.root.address
-    for shift in (39, 30, 21):
-        entry = driver.machine.memory.read(GuestAddress(table + (address >> shift) % 512 * ENTRY_SIZE), ENTRY_SIZE)
-        table = GuestAddress(int.from_bytes(entry, "little") & FRAME_MASK_4K)
-    return table
-
-
 def _spoil_idle_entries(driver: GuestDriver, address: int, pages: int) -> None:
     """Make the entries that a table of 64 KiB pages does not use, fifteen of sixteen, lead to scratch."""
-    scratch, table = driver.client.vm.scratch.entries[0], _table_of(driver, address)
+    scratch = driver.client.vm.scratch.entries[0]
     for page in range(pages):
-        first = (address >> 12) % 512 + 16 * page + 1
-        driver.machine.memory.write(GuestAddress(table + first * ENTRY_SIZE), scratch.to_bytes(ENTRY_SIZE, "little") * 15)
+        place = entry_place(driver.client, address, 0) + ENTRY_SIZE * (16 * page + 1)
+        driver.machine.memory.write(GuestAddress(place), scratch.to_bytes(ENTRY_SIZE, "little") * 15)
 
 
 def _pages_of(stage: Stage, page_size: int, count: int) -> None:
@@ -85,9 +76,15 @@ def pages_of_64_kib(stage: Stage) -> None:
     _pages_of(stage, 64 * KIB, 3)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS._replace(devices=(DeviceKind.PHYSICAL,)))
 def pages_of_2_mib(stage: Stage) -> None:
     """Engines write through pages of 2 MiB, to which an entry of a page directory leads at once."""
+    _pages_of(stage, 2 * MIB, 2)
+
+
+@scenario(needs=NEEDS._replace(devices=(DeviceKind.VGPU,), graphics_versions=(9,)))
+def pages_of_2_mib_on_vgpu(stage: Stage) -> None:
+    """Engines of a vGPU write through pages of 2 MiB: GVT-g shadows large pages on gen9, and drivers use none of it on gen8."""
     _pages_of(stage, 2 * MIB, 2)
 
 

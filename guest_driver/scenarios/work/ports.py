@@ -10,14 +10,21 @@ from pvinfo.units import PAGE_SIZE
 
 from ...batch import Batch
 from ..catalogue import scenario
+from ..needs import DeviceKind
 from ..stage import Stage
 from . import NEEDS
-from .acts import Events, Gate, at_work, await_that, check_quiet_end, mix, mixed, wait_for_all
+from .acts import Events, Gate, at_work, await_that, check_quiet_end, come_to_rest, mix, mixed, wait_for_all
+
+
+_A_WHILE_NS = 200_000
 
 
 @scenario(needs=NEEDS)
 def two_ports(stage: Stage) -> None:
-    """A context in the second port follows the first one without a new submission, and the engine tells of the change."""
+    """A context in the second port follows the first one without a new submission, and the engine tells of the change.
+
+    A mediator carries out one context after the other, and takes a submission up when it comes to it.
+    """
     stage.step("the driver starts the engines, and two clients come")
     driver = at_work(stage)
     one, other = driver.open_client("one"), driver.open_client("other")
@@ -35,8 +42,12 @@ def two_ports(stage: Stage) -> None:
         batch.store_dword(shared.gpu_address + 64 * number, number + 1)
         second = other.submit(engine, batch)
         ports = driver.gt.engines[engine].execlists
-        await_that(stage, driver, "the engine has taken both", lambda: not ports.pending and len(ports.inflight) == 2)
-        stage.check("what the ports hold", ports.inflight, [first, second])
+        if stage.mediated:
+            driver.wait(_A_WHILE_NS)
+            stage.check("what the mediator has taken up, and what it has not", (ports.inflight, ports.pending), ([first], [first, second]))
+        else:
+            await_that(stage, driver, "the engine has taken both", lambda: not ports.pending and len(ports.inflight) == 2)
+            stage.check("what the ports hold", ports.inflight, [first, second])
         stage.check("the second is done", second.complete, False)
 
         stage.step("the first goes on")
@@ -50,7 +61,7 @@ def two_ports(stage: Stage) -> None:
     check_quiet_end(stage, driver)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS._replace(devices=(DeviceKind.PHYSICAL,)))
 def lite_restore(stage: Stage) -> None:
     """Requests that join the running context are reached by a new tail alone: the context is not loaded anew."""
     stage.step("the driver starts the engines")
@@ -79,6 +90,39 @@ def lite_restore(stage: Stage) -> None:
         wait_for_all(requests)
         stage.check("what they leave, in their order", result.read_dword(64 * place), mixed(numbers))
         stage.check("the engine comes to rest", driver.wait_idle(1_000_000_000), True)
+    check_quiet_end(stage, driver)
+
+
+@scenario(needs=NEEDS._replace(devices=(DeviceKind.VGPU,)))
+def requests_that_join(stage: Stage) -> None:
+    """Requests that join a context while its engine is mediated come next, in their order, as if its tail had been read again."""
+    stage.step("the driver starts the engines")
+    driver = at_work(stage)
+    result = driver.create_buffer(PAGE_SIZE, "result")
+    for place, engine in enumerate(driver.platform.engines):
+        stage.step(f"a request of {engine.value} waits, and more of its context join")
+        come_to_rest(stage, driver)
+        gate, events, execlists = Gate(driver.client), Events(driver, engine), driver.gt.engines[engine].execlists
+        batch = Batch()
+        gate.guard(batch)
+        requests = [driver.submit(engine, batch)]
+        await_that(stage, driver, "it has come to the gate", lambda: gate.reached == 1)
+        numbers = [stage.random.getrandbits(32) for _ in range(3)]
+        requests += [driver.submit(engine, mix(result.gpu_address + 64 * place, number)) for number in numbers]
+        driver.wait(_A_WHILE_NS)
+        stage.check("the submission that has not been taken up ends with", execlists.pending, requests[1:2])
+        stage.check("events of any kind but that work was begun", events.of() - events.of(idle_to_active=1), 0)
+        stage.check(
+            "the context that runs, by the engine's register",
+            driver.uncore.read(EngineRegisters.execlist_status_hi, engine.name), requests[0].context.ccid,
+        )  # fmt: skip
+
+        stage.step("the gate is opened")
+        gate.open()
+        wait_for_all(requests)
+        stage.check("what they leave, in their order", result.read_dword(64 * place), mixed(numbers))
+        stage.check("the engine comes to rest", driver.wait_idle(1_000_000_000), True)
+        stage.check("the tail was read again", events.of(preempted=1, lite_restore=1) > 0, True)
     check_quiet_end(stage, driver)
 
 

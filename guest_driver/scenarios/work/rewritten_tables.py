@@ -1,4 +1,8 @@
-"""Page tables that are rewritten while engines are at work."""
+"""Page tables that are rewritten while engines are at work.
+
+Two of these stories are told of hardware alone, which reads the driver's own tables whenever it likes. A mediator shadows
+them, and brings the shadow up to date when work is begun: what then holds is told among the stories of the mediator.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from pvinfo.units import PAGE_SIZE
 from ...batch import Batch
 from ...request import Request
 from ..catalogue import scenario
+from ..needs import DeviceKind
 from ..stage import Stage
 from . import NEEDS
 from .acts import PATIENCE_NS, Gate, at_work, await_that, check_content, check_quiet_end, wait_for_all
@@ -88,7 +93,7 @@ def memory_changes_hands(stage: Stage) -> None:
     check_quiet_end(stage, driver)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS._replace(devices=(DeviceKind.PHYSICAL,)))
 def table_completed_in_time(stage: Stage) -> None:
     """A batch that runs finds a page that was mapped after it began, but before it came there."""
     stage.step("the driver starts the engines")
@@ -114,7 +119,7 @@ def table_completed_in_time(stage: Stage) -> None:
     check_quiet_end(stage, driver)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS._replace(devices=(DeviceKind.PHYSICAL,)))
 def translations_dropped_on_command(stage: Stage) -> None:
     """A batch that has its engine drop what it remembers of page tables finds another page at the same address afterwards."""
     stage.step("the driver starts the engines")
