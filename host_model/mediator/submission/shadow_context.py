@@ -76,7 +76,7 @@ class ShadowContext:
         shadow[at.control] = state.control | _ALL_ENABLED
         shadow[at.timestamp] = guest[at.timestamp]
         if at.tile_register:
-            shadow[at.tile_register] = guest[at.tile_register]
+            shadow[at.tile_register] = guest[at.tile_register] | _ALL_ENABLED  # else what another guest left would stay
         key = (pages.address, context_id, self._vgpu.ggtt.entry_writes)
         if state.inhibited or key == self._loaded:
             return

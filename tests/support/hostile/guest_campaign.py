@@ -18,7 +18,7 @@ from .judge import Judge
 from .neighbour import Neighbour, Wronged
 from .stage import SHARES, Stage
 
-__all__ = ("GuestOutcome", "campaigns", "guest_campaign", "guest_story")
+__all__ = ("GuestOutcome", "campaigns", "guest_campaign", "guest_story", "results_alone")
 
 _CLOSELY: Final = 16
 """Acts between two close looks: what is broken stays broken."""
@@ -62,6 +62,11 @@ class _Alone:
 
 
 _alone = cache(_Alone)
+
+
+def results_alone(count: int, platform: str = "skl", *, track_writes: bool = True, hostile_first: bool = True) -> list[str]:
+    """What the neighbour's first pieces of work come to while the other guest does nothing."""
+    return _alone(platform, track_writes, hostile_first).results(count)
 
 
 class _Campaign:
@@ -123,7 +128,8 @@ class _Campaign:
             self.neighbour.go_on(patiently=True)
         self.neighbour.finish()
         self.judge.look_closely()
-        alone = _alone(*self._kind).results(len(self.neighbour.results))
+        platform, track_writes, hostile_first = self._kind
+        alone = results_alone(len(self.neighbour.results), platform, track_writes=track_writes, hostile_first=hostile_first)
         if self.neighbour.results != alone:
             piece = next(number for number, result in enumerate(alone) if self.neighbour.results[number] != result)
             raise Wronged(f"piece {piece} of the other guest's work came to something else than when it was alone")
