@@ -395,24 +395,54 @@ def test_a_context_without_state_is_given_the_vgpus_registers_first() -> None:
     commands = decoded(dwords, Engine.RCS0)
     assert [name for name, _ in commands] == [
         "MI_ARB_ON_OFF", "PIPE_CONTROL", "PIPE_CONTROL", "MI_LOAD_REGISTER_IMM", "PIPE_CONTROL", "PIPE_CONTROL",
-        "MI_LOAD_REGISTER_IMM", "MI_LOAD_REGISTER_IMM", "MI_ARB_ON_OFF",
+        "MI_LOAD_REGISTER_IMM", "MI_LOAD_REGISTER_IMM", "MI_LOAD_REGISTER_IMM", "MI_ARB_ON_OFF",
     ]  # fmt: skip
     assert (commands[0][1], commands[-1][1]) == ([0x04000000], [0x04000001])
     barrier = [0x7A000004, 0, 0, 0, 0, 0], [0x7A000004, 0x00345CBD, 0xD0, 0, 0, 0]
     assert (commands[1][1], commands[2][1]) == barrier == (commands[4][1], commands[5][1])
-    registers, control, l3 = (words for name, words in commands if name == "MI_LOAD_REGISTER_IMM")
+    registers, streamer, control, l3 = (words for name, words in commands if name == "MI_LOAD_REGISTER_IMM")
     loads = dict(zip(registers[1::2], registers[2::2], strict=True))
     wanted = {row.offset: row.offset & 0xFFFF | (0xFFFF0000 if row.masked else 0) for row in switched_registers(9) if row.in_context}
     assert loads == wanted and len(loads) == 24
+    assert dict(zip(streamer[1::2], streamer[2::2], strict=True)) == streamers_own(0x2000, {0x2028: 0xFFFF0000})
     assert (control[0], l3[0]) == (0x11000000 | 2 * 64 - 1, 0x11000000 | 2 * 32 - 1)
     assert control[1:] == [word for place in range(0xC800, 0xC900, 4) for word in (place, place ^ 0xFFFFFFFF)]
     assert l3[1:] == [word for place in L3_CONTROL for word in (place, place ^ 0xFFFFFFFF)]
 
 
+def streamers_own(base: int, modes: dict[int, int]) -> dict[int, int]:
+    """What a context keeps of its streamer: cleared, but for the modes."""
+    return {base + offset: 0 for offset in (0x170, 0x150, 0x154, 0x158, 0x41C, *range(0x600, 0x680, 4))} | modes
+
+
 @pytest.mark.parametrize("engine", [Engine.BCS0, Engine.VCS0, Engine.VECS0])
-def test_other_engines_keep_nothing_of_the_kind(engine: Engine) -> None:
+def test_on_other_engines_only_the_streamer_keeps_anything(engine: Engine) -> None:
     bench = Bench()
-    assert bench.hardware.inhibited_preamble(bench.occupant(1), engine) == [0x04000000, 0, 0x04000001, 0]
+    occupant, base = bench.occupant(1), ENGINES[engine].base
+    occupant.registers.write32(base + 0x28, 0x0110)
+    occupant.registers.write32(base + 0xC0, 0x0020)
+    dwords = bench.hardware.inhibited_preamble(occupant, engine)
+    assert (dwords[:2], dwords[-2:]) == ([0x04000000, 0], [0x04000001, 0])
+    ((_, load),) = decoded(dwords[2:-2], engine)
+    assert dict(zip(load[1::2], load[2::2], strict=True)) == streamers_own(base, {base + 0x28: 0xFFFF0110, base + 0xC0: 0xFFFF0020})
+
+
+@pytest.mark.parametrize("engine", [Engine.RCS0, Engine.BCS0, Engine.VCS0, Engine.VECS0])
+def test_a_new_context_finds_nothing_of_what_another_guest_reckoned_with(engine: Engine) -> None:
+    bench = Bench()
+    base, found = ENGINES[engine].base, []
+    for number in (1, 2):
+        occupant = bench.occupant(number)
+        context = MadeContext(bench, engine=engine, owner=number, context_id=0x20 + number)
+        bench.hardware.give(occupant)
+        result = bench.memory.allocate(1, number)
+        context.map(0x3000, result.address)
+        stores = [word for at, offset in enumerate((0x600, 0x67C, 0x28)) for word in (0x12000002, base + offset, 0x3000 + 4 * at, 0)]
+        secrets = [0x11000005, base + 0x600, 0x5EC2E7, base + 0x67C, 0x5EC2E8, base + 0x28, 0x00100010] if number == 1 else []
+        assert context.run(*bench.hardware.inhibited_preamble(occupant, engine), *secrets, *stores)
+        first, last, codes = result.bytes.cast("I")[:3].tolist()
+        found.append((first, last, codes & 0xFFFF))
+    assert found == [(0x5EC2E7, 0x5EC2E8, 0x10), (0, 0, 0)]
 
 
 def test_gen8_needs_no_preamble() -> None:

@@ -3,6 +3,10 @@
 Such a context is restored with inhibit: it takes whatever the registers hold, and keeps that from then on. So they are
 loaded first with what the vGPU's own registers hold. On gen8 they are loaded when the turn begins.
 
+Where this differs from the kernel's mediator, on purpose: what a streamer reckons with is cleared, and its condition codes
+and parser modes are the vGPU's on every engine (the kernel leaves there what the context of another guest has left, which a guest
+then finds in its own).
+
 Source: linux:drivers/gpu/drm/i915/gvt/mmio_context.c, linux:drivers/gpu/drm/i915/gt/gen8_engine_cs.c
 """
 
@@ -15,8 +19,9 @@ from typing import TYPE_CHECKING, Final
 from pvinfo.commands.mi.control import MI_ARB_ON_OFF, MI_NOOP
 from pvinfo.commands.mi.register import MI_LOAD_REGISTER_IMM
 from pvinfo.commands.pipe_control import PIPE_CONTROL, PipeControlFlags, PipeControlPostSync
+from pvinfo.context_image import context_image
 from pvinfo.execlist import SCRATCH_OFFSET
-from pvinfo.platform import Engine
+from pvinfo.platform import ENGINES, Engine
 from pvinfo.registers.mocs import L3CacheControl, Mocs
 
 from .switched_registers import SwitchedRegister, switched_registers
@@ -38,11 +43,22 @@ _PIPE_CONTROL: Final = int(PIPE_CONTROL.header())
 _BARRIER: Final = [_PIPE_CONTROL, 0, 0, 0, 0, 0, _PIPE_CONTROL, int(_FLUSH_AND_INVALIDATE), SCRATCH_OFFSET, 0, 0, 0]
 """Preceded by one that does nothing, without which vertices must not be dropped on gen9."""
 _HIGH: Final = 0xFFFF0000
+_MODES: Final = ("excc", "instpm")
+_RECKONING: Final = ("bb_start_addr_udw", "bb_start_addr", "bb_add_diff", "bb_offset", "mi_predicate_result_1")
 
 
 @cache
 def _in_context(graphics_version: int, engine: Engine) -> tuple[SwitchedRegister, ...]:
     return tuple(register for register in switched_registers(graphics_version) if register.engine == engine.name and register.in_context)
+
+
+@cache
+def _streamer_state(graphics_version: int, engine: Engine) -> tuple[tuple[int, bool], ...]:
+    """Registers of the streamer's own that contexts keep, and whether they are modes of the vGPU's, whose upper half enables the write."""
+    known = {register.name: ENGINES[engine].base + register.offset for register in context_image(graphics_version, engine).registers}
+    listed = {row.offset for row in _in_context(graphics_version, engine)}
+    modes = [(known[name], True) for name in _MODES if known[name] not in listed]
+    return (*modes, *((offset, False) for name, offset in known.items() if name.startswith("gpr_") or name in _RECKONING))
 
 
 def _load(pairs: Iterable[tuple[int, int]]) -> list[int]:
@@ -60,6 +76,7 @@ def inhibited_preamble(graphics_version: int, engine: Engine, registers: Registe
         dwords += _BARRIER
         dwords += _load((row.offset, registers.read32(row.offset) | (_HIGH if row.masked else 0)) for row in kept)
         dwords += _BARRIER
+    dwords += _load((offset, registers.read32(offset) | _HIGH if mode else 0) for offset, mode in _streamer_state(graphics_version, engine))
     if engine is Engine.RCS0:
         for table, first in ((Mocs.entry, Mocs.entry.at(engine.name)), (L3CacheControl.entry, L3CacheControl.entry.at())):
             dwords += _load((offset, registers.read32(offset)) for offset in range(first, first + 4 * table.count, 4))
