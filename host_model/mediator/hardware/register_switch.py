@@ -121,9 +121,9 @@ class _EngineState:
         self._found = None
         for index, table in enumerate(self._tables):
             wanted = bytes(page.bytes[table.first : table.end])
-            held = self._held[index]
-            if wanted != held:
-                self._write_table(table, wanted, held)
+            stands = self._held[index]
+            if wanted != stands:
+                self._write_table(table, wanted, stands)
                 self._held[index] = wanted
 
     def _write(self, register: SwitchedRegister, value: int, held: int) -> None:
