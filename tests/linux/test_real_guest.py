@@ -178,9 +178,9 @@ def seconds_of_probe(folder: Path, name: str, *words: str) -> float:
 def test_a_probe_by_way_of_the_mediator_takes_hardly_longer_than_on_the_gpu_itself(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the guest's own time, one boot after the other; a busy machine is given a second chance."""
+    """In the guest's own time, one boot after the other; a busy machine is given two more chances."""
     mediated, alone = [], []
-    for attempt in range(2):
+    for attempt in range(3):
         alone.append(seconds_of_probe(tmp_path, f"alone{attempt}", "--physical"))
         mediated.append(seconds_of_probe(tmp_path, f"mediated{attempt}"))
         if min(mediated) <= MOST_TIMES_LONGER * min(alone):
