@@ -64,9 +64,9 @@ class Streamer:
         self.engine = engine
         self._maker = maker
         self.virtual = virtual
-        gen8_render = uncore.platform.graphics_version == 8 and engine is Engine.RCS0
         self.has_semaphores = not virtual
-        self.has_preemption = not virtual and not gen8_render
+        self.has_preemption = not virtual and uncore.platform.graphics_version > 8
+        """Batches may be preempted; without it, requests give way between them."""
         self.has_timeslices = self.has_preemption
         self.space_timeout_ns = _SPACE_TIMEOUT_NS
         self.status_page: Binding = bind_pages(maker.ggtt, maker.pages, 1, f"status page of {engine.value}")
