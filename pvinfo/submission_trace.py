@@ -65,6 +65,8 @@ class Step(NamedTuple):
     """Graphics addresses of the images, or of the breadcrumb."""
     ids: tuple[int, ...]
     """The driver's names of the contexts."""
+    rested: tuple[bool, ...] = ()
+    """Of a submission, which of its contexts had run before and since been told to be complete."""
 
     def describe(self) -> str:
         """The step in words."""
@@ -98,6 +100,8 @@ class _EngineSteps:
         self.timelines = _Numbers()
         self.named: dict[int, int] = {}
         """Number of the context that was last submitted by each of the driver's names."""
+        self.rested: set[int] = set()
+        """Contexts that were complete when they were last told of."""
 
 
 def submission_steps(rows: Iterable[NumberedRow]) -> Iterator[Step]:
@@ -120,19 +124,21 @@ def submission_steps(rows: Iterable[NumberedRow]) -> Iterator[Step]:
                     continue
                 elements = [element for element in Submission(*state.written).elements if element.valid]
                 state.written.clear()
-                shape: list[int] = []
-                for element in elements:
-                    context = number(state.contexts, element.image)
-                    state.named[element.context_id] = context
-                    shape += (context, int(element) & _FLAGS)
+                contexts = [number(state.contexts, element.image) for element in elements]
+                rested = tuple(context in state.rested for context in contexts)
+                state.rested.difference_update(contexts)
+                state.named.update(zip((element.context_id for element in elements), contexts, strict=True))
                 yield Step(
-                    line, engine, Act.SUBMISSION, tuple(shape),
-                    tuple(element.image for element in elements), tuple(element.context_id for element in elements),
+                    line, engine, Act.SUBMISSION,
+                    tuple(part for context, element in zip(contexts, elements, strict=True) for part in (context, int(element) & _FLAGS)),
+                    tuple(element.image for element in elements), tuple(element.context_id for element in elements), rested,
                 )  # fmt: skip
         elif row.op is Op.STATUS_EVENT and row.offset in _BUFFERS:
             engine = _BUFFERS[row.offset]
             event = ContextStatusEvent(ContextStatus(row.value & 0xFFFFFFFF), row.value >> 32)
             context = engines[engine].named.get(event.context_id, 0)
+            if event.status.context_complete:
+                engines[engine].rested.add(context)
             yield from [Step(line, engine, Act.EVENT, (int(event.status), context), (), (event.context_id,))] * row.repeat
         elif row.op is Op.BREADCRUMB and row.offset in _BLOCKS:
             engine = _BLOCKS[row.offset]
@@ -167,10 +173,16 @@ class SubmissionRule(NamedTuple):
 RULES: Final = (
     SubmissionRule("context-image-address", "where a driver puts a context's image is its own choice: compared is which of the engine's contexts it is"),
     SubmissionRule("context-id", "what a driver calls a context is its own choice: compared is that events name the context which was submitted by that name"),
+    SubmissionRule(
+        "restore-after-rest",
+        "a driver lets go of a context that has nothing to do, and of the engine, after a while, and restores the context by force when it comes back: "
+        "how soon it does so is the moment's, so that of a context that was complete the flag does not count",
+    ),
     SubmissionRule("breadcrumb-address", "where a context leaves its breadcrumbs is the driver's own choice: compared is which of the engine's timelines it is"),
 )
 """Every intended difference."""
 
+_FORCED: Final = ContextDescriptor.force_restore.mask
 _ADDRESS_RULE: Final = {Act.SUBMISSION: "context-image-address", Act.BREADCRUMB: "breadcrumb-address"}
 
 
@@ -212,15 +224,31 @@ def _by_engine(rows: Iterable[NumberedRow]) -> dict[Engine, tuple[Step, ...]]:
     return {engine: tuple(found) for engine, found in steps.items()}
 
 
+def _alike(one: Step, other: Step, applied: Counter[str]) -> bool:
+    """Whether two steps are equal under the rules."""
+    if one.act is not other.act or len(one.shape) != len(other.shape):
+        return False
+    forgiven = 0
+    for index, (left, right) in enumerate(zip(one.shape, other.shape, strict=True)):
+        if left == right:
+            continue
+        flags = one.act is Act.SUBMISSION and index % 2
+        if not flags or left ^ right != _FORCED or not (one.rested[index // 2] and other.rested[index // 2]):
+            return False
+        forgiven += 1
+    applied["restore-after-rest"] += forgiven
+    if one.addresses != other.addresses:
+        applied[_ADDRESS_RULE[one.act]] += 1
+    if one.ids != other.ids:
+        applied["context-id"] += 1
+    return True
+
+
 def _compare(engine: Engine, left: Sequence[Step], right: Sequence[Step], applied: Counter[str]) -> SubmissionDifference | None:
     equal = 0
     for one, other in zip(left, right, strict=False):
-        if (one.act, one.shape) != (other.act, other.shape):
+        if not _alike(one, other, applied):
             break
-        if one.addresses != other.addresses:
-            applied[_ADDRESS_RULE[one.act]] += 1
-        if one.ids != other.ids:
-            applied["context-id"] += 1
         equal += 1
     if equal == len(left) == len(right):
         return None

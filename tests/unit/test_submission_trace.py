@@ -29,9 +29,9 @@ class Recording:
     def add(self, op: Op, size: int, offset: int, value: int) -> None:
         self.rows.append(NumberedRow(len(self.rows) + 2, TraceRow(0, op, size, offset, value, 1)))
 
-    def submit(self, *contexts: tuple[int, int], engine: Engine = Engine.RCS0) -> None:
+    def submit(self, *contexts: tuple[int, int], engine: Engine = Engine.RCS0, forced: bool = False) -> None:
         """Image and id of each context."""
-        elements = [ContextDescriptor(image | FLAGS | name << 32) for image, name in contexts]
+        elements = [ContextDescriptor(image | FLAGS | forced << 2 | name << 32) for image, name in contexts]
         for value in Submission.loading(*elements):
             self.add(Op.WRITE, 4, ENGINES[engine].base + 0x230, value)
 
@@ -114,6 +114,30 @@ def test_a_context_that_comes_back_is_not_a_new_one() -> None:
     difference = compare_submissions(left.rows, right.rows).differences[0]
     assert (difference.engine, difference.summary) == (Engine.RCS0, "step 9 differs")
     assert (difference.left[0].shape, difference.right[0].shape) == ((1, FLAGS), (3, FLAGS))
+
+
+def test_whether_a_context_that_has_rested_is_restored_by_force_is_the_moments() -> None:
+    left, right = Recording(), Recording()
+    for recording, forced in ((left, False), (right, True)):
+        recording.run(0x10000, 0x20, 0x5000, 1)
+        recording.submit((0x10000, 0x20), forced=forced)
+    comparison = compare_submissions(left.rows, right.rows)
+    assert comparison.equal
+    assert comparison.applied == {"restore-after-rest": 1}
+
+
+def test_of_new_contexts_and_of_those_at_work_it_counts() -> None:
+    new, restored = Recording(), Recording()
+    new.submit((0x10000, 0x20))
+    restored.submit((0x10000, 0x20), forced=True)
+    assert not compare_submissions(new.rows, restored.rows).equal
+    one, other = Recording(), Recording()
+    for recording, forced in ((one, False), (other, True)):
+        recording.run(0x10000, 0x20, 0x5000, 1)
+        recording.submit((0x10000, 0x20))
+        recording.event(IDLE_TO_ACTIVE, 0x20)
+        recording.submit((0x10000, 0x20), forced=forced)
+    assert [difference.summary for difference in compare_submissions(one.rows, other.rows).differences] == ["step 7 differs"]
 
 
 def test_what_the_table_maps_anew_is_another_context_and_another_timeline() -> None:
