@@ -50,6 +50,15 @@ int open_gpu(void)
 	return gpu;
 }
 
+unsigned scheduler_capabilities(int gpu)
+{
+	int value = 0;
+	struct drm_i915_getparam ask = { .param = I915_PARAM_HAS_SCHEDULER, .value = &value };
+
+	must(call(gpu, DRM_IOCTL_I915_GETPARAM, &ask), "GETPARAM");
+	return value;
+}
+
 struct buffer create_buffer(int gpu, size_t size, uint64_t address)
 {
 	struct drm_i915_gem_create create = { .size = size };

@@ -20,6 +20,9 @@ _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)
 
 int open_gpu(void);
 
+/* What the driver says that it does with priorities: I915_SCHEDULER_CAP_… */
+unsigned scheduler_capabilities(int gpu);
+
 struct buffer create_buffer(int gpu, size_t size, uint64_t address);
 void close_buffer(int gpu, struct buffer *buffer);
 void write_buffer(int gpu, const struct buffer *buffer, size_t offset, const void *data, size_t size);

@@ -25,6 +25,7 @@ static const struct {
 	{ "spinner", check_spinner },
 	{ "illegal-batch", check_illegal_batch },
 	{ "hang", check_hang },
+	{ "submissions", check_submissions },
 };
 
 static int wanted(const char *name, int count, char **names)

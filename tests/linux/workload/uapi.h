@@ -13,6 +13,7 @@
 #include <linux/types.h>
 #include <sys/ioctl.h>
 
+struct drm_i915_getparam { __s32 param; int *value; };
 struct drm_gem_close { __u32 handle, pad; };
 struct drm_i915_gem_create { __u64 size; __u32 handle, pad; };
 struct drm_i915_gem_pread { __u32 handle, pad; __u64 offset, size, data_ptr; };
@@ -50,10 +51,14 @@ struct drm_i915_gem_execbuffer2 {
 #define I915_TILING_Y 2
 #define I915_GEM_DOMAIN_CPU 0x01
 #define I915_GEM_DOMAIN_GTT 0x40
+#define I915_PARAM_HAS_SCHEDULER 41
+#define I915_SCHEDULER_CAP_PREEMPTION (1ul << 2)
 #define I915_CONTEXT_PARAM_NO_ERROR_CAPTURE 0x4
+#define I915_CONTEXT_PARAM_PRIORITY 0x6
 #define I915_CONTEXT_PARAM_RECOVERABLE 0x8
 
 #define DRM_IOCTL_GEM_CLOSE _IOW('d', 0x09, struct drm_gem_close)
+#define DRM_IOCTL_I915_GETPARAM _IOWR('d', 0x46, struct drm_i915_getparam)
 #define DRM_IOCTL_I915_GEM_BUSY _IOWR('d', 0x57, struct drm_i915_gem_busy)
 #define DRM_IOCTL_I915_GEM_CREATE _IOWR('d', 0x5b, struct drm_i915_gem_create)
 #define DRM_IOCTL_I915_GEM_PREAD _IOW('d', 0x5c, struct drm_i915_gem_pread)
