@@ -119,6 +119,7 @@ class Context:
         except DriverError:
             self.release()
             raise
+        self._stays_pinned = timeline is not None
         self._layout: ContextImage = context_image(maker.platform.graphics_version, self.engine)
         self._tail_offset = self._layout.value_offset("tail")
         self.inflight = 0
@@ -212,6 +213,12 @@ class Context:
         for name, value in values.items():
             self._bound().buffer.write_dword(self._layout.value_offset(name), value)
         self.force_restore = True
+
+    def pin(self) -> None:
+        """A request is made and none is left from before: the image is prepared as if new (``intel_context_pin``). The kernel's
+        own contexts are always in use."""
+        if not self._stays_pinned:
+            self.update_registers(self.ring.tail)
 
     def restart(self, head: int, *, scrub: bool = False) -> None:
         """Have the engine begin at ``head`` after a reset; ``scrub``: the image may hold anything (``lrc_reset_regs``)."""

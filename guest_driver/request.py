@@ -77,6 +77,8 @@ class Request:
         self._forced = False
         self._reserved = 2 * 4 * self.streamer.emission.fini_dwords
         self.streamer.get()
+        if not context.timeline.requests:
+            context.pin()
         ring = context.ring
         self.head = ring.emit
         self.infix = self.postfix = self.tail = self.wa_tail = self.head

@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from pvinfo.submission_trace import compare_submissions, format_submissions
+from pvinfo.trace import read_numbered_trace
+
 VARIABLES = ("GVT_QEMU", "GVT_KERNEL", "GVT_MODULES", "GVT_BUSYBOX")
 MISSING = [name for name in VARIABLES if not os.environ.get(name)]
 
@@ -111,10 +114,10 @@ def test_the_kernels_own_mediator_shares_the_gpu_out_to_the_limit_and_takes_it_b
 STREAMS = ("stores", "fences", "small-batches", "two-processes", "spinner", "illegal-batch", "hang")
 
 
-def run_workload(folder: Path, platform: str, workload: Path, checks: tuple[str, ...]) -> HostBoot:
+def run_workload(folder: Path, platform: str, workload: Path, checks: tuple[str, ...], *words: str) -> HostBoot:
     script = folder / "post.sh"
     script.write_text(f"#!/bin/sh\nexec /bin/workload {' '.join(checks)}\n")
-    boot = boot_host(folder, "--platform", platform, "--add", f"{workload}:/bin/workload", "--post", str(script))
+    boot = boot_host(folder, "--platform", platform, "--add", f"{workload}:/bin/workload", "--post", str(script), *words)
     output: str = boot.machine["post_output"]
     assert [line.split()[:2] for line in output.splitlines()] == [["ok", check] for check in checks]
     assert boot.machine["post_status"] == 0
@@ -141,3 +144,14 @@ def test_programs_fill_and_copy_between_linear_and_tiled_surfaces(platform: str,
     boot = run_workload(tmp_path, platform, workload, ("fills", "copies"))
     assert boot.report["failures"] == [] and boot.status == 0
     assert "Resetting" not in boot.console
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_fixed_piece_of_work_is_still_submitted_as_it_was_recorded(platform: str, workload: Path, tmp_path: Path) -> None:
+    """The recordings that the Python driver is held to: of this driver, or of one that submits in the same way."""
+    trace = tmp_path / "work.tsv"
+    boot = run_workload(tmp_path, platform, workload, ("submissions",), "--trace", str(trace))
+    assert boot.report["failures"] == [] and boot.status == 0
+    recorded = Path(__file__).parents[1] / "unit" / "data" / f"real_submissions_{platform}.tsv.xz"
+    comparison = compare_submissions(read_numbered_trace(recorded), read_numbered_trace(trace))
+    assert comparison.equal, "\n".join(format_submissions(comparison, "recorded", "now"))

@@ -51,13 +51,13 @@ def test_the_python_guest_behaves_as_the_real_driver(
 
 
 def submitted(accesses: Iterable[Access]) -> dict[int, list[int]]:
-    """What was written to each port. Named rule: a context that the driver has let go of since is restored by force; how
-    soon it lets go of an idle one is the moment's."""
+    """What was written to each port. Named rules: a context that the driver has let go of since is restored by force, and has a
+    name that no context on its way has; how soon the driver lets go of an idle one, and hears of its end, is the moment's."""
     written: dict[int, list[int]] = {port: [] for port in PORTS}
     for access in accesses:
         if access.op is Op.WRITE and access.offset in written:
             low_half = len(written[access.offset]) % 2 == 1
-            written[access.offset].append(access.value & ~ContextDescriptor.force_restore.mask if low_half else access.value)
+            written[access.offset].append(access.value & ~ContextDescriptor.force_restore.mask if low_half else bool(access.value))
     return written
 
 
