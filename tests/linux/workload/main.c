@@ -26,6 +26,7 @@ static const struct {
 	{ "illegal-batch", check_illegal_batch },
 	{ "hang", check_hang },
 	{ "submissions", check_submissions },
+	{ "pattern", check_pattern },
 };
 
 static int wanted(const char *name, int count, char **names)

@@ -1,0 +1,99 @@
+"""Programs in a real guest get their work done on a vGPU, and two guests at once get theirs.
+
+The same C programs as on the physical GPU (test_physical_gpu.py): between their i915 and the engines stands nothing but
+our mediator.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+VARIABLES = ("GVT_QEMU", "GVT_KERNEL", "GVT_MODULES", "GVT_BUSYBOX")
+MISSING = [name for name in VARIABLES if not os.environ.get(name)]
+
+pytestmark = [
+    pytest.mark.linux,
+    pytest.mark.skipif(bool(MISSING), reason=f"a real guest needs {', '.join(MISSING)}"),
+]
+
+CHECKS = ("stores", "fills", "copies", "fences", "small-batches", "two-processes", "spinner", "illegal-batch", "hang")
+PATTERN_SECONDS = 20
+LEAST_ROUNDS = 20
+"""A busy machine does few, an idle one many hundreds."""
+FAIREST = 0.2
+"""What the slower of two guests gets done is at least so much of what the other does: their processors are emulated on
+whatever this machine has left, and are not shared out by the turns on the GPU."""
+
+
+def boot_with(folder: Path, workload: Path, script: str, *words: str) -> tuple[dict[str, Any], str]:
+    """The report of a boot whose guests run ``script``, and what the command said on the way."""
+    post, target = folder / "post.sh", folder / "report.json"
+    post.write_text(f"#!/bin/sh\n{script}\n")
+    command = [sys.executable, "-m", "host_model", "boot", "--json", str(target), "--console", str(folder)]
+    command += ["--add", f"{workload}:/bin/workload", "--post", str(post), "--timeout", "280", *words]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=320, check=False)
+    assert target.exists(), f"no report; status {result.returncode}: {result.stderr}"
+    report: dict[str, Any] = json.loads(target.read_text())
+    return report, result.stderr
+
+
+@pytest.mark.parametrize(("platform", "vgpu_type"), [("skl", "GVTg_V5_8"), ("kbl", "GVTg_V5_4"), ("bdw", "GVTg_V4_8")])
+def test_programs_work_through_the_mediator_as_on_the_gpu_and_only_the_guilty_suffer(
+    platform: str, vgpu_type: str, workload: Path, tmp_path: Path
+) -> None:
+    script = f"exec /bin/workload {' '.join(CHECKS)}"
+    report, errors = boot_with(tmp_path, workload, script, "--platform", platform, "--type", vgpu_type)
+    guest, vgpu = report["guests"][0], report["vgpus"][0]
+    assert [line.split()[:2] for line in guest["post_output"].splitlines()] == [["ok", check] for check in CHECKS]
+    assert guest["post_status"] == 0
+    assert not guest["wedged"]
+    assert report["gpu"]["isolation_violations"] == 0
+    assert vgpu["failsafe"] is None
+    # The one act that anybody takes amiss is the illegal command that a process executed on purpose.
+    assert report["failures"] == ["host: its findings accuse a guest of faults, which a real driver does not make"]
+    findings = vgpu["findings"] + report["gpu"]["findings"]
+    faults = [finding for finding in findings if finding["kind"] != "note"]
+    assert [(fault["rule"], fault["value"], fault["count"]) for fault in faults] == [("illegal-command", 0xE0000000, 1)]
+    console = (tmp_path / "guest0-console.log").read_text()
+    culprits = re.findall(r"workload\[(\d+)\] context reset due to GPU hang", console)
+    assert len(culprits) == len(set(culprits)) == 2, "a reset is the guilty process's alone"
+    assert min(vgpu["requests"].values()) > 500
+    assert "Traceback" not in errors
+
+
+def test_two_guests_draw_at_once_and_each_finds_its_own_pattern_and_no_other(
+    workload: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the same graphics addresses, so that whoever reached the other's memory would find it there."""
+    script = f"export PATTERN_SEED=$((1000 + HOST_MODEL_GUEST)) PATTERN_SECONDS={PATTERN_SECONDS}\nexec /bin/workload pattern"
+    report, errors = boot_with(tmp_path, workload, script, "--guests", "2", "--type", "GVTg_V5_8")
+    assert report["failures"] == []
+    ranges = [vgpu["balloon"]["mappable"] for vgpu in report["vgpus"]]
+    assert ranges[0][1] <= ranges[1][0] or ranges[1][1] <= ranges[0][0]
+    rounds, longest = [], []
+    for number, (guest, vgpu) in enumerate(zip(report["guests"], report["vgpus"], strict=True)):
+        assert guest["balloon"]["mappable"] == vgpu["balloon"]["mappable"]
+        assert guest["warnings"] == [] and not guest["wedged"]
+        said = re.fullmatch(r"rounds (\d+) of seed (\d+), at most (\d+) ms\nok pattern (\d+\.\d+) s\n", guest["post_output"])
+        assert said is not None, guest["post_output"]
+        assert int(said[2]) == 1000 + number
+        assert float(said[4]) >= PATTERN_SECONDS
+        assert [finding for finding in vgpu["findings"] if finding["kind"] != "note"] == []
+        rounds.append(int(said[1]))
+        longest.append(int(said[3]))
+    with capsys.disabled():
+        print(f"\ntwo guests at once for {PATTERN_SECONDS} s: {rounds[0]} and {rounds[1]} rounds, ratio {min(rounds) / max(rounds):.2f}; longest {longest} ms")
+    assert min(rounds) >= LEAST_ROUNDS
+    assert min(rounds) >= FAIREST * max(rounds)
+    assert report["gpu"]["turns"] > min(rounds), "they really took turns"
+    assert report["gpu"]["isolation_violations"] == 0
+    assert [finding for finding in report["gpu"]["findings"] if finding["kind"] != "note"] == []
+    assert "Traceback" not in errors
