@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from importlib import import_module
+from itertools import chain
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -102,11 +103,12 @@ def _family(name: str) -> Iterator[Scenario]:
             yield declared._replace(family=title)
 
 
-_DEVICES: Final = tuple(DeviceKind)
-
-
-def _by_device(declared: Scenario) -> int:
-    return min(_DEVICES.index(device) for device in declared.needs.devices)
+def _by_device(family: Iterable[Scenario]) -> Iterator[Scenario]:
+    """The scenarios of one kind of device together, the kind that comes first first."""
+    groups: dict[tuple[DeviceKind, ...], list[Scenario]] = {}
+    for found in family:
+        groups.setdefault(found.needs.devices, []).append(found)
+    return chain.from_iterable(groups.values())
 
 
 def built_in() -> dict[str, Scenario]:
@@ -116,7 +118,7 @@ def built_in() -> dict[str, Scenario]:
     """
     known: dict[str, Scenario] = {}
     for family in _FAMILIES:
-        for found in sorted(_family(family), key=_by_device):
+        for found in _by_device(_family(family)):
             if found.name in known:
                 raise UsageError(f"{found.place}: scenario {found.name} is also at {known[found.name].place}")
             known[found.name] = found

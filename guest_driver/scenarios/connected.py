@@ -220,5 +220,5 @@ class Connected:
             if altered:
                 machine = InterposedMachine(machine, altered)
                 remarks.append(interposer_remark(name, altered))
-            guests.append(Guest(name, machine, altered_offer(served.offer, altered)))
+            guests.append(Guest(name, machine, altered_offer(served.offer, altered), has_slices=not altered.move_slices))
         return Setting(self.platform, tuple(guests), (), None, tuple(remarks))

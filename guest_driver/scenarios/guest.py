@@ -28,10 +28,12 @@ def _requests_done(driver: GuestDriver) -> dict[str, int]:
 class Guest:
     """A machine for a scenario to play on: by a driver, or by hand through ``mmio`` and ``aperture``."""
 
-    def __init__(self, name: str, machine: Machine, offer: Offer) -> None:
+    def __init__(self, name: str, machine: Machine, offer: Offer, *, has_slices: bool = True) -> None:
         self.name = name
         self.offer = offer
         """What its page says, as the guest will read it."""
+        self.has_slices = has_slices
+        """False: the slices that its page speaks of are not those that its host has given it."""
         self._recorder = Recorder(machine.clock)
         self.machine: Machine = RecordingMachine(machine, self._recorder)
         self._drivers: list[GuestDriver] = []

@@ -7,7 +7,7 @@ from typing import Final, final
 from host_model.bare_metal import bare_machine
 from host_model.host import DEFAULT_APERTURE, Host, PluggedVgpu
 from host_model.mediator.pv import Announcement
-from host_model.mediator.types import HOST_LOW, VgpuType, types_for
+from host_model.mediator.types import HOST_HIGH, HOST_LOW, VgpuType, types_for
 from pvinfo.bus import Machine
 from pvinfo.errors import ResourceExhausted
 from pvinfo.page import GraphicsRange
@@ -15,10 +15,18 @@ from pvinfo.platform import DEFAULT_PLATFORM, platform_named
 from pvinfo.units import MIB, format_size
 
 from .guest import Guest
-from .interposer import InterposedMachine
-from .needs import Announced, DeviceKind, Needs
+from .interposer import Alterations, InterposedMachine
+from .needs import Announced, DeviceKind, Needs, Slice
 from .outcome import Offer
-from .place import altered_offer, describe_physical, insist_on_platform, interposer_remark, lies
+from .place import (
+    altered_offer,
+    describe_physical,
+    insist_on_platform,
+    insist_on_room,
+    interposer_remark,
+    lies,
+    range_fields,
+)
 from .stage import CannotStage, Setting
 
 __all__ = ("InProcess",)
@@ -63,19 +71,38 @@ class InProcess:
             aperture *= 2
         return Host(self.platform.name, aperture_size=aperture)
 
+    @staticmethod
+    def _placed(wanted: Slice, part: range, host_size: int, size: int) -> range | None:
+        """Where a slice is to be; None where the host chooses, because nobody else does, or because its own part is in the way."""
+        slot = wanted.resolve(part, range(part.start, part.start + size))
+        return slot if wanted.is_placed and slot.start >= part.start + host_size else None
+
     def _plug_first(self, host: Host, needs: Needs, vgpu_type: VgpuType) -> PluggedVgpu:
         announced = needs.announced
         aperture, total = host.gpu.aperture_size, host.gpu.ggtt_size
-        low = needs.mappable.resolve(range(0, aperture), range(0, vgpu_type.low_size))
-        high = needs.nonmappable.resolve(range(aperture, total), range(0, vgpu_type.high_size))
+        low = self._placed(needs.mappable, range(0, aperture), HOST_LOW, vgpu_type.low_size)
+        high = self._placed(needs.nonmappable, range(aperture, total), HOST_HIGH, vgpu_type.high_size)
         return host.plug(
-            vgpu_type._replace(low_size=len(low), high_size=len(high)),
-            low_at=low.start if needs.mappable.is_placed else None,
-            high_at=high.start if needs.nonmappable.is_placed else None,
+            vgpu_type._replace(
+                low_size=len(low) if low is not None else vgpu_type.low_size, high_size=len(high) if high is not None else vgpu_type.high_size
+            ),
+            low_at=low.start if low is not None else None,
+            high_at=high.start if high is not None else None,
             announcement=Announcement(
                 magic=announced.magic, version_major=announced.version_major, capabilities=announced.capabilities
             ),
         )
+
+    @staticmethod
+    def _alterations(needs: Needs, offer: Offer) -> Alterations:
+        """What the first guest is told that is not so: slices in the host's own part, which no vGPU has, and what ``needs`` says.
+
+        Raises: CannotStage when slices do not fit the GPU.
+        """
+        fields = range_fields(offer, {"mappable": needs.mappable, "nonmappable": needs.nonmappable}, {"mappable": None, "nonmappable": None})
+        insist_on_room(fields, offer)
+        lied = lies(needs.announced, altered_offer(offer, Alterations(fields, hide_aperture=False)))
+        return Alterations(fields | lied.fields, lied.hide_aperture)
 
     def set_up(self, needs: Needs) -> Setting:
         """A new host with new machines. Raises: CannotStage when what is needed does not fit the aperture asked for."""
@@ -118,10 +145,10 @@ class InProcess:
                 fence_num=len(resources.fences),
             )
             machine: Machine = local
-            alterations = lies(needs.announced if index == 0 else Announced(), offer)
+            alterations = self._alterations(needs, offer) if index == 0 else lies(Announced(), offer)
             if alterations:
                 machine = InterposedMachine(local, alterations)
                 offer = altered_offer(offer, alterations)
                 remarks.append(interposer_remark(name, alterations))
-            guests.append(Guest(name, machine, offer))
+            guests.append(Guest(name, machine, offer, has_slices=not alterations.move_slices))
         return Setting(self.platform, tuple(guests), tuple(vgpu for vgpu, _ in plugged), host, tuple(remarks))

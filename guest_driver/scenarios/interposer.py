@@ -30,6 +30,11 @@ class Alterations(NamedTuple):
     def __bool__(self) -> bool:
         return bool(self.fields) or self.hide_aperture
 
+    @property
+    def move_slices(self) -> bool:
+        """The guest is told of slices that its vGPU does not have."""
+        return any(path.startswith(("avail_rs.mappable_gmadr", "avail_rs.nonmappable_gmadr")) for path in self.fields)
+
     def in_words(self) -> list[str]:
         """One phrase for each."""
         words = [f"{path} reads {value:#x}" for path, value in self.fields.items()]

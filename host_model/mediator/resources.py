@@ -56,8 +56,7 @@ class _Space:
         free_from = self.whole.start + self.host_size
         edges = [free_from]
         for used in self.taken:
-            # A slice may have been placed inside the host's own part, which stays the host's all the same.
-            edges += [used.start, max(used.stop, free_from)]
+            edges += [used.start, used.stop]
         edges.append(self.whole.stop)
         return [range(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
 
@@ -86,6 +85,9 @@ class _Space:
             raise UsageError(
                 f"{self.name} {format_range(wanted.start, wanted.stop)} leaves {format_range(self.whole.start, self.whole.stop)}"
             )
+        free_from = self.whole.start + self.host_size
+        if wanted.start < free_from:
+            raise UsageError(f"{self.name} at {at:#x}: what lies below {free_from:#x} ({format_size(self.host_size)}) is the host's own")
         for used in self.taken:
             if wanted.start < used.stop and used.start < wanted.stop:
                 raise ResourceExhausted(self.name, size // MIB, 0, "MiB", f"at {at:#x}; {format_range(used.start, used.stop)} is taken")
@@ -116,10 +118,10 @@ class ResourcePool:
         return min(free.low // vgpu_type.low_size, free.high // vgpu_type.high_size, free.fences // vgpu_type.fences)
 
     def take(self, vgpu_type: VgpuType, *, low_at: int | None = None, high_at: int | None = None) -> VgpuResources:
-        """A share for one vGPU; all of it or nothing. ``low_at`` and ``high_at`` place the slices, host's part included.
+        """A share for one vGPU; all of it or nothing. ``low_at`` and ``high_at`` place the slices, anywhere but in the host's own part.
 
         Raises: ResourceExhausted naming what ran out, how much was wanted and is left; UsageError for a placement
-        outside the GPU's graphics memory.
+        outside the GPU's graphics memory, or in the host's part of it.
         """
         if vgpu_type.fences > len(self._fences):
             raise ResourceExhausted("fences", vgpu_type.fences, len(self._fences), "registers", f"of {TOTAL_FENCES}, the host keeps {HOST_FENCES}")

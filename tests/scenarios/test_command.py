@@ -58,9 +58,12 @@ def test_list_names_every_scenario_with_its_purpose(capsys: pytest.CaptureFixtur
     printed = capsys.readouterr().out.splitlines()
     lines = [line for line in printed if not line.startswith("# ")]
     assert [line.split()[0] for line in lines] == list(built_in())
-    assert [line for line in printed if line.startswith("# ")] == ["# Being a guest, on a vGPU", "# Engines at work, on the physical GPU"]
+    assert [line for line in printed if line.startswith("# ")] == [
+        "# Being a guest, on a vGPU", "# Engines at work, on the physical GPU", "# Engines at work, on a vGPU", "# Work through a mediator, on a vGPU",
+    ]  # fmt: skip
     assert printed[0].startswith("# ")
     assert printed[printed.index("# Engines at work, on the physical GPU") + 1].startswith("first-request ")
+    assert printed[printed.index("# Engines at work, on a vGPU") + 1].startswith("first-request-on-vgpu ")
     assert lines[0].endswith("  The driver finds the page, accepts the offer, keeps to its share and tells the host that its display is ready.")
     assert all(line.endswith(".") for line in lines), "a purpose is a sentence"
 
@@ -79,7 +82,7 @@ def test_list_shows_what_a_pattern_or_a_file_means(users_file: Path, capsys: pyt
 def test_a_run_prints_a_line_per_scenario_and_a_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "probe", "native_fallback", "--platform", "kbl"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"passed   probe             19 checks   1\d\d\d accesses    20\.\d\d\d ms", lines[0]), "engines do the first work at once, and are left 20 ms to come to rest"
+    assert re.fullmatch(r"passed   probe             21 checks   1\d\d\d accesses    20\.\d\d\d ms", lines[0]), "engines do the first work at once, and are left 20 ms to come to rest"
     assert lines[1].startswith("passed   native-fallback")
     assert lines[2].startswith("kbl, in process: 2 passed, 0 failed, 0 skipped, ")
     assert "\033" not in "".join(lines)
@@ -94,7 +97,7 @@ def test_a_run_writes_json_report_and_traces(tmp_path: Path, capsys: pytest.Capt
     assert (report["passed"], report["failed"], report["skipped"]) == (len(built_in()), 0, 0)
     probe = report["scenarios"][0]
     assert probe["outcome"] == "passed"
-    assert [step["checks"] for step in probe["steps"]] == [1, 6, 2, 3, 2, 5]
+    assert [step["checks"] for step in probe["steps"]] == [1, 6, 2, 3, 2, 7]
     assert probe["checks"][0] == {
         "step": 1, "what": "the host knows that its guest reads the page", "view": "host's view", "held": True,
         "expected": "no", "actual": "no", "place": probe["checks"][0]["place"],

@@ -115,30 +115,29 @@ def test_a_size_is_rounded_up_to_whole_pages() -> None:
     assert (len(share.low), len(share.high)) == (8192, 4096)
 
 
-def test_slices_can_be_placed_even_inside_the_hosts_part() -> None:
-    share = pool(512).take(V8, low_at=0, high_at=512 * MIB)
-    assert (share.low, share.high) == (range(64 * MIB), range(512 * MIB, 896 * MIB))
+def test_slices_are_placed_where_they_are_wanted() -> None:
+    share = pool(512).take(V8, low_at=192 * MIB, high_at=1024 * MIB)
+    assert (share.low, share.high) == (range(192 * MIB, 256 * MIB), range(1024 * MIB, 1408 * MIB))
 
 
-def test_a_slice_placed_inside_the_hosts_part_takes_nothing_from_the_others() -> None:
+@pytest.mark.parametrize(
+    ("low_at", "high_at", "text"),
+    [
+        (0, None, "low graphics memory (aperture) at 0x0: what lies below 0x8000000 (128 MiB) is the host's own"),
+        (128 * MIB - 4096, None, "low graphics memory (aperture) at 0x7fff000: what lies below 0x8000000 (128 MiB) is the host's own"),
+        (None, 512 * MIB, "high graphics memory at 0x20000000: what lies below 0x38000000 (384 MiB) is the host's own"),
+    ],
+)
+def test_no_slice_is_placed_in_the_hosts_part_where_the_host_has_what_runs(low_at: int | None, high_at: int | None, text: str) -> None:
     shared = pool(512)
     before = shared.free
-    shared.take(V8, low_at=0, high_at=512 * MIB)
-    assert shared.free == before._replace(fences=24)
-    assert shared.take(V8).low == range(128 * MIB, 192 * MIB)
-
-
-def test_a_slice_placed_across_the_hosts_edge_takes_what_lies_outside() -> None:
-    shared = pool(512)
-    before = shared.free
-    shared.take(V8, low_at=96 * MIB)
-    assert shared.free.low == before.low - 32 * MIB
-    assert shared.take(V8).low == range(160 * MIB, 224 * MIB)
+    with pytest.raises(UsageError, match=re.escape(text)):
+        shared.take(V8, low_at=low_at, high_at=high_at)
+    assert shared.free == before
 
 
 def test_high_memory_is_never_handed_out_of_the_hosts_part() -> None:
     shared = pool(512, 512 + 384 + 384)
-    shared.take(sized(64, 128), high_at=512 * MIB)
     assert shared.take(sized(64, 384)).high == range(896 * MIB, 1280 * MIB)
     with pytest.raises(ResourceExhausted, match="64 MiB wanted, 0 MiB left"):
         shared.take(sized(64, 64))

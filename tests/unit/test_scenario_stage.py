@@ -11,6 +11,7 @@ from guest_driver.scenarios import Announced, InProcess, Needs, Outcome, Scenari
 from guest_driver.scenarios.outcome import View
 from guest_driver.scenarios.stage import CannotStage
 from guest_driver.scenarios.words import in_words
+from host_model.gpu.device import PhysicalGpu
 from pvinfo.errors import HostRefused, NotVirtualized
 from pvinfo.page import Capability, GraphicsRange
 
@@ -106,7 +107,35 @@ def test_the_hosts_view_is_checked_at_the_vgpu_and_through_the_bus() -> None:
         stage.host_view("display", lambda vgpu: vgpu.pv.display_ready, False)
 
     result = _play(act)
-    assert [check.view for check in result.checks] == [View.HOST, View.BUS, View.HOST, View.HOST]
+    assert [check.view for check in result.checks] == [View.HOST, View.BUS, View.HOST, View.HOST, View.GPU, View.GPU]
+
+
+def test_what_the_gpu_notices_is_counted_for_the_guest_that_it_works_for_and_else_for_the_host() -> None:
+    def notice(number: int) -> Callable[[Stage], None]:
+        def act(stage: Stage) -> None:
+            def tell(gpu: PhysicalGpu) -> None:
+                gpu.findings.vgpu = number
+                gpu.findings.fault("illegal-command", "rcs0", "no such thing")
+
+            stage.gpu_view("told", tell, None)
+
+        return act
+
+    def expected(stage: Stage) -> None:
+        notice(1)(stage)
+        stage.expect_finding("illegal-command", times=1)
+
+    assert "the host accuses guest 1 of nothing else (host's view): expected none, but it is illegal-command at rcs0" in _play(notice(1)).reason
+    assert "the GPU accuses the host of nothing (the GPU's own view): expected none, but it is illegal-command at rcs0" in _play(notice(0)).reason
+    assert _play(expected).outcome is Outcome.PASSED
+    assert [finding.rule for finding in _play(expected).findings] == ["illegal-command"]
+
+
+def test_a_page_that_the_gpu_must_not_have_fails_any_scenario() -> None:
+    def act(stage: Stage) -> None:
+        stage.host_does("lets its GPU go astray", lambda vgpu: setattr(vgpu.mediator.guard, "violations", 1))
+
+    assert _play(act).reason.endswith("pages that the GPU asked for and must not have (the GPU's own view): expected 0, but it is 1")
 
 
 def test_a_scenario_may_end_itself_where_it_means_nothing() -> None:

@@ -70,11 +70,13 @@ class Neighbour:
         self._stage.host_view("why the host distrusts the neighbour", failsafe_reason, None, guest=1)
 
 
-def submit_in_ring(context: Context, words: Sequence[int]) -> Request:
+def submit_in_ring(context: Context, words: Sequence[int], spoil: Callable[[], None] | None = None) -> Request:
     """Have ``context`` execute commands in its ring itself, where they have privilege. What the driver lets clients do is
-    to start batches without any."""
+    to start batches without any. ``spoil`` is done last, before the engine is told."""
     request = Request(context)
     request.emit([*words, 0] if len(words) % 2 else words)
+    if spoil is not None:
+        spoil()
     request.commit()
     return request
 

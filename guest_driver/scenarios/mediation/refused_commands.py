@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pvinfo.commands.mi.flush import FlushPostSync
 from pvinfo.commands.mi.memory import AtomicOpcode
 from pvinfo.commands.pipe_control import PipeControlPostSync
+from pvinfo.context_image import RING_CONTEXT_DWORDS, STATE_OFFSET
 from pvinfo.gtt_entry import GGTT_OFFSET
 from pvinfo.platform import Engine
 from pvinfo.registers import EngineRegisters, ResetRegisters
@@ -179,9 +180,12 @@ def refused_context_registers(stage: Stage) -> None:
 
     def submit(driver: GuestDriver) -> Request:
         context = driver.client.context(Engine.RCS0)
-        assert context.image is not None
-        context.image.buffer.write(PAGE_SIZE + 4 * 0x50, batch.bytes)
-        return submit_in_ring(context, ())
+
+        def spoil() -> None:
+            assert context.image is not None
+            context.image.buffer.write(STATE_OFFSET + 4 * RING_CONTEXT_DWORDS, batch.bytes)
+
+        return submit_in_ring(context, (), spoil)
 
     refused_for_good(stage, "audit-register", [("a context that loads the reset register", submit)])
 
@@ -193,9 +197,12 @@ def refused_lost_ring(stage: Stage) -> None:
     def submit(driver: GuestDriver) -> Request:
         context = driver.client.context(Engine.VECS0)
         place = GGTT_OFFSET + int(context.ring.binding.address) // PAGE_SIZE * 8
-        for page in range(context.ring.size // PAGE_SIZE):
-            stage.guest.mmio.write(place + 8 * page, 8, 0)
-        return submit_in_ring(context, ())
+
+        def spoil() -> None:
+            for page in range(context.ring.size // PAGE_SIZE):
+                stage.guest.mmio.write(place + 8 * page, 8, 0)
+
+        return submit_in_ring(context, (), spoil)
 
     refused_for_good(stage, "ring-unreachable", [("a context whose ring is mapped nowhere", submit)])
 

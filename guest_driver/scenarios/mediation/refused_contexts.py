@@ -61,11 +61,7 @@ def dropped_contexts(stage: Stage) -> None:
             assert context.image is not None
             context.image.buffer.write_dword(offset, content)
 
-        def request() -> Request:
-            poke(value)
-            return submit_in_ring(context, ())
-
-        return request, lambda: poke(before)
+        return lambda: submit_in_ring(context, (), lambda: poke(value)), lambda: poke(before)
 
     for what, rule, engine, register, value in (
         ("a context whose ring is the neighbour's memory", "ring-outside-slice", Engine.BCS0, "start", theirs),
@@ -90,8 +86,7 @@ def dropped_lost_image(stage: Stage) -> None:
     entry = stage.guest.mmio.read(place, 8)
 
     def submit() -> Request:
-        stage.guest.mmio.write(place, 8, 0)
-        return submit_in_ring(context, ())
+        return submit_in_ring(context, (), lambda: stage.guest.mmio.write(place, 8, 0))
 
     refused_once(stage, driver, "a context whose image is mapped nowhere", "context-unreachable", submit, lambda: stage.guest.mmio.write(place, 8, entry))
     neighbour.check()

@@ -137,7 +137,7 @@ def device_reset_at_work(stage: Stage) -> None:
 
 
 @scenario(needs=TWO)
-def failsafe_at_work(stage: Stage) -> None:
+def trust_lost_at_work(stage: Stage) -> None:
     """A guest that loses the host's trust while its work runs gets nothing more done, until a device reset; the neighbour goes on."""
     neighbour = Neighbour(stage)
     stage.step("the driver starts the engines; one waits at a gate, with more behind it")

@@ -20,7 +20,7 @@ from ..needs import DeviceKind, Needs
 from ..stage import Stage
 from ..work.acts import PATIENCE_NS, at_work, check_quiet_end, dwords_at, entry_place
 from . import TWO
-from .acts import Neighbour, refused_once
+from .acts import Neighbour, refused_once, submit_in_ring
 
 _PLACE = 0x12_3450_0000
 _SHARED = 5 << 39
@@ -122,11 +122,10 @@ def tables_without_root(stage: Stage) -> None:
         assert context.image is not None
         context.image.buffer.write_dword(layout.value_offset("pdp_hi[0]"), value)
 
-    def submit() -> Request:
-        poke(0x40)
-        return driver.submit(Engine.VECS0, Batch())
-
-    refused_once(stage, driver, "a context with a root beyond memory", "ppgtt-not-memory", submit, lambda: poke(before))
+    refused_once(
+        stage, driver, "a context with a root beyond memory", "ppgtt-not-memory",
+        lambda: submit_in_ring(context, (), lambda: poke(0x40)), lambda: poke(before),
+    )  # fmt: skip
     neighbour.check()
 
 
