@@ -75,8 +75,8 @@ class PhysicalGpu:
         """Hardware fences, low dword first; the registers themselves."""
         self.interrupts = InterruptTree(self)
         self.sideband = SidebandRegisters()
-        self.ggtt = HardwareTable(ggtt_size // PAGE_SIZE)
-        self.mmio = MmioWindow(self, policy_for(platform.name))
+        self.ggtt: HardwareTable = HardwareTable(ggtt_size // PAGE_SIZE)
+        self.mmio: MmioWindow = MmioWindow(self, policy_for(platform.name))
         self.aperture = HardwareAperture(self, aperture_size)
         self._image = config_image(platform, ggtt_size)
         sizes = {0: BAR0_SIZE, 2: aperture_size, 4: _IO_WINDOW}

@@ -126,7 +126,7 @@ class _Seen:
 def context_registers(platform: str) -> set[int]:
     """What default contexts load behind their first 0x50 dwords: read from images that the GPU has saved."""
     part = platform_named(platform)
-    found = set()
+    found: set[int] = set()
     for engine in part.engines:
         page = memoryview(bytearray(PAGE_SIZE)).cast("I")
         RegisterState(engine, part, RegisterPage().dwords).save(page, SavedContext(0, None, None, 0))

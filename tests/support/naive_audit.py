@@ -127,7 +127,7 @@ Source: linux:drivers/gpu/drm/i915/gvt/mmio_context.c"""
 
 
 def _offsets(text: str) -> set[int]:
-    found = set()
+    found: set[int] = set()
     for word in text.split():
         first, _, size = word.partition("+")
         found.update(range(int(first, 16), int(first, 16) + (int(size, 16) if size else 4), 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import pytest
 from support.audit_rig import AuditRig
@@ -81,7 +82,7 @@ def test_there_are_as_many_commands_as_the_kernel_lists() -> None:
     """225, of which 224 on Broadwell: MI 40, 2D 24, 3D and media 118, MFX 40, VEBOX 3."""
     for platform, count in (("skl", 225), ("bdw", 224)):
         version = platform_named(platform).graphics_version
-        listed: set[Command[object]] = {
+        listed: set[Command[Any]] = {
             command for command in declared_commands() for engine in Engine
             if engine in command.engines and naive_command(engine, version, command.match) is not None
         }  # fmt: skip

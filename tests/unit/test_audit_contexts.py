@@ -53,7 +53,7 @@ def test_the_batch_inside_the_restore_is_as_long_as_the_context_says(rig: AuditR
     audited = rig.audit.workaround((address, size), None)
     assert audited.indirect is not None and not audited.indirect.address & PAGE_SIZE - 1
     assert list(audited.indirect.dwords[: size // 4]) == [*words[:5], 0, *words[6:]]
-    assert (audited.per_context, audited.events, audited.batches) == (None, {Event.RCS_USER}, (audited.indirect,))
+    assert (audited.per_context, audited.events, audited.batches) == (None, frozenset({Event.RCS_USER}), (audited.indirect,))
     rig.give_back(audited)
     assert not rig.store.live
 
