@@ -9,7 +9,10 @@ small and printed as a test to paste below.
 from __future__ import annotations
 
 import os
+import re
 import time
+from array import array
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -17,10 +20,23 @@ from multiprocessing import get_context
 import pytest
 from support.hostile.campaign import random_program
 from support.hostile.driver import ACT_BYTES
+from support.hostile.guest import HostileGuest
 from support.hostile.guest_campaign import GuestOutcome, campaigns, guest_campaign, guest_story
+from support.hostile.judge import Judge, Violation
+from support.hostile.neighbour import Neighbour
+from support.hostile.stage import Stage
 from support.shrink import as_test, shrink
 
-from pvinfo.platform import PLATFORMS
+from host_model.hypervisor.local import LocalPort
+from host_model.isolation import GuardedMemory
+from host_model.mediator.audit.audit import Audited, CommandAudit
+from host_model.mediator.audit.scan import Scan
+from host_model.mediator.submission.shadow_context import ShadowContext
+from host_model.mediator.vgpu import Vgpu
+from pvinfo.execlist import Submission
+from pvinfo.platform import PLATFORMS, Engine
+from pvinfo.registers.engine import EngineRegisters
+from pvinfo.units import PAGE_SIZE, GuestAddress
 
 ACTS_PER_PROGRAM = 1000
 """Long enough for what is left of one job to get into the way of the next."""
@@ -83,3 +99,151 @@ def test_many_hostile_guests_are_boring(request: pytest.FixtureRequest, capsys: 
             hold(random_program(seed, ACTS_PER_PROGRAM), platform)
     assert acts == count * len(PLATFORMS) * ACTS_PER_PROGRAM
 
+
+
+@pytest.mark.parametrize("first", range(4))
+def test_the_same_program_does_the_same(first: int) -> None:
+    program = bytes((first,)) + random_program(40 + first, 150)
+    assert guest_campaign(program) == guest_campaign(program)
+
+
+def test_a_program_cut_off_in_the_middle_of_an_act_is_still_a_program() -> None:
+    assert guest_campaign(random_program(7, 3)[:-5]).acts == 3
+
+
+# ---- what would be found ----
+
+
+class Scene:
+    """A hostile guest that knows what it wants, on one engine, and the judge."""
+
+    def __init__(self) -> None:
+        self.stage = Stage(PLATFORMS["skl"])
+        HostileGuest(self.stage.honest).begin()
+        neighbour = Neighbour(self.stage.honest)
+        neighbour.go_on()
+        neighbour.finish()
+        self.device = self.stage.hostile
+        self.guest = HostileGuest(self.device)
+        self.guest.begin()
+        self.ground = self.device.ground
+        self.judge = Judge(self.stage, neighbour)
+        self.judge.look_closely()
+
+    def store(self, bus: int, *dwords: int) -> None:
+        self.ground.memory.poke(bus, b"".join(dword.to_bytes(4, "little") for dword in dwords))
+
+    def submit(self, engine: Engine, *ring: int) -> None:
+        """Hand over a context with these commands, an even number of dwords."""
+        self.store(self.ground.ring(engine, 0).bus, *ring)
+        self.store(self.ground.image(engine, 0).bus + PAGE_SIZE + 4 * 7, 4 * len(ring))
+        for dword in Submission.loading(self.ground.descriptor(engine, 0)):
+            self.device.write(EngineRegisters.elsp.at(engine.name), 4, dword)
+
+    def go_on(self, instants: int = 12) -> None:
+        for _ in range(instants):
+            self.device.step()
+
+    @property
+    def others(self) -> int:
+        """Graphics address of a page of the other guest's."""
+        return self.stage.honest.ground.near(100).graphics
+
+    @property
+    def hosts(self) -> int:
+        """Graphics address of a status page of the host's."""
+        return self.stage.host.gpu.registers.read32(EngineRegisters.hws_pga.at("VCS0"))
+
+    def verdict(self) -> str:
+        """What the judge says."""
+        try:
+            self.judge.look_closely()
+        except Violation as violation:
+            return str(violation)
+        return "nothing"
+
+
+_STORE_GLOBAL, _COPY_GLOBAL = 0x10400002, 0x17600003
+
+
+def _write_to(place: Callable[[Scene], int]) -> str:
+    scene = Scene()
+    scene.submit(Engine.VCS0, _STORE_GLOBAL, place(scene) + 0x800, 0, 0xBAD)
+    scene.go_on()
+    return scene.verdict()
+
+
+def _without_address_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scan, "audit_address", lambda *what: None)
+
+
+def test_addresses_that_nobody_checks_are_found_by_the_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _write_to(lambda scene: scene.others) == "nothing"
+    _without_address_check(monkeypatch)
+    assert _write_to(lambda scene: scene.others).startswith("1 isolation violations: vGPU 1, bus address ")
+
+
+def test_without_a_guard_they_are_found_in_the_other_guests_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    _without_address_check(monkeypatch)
+    monkeypatch.setattr(GuardedMemory, "_may_have", lambda *what: True)
+    assert _write_to(lambda scene: scene.others) == "the other guest's memory has changed"
+
+
+def test_what_is_written_to_the_host_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _write_to(lambda scene: scene.hosts) == "nothing"
+    _without_address_check(monkeypatch)
+    assert re.fullmatch("the host's own memory at 0x[0-9a-f]+ has changed", _write_to(lambda scene: scene.hosts))
+
+
+def test_what_is_read_of_the_host_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(scene: Scene) -> str:
+        own = scene.ground.near(100).graphics
+        ring = [word for at in (0, 4) for word in (_COPY_GLOBAL, own + at, 0, scene.hosts + 0x800 + at, 0)]
+        scene.submit(Engine.VCS0, *ring)
+        scene.go_on()
+        return scene.verdict()
+
+    assert read(Scene()) == "nothing"
+    monkeypatch.setattr(CommandAudit, "ring", lambda *what, **how: Audited(frozenset(), 0, (), ()))
+    assert read(Scene()) == "in the guest's memory stands what only others have"
+
+
+def test_a_ring_that_runs_where_its_guest_may_rewrite_it_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rewrite(scene: Scene) -> str:
+        scene.submit(Engine.VCS0, _STORE_GLOBAL, scene.ground.near(100).graphics, 0, 1)
+        scene.store(scene.ground.ring(Engine.VCS0, 0).bus + 4, scene.others)
+        scene.go_on()
+        return scene.verdict()
+
+    assert rewrite(Scene()) == "nothing"
+    fill_ring = ShadowContext.fill_ring
+
+    def from_guest(shadow: ShadowContext, commands: Sequence[array[int]]) -> None:
+        fill_ring(shadow, commands)
+        vgpu, dwords = shadow._vgpu, shadow._at
+        state = vgpu.port.guest_page(GuestAddress(_image(vgpu) + PAGE_SIZE))
+        assert state is not None
+        page = state.cast("I")
+        for dword in (dwords.start, dwords.head, dwords.tail, dwords.ring_control):
+            shadow.state[dword] = page[dword]
+
+    def _image(vgpu: Vgpu) -> int:
+        return scene.ground.image(Engine.VCS0, 0).bus if vgpu is scene.device.vgpu else scene.stage.honest.ground.image(Engine.RCS0, 0).bus
+
+    scene = Scene()
+    monkeypatch.setattr(ShadowContext, "fill_ring", from_guest)
+    assert rewrite(scene).startswith("1 isolation violations: vGPU 1, bus address ")
+
+
+def test_pins_that_are_forgotten_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    monkeypatch.setattr(LocalPort, "unmap_guest_pages", lambda port, addresses: None)
+    page, bus = scene.ground.entries[0]
+    scene.device.vgpu.ggtt.guest_write(8 * page, 8, bus + PAGE_SIZE)
+    assert scene.verdict().endswith("the page at 0x100000 1 times, by the tables 0 times")
+
+
+def test_entries_of_others_that_are_written_are_found() -> None:
+    scene = Scene()
+    scene.stage.host.gpu.ggtt.entries[scene.others >> 12] ^= 1 << 20
+    assert scene.verdict() == "an entry of the other guest's part of the hardware's table has changed"

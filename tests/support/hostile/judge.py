@@ -62,8 +62,8 @@ class Judge:
         """What costs little. Raises: Violation."""
         guard = self._stage.host.guard
         if guard.violations:
-            last = list(guard.findings)[-1]
-            raise Violation(f"{guard.violations} isolation violations: {last.where}: {last.text}")
+            told = next(finding for finding in guard.findings if finding.rule == "isolation-violation")
+            raise Violation(f"{guard.violations} isolation violations: {told.where}: {told.text}")
         if guard.owner not in (0, self._hostile.number, self._honest.number):
             raise Violation(f"the GPU works for vGPU {guard.owner}")
         if not self._neighbour.busy:
