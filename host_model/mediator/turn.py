@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from ..clock import HostClock, Timer
+from .cost import HANDING_OVER
 
 if TYPE_CHECKING:
     from .hardware.hardware import Hardware
@@ -119,6 +120,7 @@ class Turn:
         self._line[following] = self._line.pop(following)
         self._current = following
         self.changes += 1
+        following.time.charge(HANDING_OVER)
         self._hardware.give(following)
         self._until_ns = now + SLICE_NS
         following.submission.dispatch()

@@ -20,6 +20,7 @@ from ..device.sideband import SidebandRegisters
 from ..hypervisor.base import HypervisorPort
 from .aperture import ApertureWindow
 from .audit.audit import CommandAudit
+from .cost import ProcessorTime
 from .failsafe import Failsafe
 from .fences import VgpuFences
 from .policy import policy_for
@@ -56,6 +57,7 @@ class Vgpu:
         self.turn = mediator.turn
         self.port = port
         self.clock = mediator.clock
+        self.time = ProcessorTime(mediator.clock)
         self.platform = self.gpu.platform
         self.scratch_page = mediator.memory.allocate_page(number)
         """What the GPU sees where the guest has mapped nothing; the vGPU's own, so that nothing leaks through it."""

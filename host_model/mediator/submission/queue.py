@@ -17,6 +17,7 @@ from pvinfo.platform import ENGINES, Engine
 from pvinfo.registers.engine import EngineError, EngineInterrupt, EngineRegisters, RingHead, RingTail
 from pvinfo.units import PAGE_MASK, PAGE_SIZE, GraphicsAddress, GuestAddress
 
+from ..cost import AUDIT, COMPLETION, COPY, MAPPING, SUBMISSION
 from ..failsafe import FailsafeReason
 from ..refusal import Consequence, Refused
 from .execlist import Elements, GuestExeclist
@@ -51,7 +52,7 @@ class EngineQueue:
         self.requests = 0
         """Requests completed, by the user interrupts that they ended with."""
         self.running: Workload | None = None
-        """What the GPU has."""
+        """What the GPU has, or is about to have."""
         self._waiting: deque[Workload] = deque()
         self._dwords = StateDwords(vgpu.platform, engine)
         self._shadow: ShadowContext | None = None
@@ -103,6 +104,7 @@ class EngineQueue:
         """Copy and audit what is to be executed. Raises: Refused."""
         state = workload.state
         commands = self._copy_ring(state)
+        self.vgpu.time.charge(AUDIT, commands.itemsize * len(commands))
         start, size, head = state.start, state.size, state.head
         audited = self.vgpu.audit.ring(
             self.engine, memoryview(commands), lambda index: start + (head + 4 * index) % size, workload.tables, inhibit=state.inhibited
@@ -145,8 +147,15 @@ class EngineQueue:
             self.drop()
             self._refused(refusal)
             return
-        assert self._shadow is not None
         self.running = workload
+        self.vgpu.time.charge(SUBMISSION)
+        self.vgpu.time.charge(COMPLETION, workload.pages.count * PAGE_SIZE)
+        self.vgpu.time.then(lambda: self._start(workload))
+
+    def _start(self, workload: Workload) -> None:
+        """The shadow context is ready: the GPU runs it."""
+        if workload is not self.running or self._shadow is None:
+            return
         self.vgpu.registers.write32(ENGINES[self.engine].base + EngineRegisters.start.offset, workload.state.start)
         self._hardware.on_error = self._stopped_in_error
         self._hardware.submit(self._shadow.descriptor(workload.descriptor), lambda: self._completed(workload))
@@ -160,10 +169,12 @@ class EngineQueue:
         if self._shadow is None:
             self._shadow = ShadowContext(self.vgpu, self.engine, self._dwords, self.vgpu.hardware.memory)
         shadow, state = self._shadow, workload.state
-        shadow.load(workload.pages, workload.descriptor.context_id, state)
+        self.vgpu.time.charge(COPY, shadow.load(workload.pages, workload.descriptor.context_id, state))
         self.vgpu.audit.image(self.engine, shadow.state, inhibit=state.inhibited)
+        mapped = self.vgpu.port.mapped_pages
         self.vgpu.tables.pin(workload.tables)
         workload.pinned = True
+        self.vgpu.time.charge(MAPPING, max(self.vgpu.port.mapped_pages - mapped, 0) * PAGE_SIZE)
         shadow.set_roots(workload.tables.shadow_roots)
         if prepared.workaround is not None:
             shadow.set_workaround(prepared.workaround, state)

@@ -67,8 +67,8 @@ class ShadowContext:
 
     # ---- before the run ----
 
-    def load(self, pages: ContextPages, context_id: int, state: ContextState) -> None:
-        """Copy the guest's context in. Raises: Refused when a page of it leads nowhere."""
+    def load(self, pages: ContextPages, context_id: int, state: ContextState) -> int:
+        """Copy the guest's context in. Returns how many bytes that took. Raises: Refused when a page of it leads nowhere."""
         guest = pages.state()
         shadow, at = self.state, self._at
         shadow[RING_CONTEXT_DWORDS:] = guest[RING_CONTEXT_DWORDS:]
@@ -79,12 +79,13 @@ class ShadowContext:
             shadow[at.tile_register] = guest[at.tile_register] | _ALL_ENABLED  # else what another guest left would stay
         key = (pages.address, context_id, self._vgpu.ggtt.entry_writes)
         if state.inhibited or key == self._loaded:
-            return
+            return PAGE_SIZE
         self._loaded = None
         image = self._image.bytes
         for number in range(_FIRST_ENGINE_PAGE, pages.count):
             image[number * PAGE_SIZE : (number + 1) * PAGE_SIZE] = pages.page(number)
         self._loaded = key
+        return pages.count * PAGE_SIZE
 
     def fill_ring(self, commands: Sequence[array[int]]) -> None:
         """Put what is to be executed into the ring. Raises: Refused when it is more than a ring holds."""
