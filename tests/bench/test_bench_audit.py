@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from array import array
 
 import pytest
@@ -79,7 +80,7 @@ def test_the_audit_of_a_ring_costs_three_walks_at_most(what: str, platform: str,
             ring[:] = source
             rig.audit.ring(engine, ring, lambda index: 4 * index, rig.space, inhibit=False)
 
-    ours, least = side_by_side(audit, walk, 20, ROUNDS)
+    ours, least = side_by_side(audit, walk, 20, ROUNDS, time.thread_time_ns)
     figure = figures.add(
         Figure(f"audit of a request ({what}), {len(request)} dwords", ours / REQUESTS, "a walk over its commands by length alone", least / REQUESTS, BAR)
     )
@@ -116,5 +117,5 @@ def test_the_audit_of_privileged_batches_and_of_images(figures: Figures) -> None
 
     against = f"a walk over {dwords // 2} commands of 2 dwords"
     for what, measured in ((f"a privileged batch of {dwords // 2} commands, copied and audited", batch), ("a context image of 21 pages, nearly empty", images)):
-        ours, least = side_by_side(measured, walk, 10, 11)
+        ours, least = side_by_side(measured, walk, 10, 11, time.thread_time_ns)
         figures.add(Figure(what, ours, against, least, None))
