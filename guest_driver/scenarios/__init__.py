@@ -4,13 +4,13 @@ A scenario is a plain function with a decorator; its docstring's first sentence 
 
     from guest_driver.scenarios import Needs, Slice, Stage, scenario
 
-    @scenario(needs=Needs(type_suffix="4", mappable=Slice(before=0)))
-    def quarter_at_the_bottom(stage: Stage) -> None:
-        \"\"\"A quarter of the GPU at the beginning of the aperture.\"\"\"
+    @scenario(needs=Needs(type_suffix="4", mappable=Slice(after=0)))
+    def quarter_at_the_top(stage: Stage) -> None:
+        \"\"\"A quarter of the GPU at the end of the aperture.\"\"\"
         stage.step("the driver probes")
         driver = stage.guest.driver()
         driver.probe()
-        stage.check("its slice of the aperture", driver.resources.mappable.base, 0)
+        stage.check("its slice of the aperture", driver.resources.mappable.base, 128 << 20)
         stage.host_view("the guest's display is ready", lambda vgpu: vgpu.pv.display_ready, True)
 
 ``guest-driver run my_scenarios.py`` plays every scenario of a file, against a host made for each in this process, or, with

@@ -100,11 +100,11 @@ class _Space:
 
 @final
 class ResourcePool:
-    """All of one GPU that can be handed out."""
+    """All of one GPU that can be handed out. ``host_low`` and ``host_high`` are bytes at the bottom of each part that are not."""
 
-    def __init__(self, aperture_size: int, ggtt_size: int) -> None:
-        self._low = _Space("low graphics memory (aperture)", 0, aperture_size, HOST_LOW, top_down=False)
-        self._high = _Space("high graphics memory", aperture_size, ggtt_size, HOST_HIGH, top_down=True)
+    def __init__(self, aperture_size: int, ggtt_size: int, *, host_low: int = HOST_LOW, host_high: int = HOST_HIGH) -> None:
+        self._low = _Space("low graphics memory (aperture)", 0, aperture_size, host_low, top_down=False)
+        self._high = _Space("high graphics memory", aperture_size, ggtt_size, host_high, top_down=True)
         self._fences = list(range(HOST_FENCES, TOTAL_FENCES))
 
     @property

@@ -9,6 +9,7 @@ from typing import Final
 from host_model.device.mmio.registers import RegisterPage
 from host_model.gpu.context import RegisterState, SavedContext
 from host_model.host import Host
+from host_model.mediator.resources import ResourcePool
 from host_model.mediator.audit.audit import Audited, AuditedWorkaround, CommandAudit
 from host_model.mediator.refusal import Refused
 from host_model.mediator.vgpu import Vgpu
@@ -142,7 +143,9 @@ class AuditRig:
     """One vGPU and its audit."""
 
     def __init__(self, platform: str = "skl", *, low_at: int | None = None, high_at: int | None = None) -> None:
-        plugged = Host(platform).plug(low_at=low_at, high_at=high_at)
+        host = Host(platform)
+        host.pool = ResourcePool(host.gpu.aperture_size, host.gpu.ggtt_size, host_high=0)
+        plugged = host.plug(low_at=low_at, high_at=high_at)
         self.platform_name = platform
         self.vgpu = plugged.vgpu
         self.vgpu.mmio.read(PVINFO_BASE, 8)

@@ -11,6 +11,7 @@ from host_model.host import Host, PluggedVgpu
 from host_model.mediator.failsafe import FailsafeReason
 from host_model.device.mmio.window import GTT_OFFSET
 from host_model.memory import WINDOW_SHIFT
+from host_model.mediator.resources import ResourcePool
 from pvinfo.units import GraphicsAddress, MIB
 
 RAM = 16 * MIB
@@ -178,7 +179,9 @@ def test_a_range_is_owned_when_all_of_it_lies_in_one_slice(
 
 
 def test_adjacent_slices_are_still_two() -> None:
-    plugged = made_host().plug(low_at=192 * MIB, high_at=256 * MIB, ram_size=RAM)
+    host = made_host()
+    host.pool = ResourcePool(host.gpu.aperture_size, host.gpu.ggtt_size, host_high=0)
+    plugged = host.plug(low_at=192 * MIB, high_at=256 * MIB, ram_size=RAM)
     owns = plugged.vgpu.ggtt.owns
     assert owns(256 * MIB - 1, 1) and owns(256 * MIB, 1)
     assert not owns(256 * MIB - 1, 2)

@@ -13,6 +13,7 @@ import pytest
 from host_model.host import Host
 from host_model.mediator.failsafe import FailsafeReason
 from host_model.device.mmio.window import GTT_OFFSET
+from host_model.mediator.resources import ResourcePool
 from host_model.mediator.vgpu import Vgpu
 from pvinfo.finding import FindingKind
 from pvinfo.platform import Engine
@@ -36,7 +37,10 @@ def _rows(probe: str) -> list[TraceRow]:
 
 
 def _vgpu(probe: str) -> Vgpu:
-    return Host(probe[:3]).plug(low_at=LOW_AT, high_at=HIGH_AT).vgpu
+    host = Host(probe[:3])
+    # The recorded guest was another host's, which kept nothing for itself; here only registers are replayed.
+    host.pool = ResourcePool(host.gpu.aperture_size, host.gpu.ggtt_size, host_low=0, host_high=0)
+    return host.plug(low_at=LOW_AT, high_at=HIGH_AT).vgpu
 
 
 def _replay(vgpu: Vgpu, rows: list[TraceRow]) -> None:
