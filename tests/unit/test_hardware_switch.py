@@ -8,6 +8,7 @@ import re
 import pytest
 from support.hardware_bench import Bench, MadeContext, Occupant
 
+from host_model.gpu.context_layout import further_state, render_registers
 from host_model.mediator.hardware.switched_registers import SwitchedRegister, switched_registers
 from pvinfo.commands import command_for
 from pvinfo.errors import StateError
@@ -404,7 +405,8 @@ def test_a_context_without_state_is_given_the_vgpus_registers_first() -> None:
     loads = dict(zip(registers[1::2], registers[2::2], strict=True))
     wanted = {row.offset: row.offset & 0xFFFF | (0xFFFF0000 if row.masked else 0) for row in switched_registers(9) if row.in_context}
     assert loads == wanted and len(loads) == 24
-    assert dict(zip(streamer[1::2], streamer[2::2], strict=True)) == streamers_own(0x2000, {0x2028: 0xFFFF0000})
+    others = [slot.register * 4 for slot in further_state(0, render_registers(9)).slots if slot.register * 4 not in wanted]
+    assert dict(zip(streamer[1::2], streamer[2::2], strict=True)) == streamers_own(0x2000, {0x2028: 0xFFFF0000}) | dict.fromkeys(others, 0)
     assert (control[0], l3[0]) == (0x11000000 | 2 * 64 - 1, 0x11000000 | 2 * 32 - 1)
     assert control[1:] == [word for place in range(0xC800, 0xC900, 4) for word in (place, place ^ 0xFFFFFFFF)]
     assert l3[1:] == [word for place in L3_CONTROL for word in (place, place ^ 0xFFFFFFFF)]

@@ -46,6 +46,12 @@ _HIGH: Final = 0xFFFF0000
 _MODES: Final = ("excc", "instpm")
 _RECKONING: Final = ("bb_start_addr_udw", "bb_start_addr", "bb_add_diff", "bb_offset", "mi_predicate_result_1")
 
+_RENDER_RECKONING: Final = (
+    0x2290, 0x2294, *range(0x2300, 0x2358, 4), 0x23BC, *range(0x2400, 0x241C, 4), 0x2420, *range(0x2430, 0x2444, 4), *range(0x2500, 0x250C, 4),
+    *range(0x5200, 0x5220, 4), *range(0x5240, 0x5260, 4), *range(0x5280, 0x5290, 4), 0x7034,
+)  # fmt: skip
+"""Counters, predicates and indirect parameters that render contexts keep. Source: prm:skl:vol2c"""
+
 
 @cache
 def _in_context(graphics_version: int, engine: Engine) -> tuple[SwitchedRegister, ...]:
@@ -58,7 +64,8 @@ def _streamer_state(graphics_version: int, engine: Engine) -> tuple[tuple[int, b
     known = {register.name: ENGINES[engine].base + register.offset for register in context_image(graphics_version, engine).registers}
     listed = {row.offset for row in _in_context(graphics_version, engine)}
     modes = [(known[name], True) for name in _MODES if known[name] not in listed]
-    return (*modes, *((offset, False) for name, offset in known.items() if name.startswith("gpr_") or name in _RECKONING))
+    render = _RENDER_RECKONING if engine is Engine.RCS0 else ()
+    return (*modes, *((offset, False) for offset in render), *((offset, False) for name, offset in known.items() if name.startswith("gpr_") or name in _RECKONING))
 
 
 def _load(pairs: Iterable[tuple[int, int]]) -> list[int]:
