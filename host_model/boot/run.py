@@ -16,12 +16,15 @@ from host_model.boot.host_side import HostFactory, HostRequest, HostSide
 from host_model.boot.initramfs import AddedFile, build_image
 from host_model.boot.parts import GuestParts, kernel_release
 from host_model.boot.qemu import Accelerator, GuestMachine, virtualisation_module
+from pvinfo.finding import FindingKind
 
 __all__ = ("GUEST_NUMBER", "BootPlan", "BootResult", "GuestOutcome", "boot_guests")
 
 GUEST_NUMBER: Final = "HOST_MODEL_GUEST"
 """The variable that tells a post script which of the guests it runs in, from 0."""
 
+_NAMED: Final = 3
+"""Faults that are named one by one."""
 _STEP_S: Final = 0.1
 _DRAIN_S: Final = 1.0
 
@@ -107,8 +110,26 @@ class BootResult(NamedTuple):
         if violations:
             failures.append(f"host: the GPU touched memory outside the running vGPU {violations} times")
         if not self.host.get("ok", True):
-            failures.append("host: its findings accuse a guest of faults, which a real driver does not make")
+            failures.append(f"host: its findings accuse a guest of {self._accusations()}")
         return failures
+
+    def _accusations(self) -> str:
+        """What guests are accused of, and who may have done it: where nothing else runs, it is the driver."""
+        devices = [self.host.get("gpu")]
+        vgpus = self.host.get("vgpus")
+        if isinstance(vgpus, list):
+            devices[:0] = vgpus
+        faults = [
+            f"{finding['rule']} at {finding['where']} ({'once' if finding['count'] == 1 else '%d times' % finding['count']})"
+            for device in devices if isinstance(device, dict)
+            for finding in device.get("findings", ()) if finding["kind"] == FindingKind.GUEST_FAULT.value
+        ]  # fmt: skip
+        named = ", ".join(faults[:_NAMED]) or "faults"
+        if len(faults) > _NAMED:
+            named += f" and {len(faults) - _NAMED} more"
+        if self.plan.post is not None:
+            return f"{named}: the driver, or a program of the post script"
+        return f"{named}, which a real driver does not make"
 
 
 def boot_guests(plan: BootPlan, make_host: HostFactory, observe: StageObserver) -> BootResult:

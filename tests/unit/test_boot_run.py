@@ -427,6 +427,30 @@ def test_a_guest_that_the_host_accuses_fails_the_run(stage: Stage) -> None:
     ]
 
 
+def test_what_a_guest_is_accused_of_is_told_whoever_noticed_it(stage: Stage) -> None:
+    first = {"kind": "guest fault", "rule": "illegal-command", "where": "rcs0 batch 0x100000", "count": 1}
+    second = {"kind": "guest fault", "rule": "read-only-register", "where": "0x2358", "count": 3}
+    remark = {"kind": "note", "rule": "pipeline-state", "where": "rcs0 pipeline", "count": 1}
+    seen: dict[str, object] = {
+        "ok": False, "platform": "skl", "vgpus": [{"findings": [remark, second]}], "gpu": {"findings": [first]},
+    }  # fmt: skip
+    report = stage.report(host=lambda request: CountedHost(request, seen))
+    accused = "read-only-register at 0x2358 (3 times), illegal-command at rcs0 batch 0x100000 (once)"
+    assert report["failures"] == [f"host: its findings accuse a guest of {accused}, which a real driver does not make"]
+
+
+def test_a_fault_while_a_post_script_ran_may_be_a_programs_and_still_fails_the_run(stage: Stage, tmp_path: Path) -> None:
+    """Whoever runs a program on the GPU wants to hear of its faults; a program that makes them on purpose has its own status."""
+    fault = {"kind": "guest fault", "rule": "illegal-command", "where": "rcs0 batch 0x100000", "count": 1}
+    seen: dict[str, object] = {"ok": False, "platform": "skl", "vgpus": [], "gpu": {"findings": [fault]}}
+    (tmp_path / "post.sh").touch()
+    stage.play(SPEAKS, POST_FAILS.replace("post 7", "post 0") + END)
+    report = stage.report("--post", str(tmp_path / "post.sh"), host=lambda request: CountedHost(request, seen))
+    assert report["failures"] == [
+        "host: its findings accuse a guest of illegal-command at rcs0 batch 0x100000 (once): the driver, or a program of the post script"
+    ]
+
+
 def test_a_host_that_cannot_serve_starts_no_guest(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     def full(request: HostRequest) -> HostSide:
         raise ResourceExhausted("low graphics memory", 64, 0, "MiB")
