@@ -57,13 +57,15 @@ def sockets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
         yield paths
 
 
+OF_PATIENCE = frozenset({"spinning-batch-on-vgpu", "guilty-context-banned-on-vgpu", "others-go-on-on-vgpu"})
+"""A driver on a vGPU finds out by waiting that work hangs, half a minute or so; behind a socket that is our time, too."""
+OF_VGPUS = [name for name, found in built_in().items() if found.needs.devices == (DeviceKind.VGPU,) and name not in OF_PATIENCE]
+
+
 @pytest.fixture(scope="module")
 def run(sockets: list[Path]) -> RunResult:
     with Connected(sockets) as place:
-        return run_scenarios(select([]), place)
-
-
-OF_VGPUS = [name for name, found in built_in().items() if found.needs.devices == (DeviceKind.VGPU,)]
+        return run_scenarios([found for found in select([]) if found.name not in OF_PATIENCE], place)
 
 
 @pytest.mark.parametrize("name", OF_VGPUS)

@@ -447,9 +447,14 @@ def test_a_new_context_finds_nothing_of_what_another_guest_reckoned_with(engine:
     assert found == [(0x5EC2E7, 0x5EC2E8, 0x10), (0, 0, 0)]
 
 
-def test_gen8_needs_no_preamble() -> None:
+def test_on_gen8_the_render_engine_alone_has_anything_to_clear() -> None:
     bench = Bench("bdw")
-    assert [bench.hardware.inhibited_preamble(bench.occupant(1), engine) for engine in bench.platform.engines] == [[]] * 4
+    dwords = {engine: bench.hardware.inhibited_preamble(bench.occupant(1), engine) for engine in bench.platform.engines}
+    assert [engine for engine, words in dwords.items() if words] == [Engine.RCS0]
+    words = dwords[Engine.RCS0]
+    loaded = dict(zip(words[3:-3:2], words[4:-3:2], strict=True))
+    assert set(range(0x2600, 0x2680, 4)) <= set(loaded) and set(loaded.values()) == {0}
+    assert len(words) % 2 == 0
 
 
 def test_the_preamble_is_executed_and_what_it_loads_stays_with_the_context() -> None:

@@ -136,6 +136,32 @@ def test_the_kernels_part_of_an_image_is_the_hosts_and_the_rest_comes_back(rig: 
     assert {dword for dword in changed if dword < 52} <= set(names.values()) and work.value("head") == tail
 
 
+@pytest.mark.parametrize("platform", ["skl", "bdw"])
+@pytest.mark.parametrize("inhibited", [True, False])
+def test_a_render_context_without_state_finds_nothing_of_another_guests(platform: str, inhibited: bool) -> None:
+    rig = GuestRig(Host(platform))
+    other = GuestRig(rig.host)
+    registers = (0x2410, 0x2500) if not inhibited else (0x2410, 0x2500, 0x2600, 0x267C)
+    secret, _ = context(other, 1, Engine.RCS0)
+    batch = other.page()
+    secret.map(BATCH, batch)
+    other.write(batch, [word for register in registers for word in (0x11000001, register, 0x5EC2E7)] + [0x05000000])
+    secret.write(*batch_start(BATCH))
+    other.submit(secret)
+    other.wait()
+    work, page = context(rig, 2, Engine.RCS0)
+    if not inhibited:
+        work.set("context_control", 0x000F0008)
+    batch = rig.page()
+    work.map(BATCH, batch)
+    rig.write(batch, [word for at, register in enumerate(registers) for word in (0x12000002, register, TARGET + 4 * at, 0)] + [0x05000000])
+    work.write(*batch_start(BATCH))
+    rig.submit(work)
+    rig.wait()
+    assert rig.vgpu.submission.queues[Engine.RCS0].completed == 1
+    assert [rig.read32(page + 4 * at) for at in range(len(registers))] == [0] * len(registers)
+
+
 # ---- two at a time ----
 
 

@@ -1,11 +1,12 @@
-"""What is put in front of a context that has no register state yet, on gen9.
+"""What is put in front of a context that has no register state yet, or not all of it.
 
 Such a context is restored with inhibit: it takes whatever the registers hold, and keeps that from then on. So they are
-loaded first with what the vGPU's own registers hold. On gen8 they are loaded when the turn begins.
+loaded first with what the vGPU's own registers hold. On gen8 those of the vGPU's own are loaded when the turn begins.
 
 Where this differs from the kernel's mediator, on purpose: what a streamer reckons with is cleared, and its condition codes
 and parser modes are the vGPU's on every engine (the kernel leaves there what the context of another guest has left, which a guest
-then finds in its own).
+then finds in its own). The same for a render context whose image, though it is to be restored, lacks what hardware saves behind
+the layout that drivers know.
 
 Source: linux:drivers/gpu/drm/i915/gvt/mmio_context.c, linux:drivers/gpu/drm/i915/gt/gen8_engine_cs.c
 """
@@ -29,7 +30,7 @@ from .switched_registers import SwitchedRegister, switched_registers
 if TYPE_CHECKING:
     from ...device.mmio.registers import RegisterPage
 
-__all__ = ("inhibited_preamble",)
+__all__ = ("incomplete_preamble", "inhibited_preamble")
 
 _NOOP: Final = int(MI_NOOP.header())
 _ARBITRATION_OFF: Final = [int(MI_ARB_ON_OFF.header(enable=0)), _NOOP]
@@ -44,6 +45,8 @@ _BARRIER: Final = [_PIPE_CONTROL, 0, 0, 0, 0, 0, _PIPE_CONTROL, int(_FLUSH_AND_I
 """Preceded by one that does nothing, without which vertices must not be dropped on gen9."""
 _HIGH: Final = 0xFFFF0000
 _MODES: Final = ("excc", "instpm")
+_GEN8_PURPOSE: Final = tuple(range(0x2600, 0x2680, 4))
+"""General purpose registers, which no image of gen8 names. Source: linux:drivers/gpu/drm/i915/gt/selftest_lrc.c"""
 _RECKONING: Final = ("bb_start_addr_udw", "bb_start_addr", "bb_add_diff", "bb_offset", "mi_predicate_result_1")
 
 _RENDER_RECKONING: Final = (
@@ -63,8 +66,10 @@ def _streamer_state(graphics_version: int, engine: Engine) -> tuple[tuple[int, b
     """Registers of the streamer's own that contexts keep, and whether they are modes of the vGPU's, whose upper half enables the write."""
     known = {register.name: ENGINES[engine].base + register.offset for register in context_image(graphics_version, engine).registers}
     listed = {row.offset for row in _in_context(graphics_version, engine)}
-    modes = [(known[name], True) for name in _MODES if known[name] not in listed]
+    modes = [(known[name], True) for name in _MODES if name in known and known[name] not in listed]
     render = _RENDER_RECKONING if engine is Engine.RCS0 else ()
+    if graphics_version == 8:
+        return tuple((offset, False) for offset in ((*render, *_GEN8_PURPOSE) if engine is Engine.RCS0 else ()))
     return (*modes, *((offset, False) for offset in render), *((offset, False) for name, offset in known.items() if name.startswith("gpr_") or name in _RECKONING))
 
 
@@ -74,17 +79,25 @@ def _load(pairs: Iterable[tuple[int, int]]) -> list[int]:
 
 
 def inhibited_preamble(graphics_version: int, engine: Engine, registers: RegisterPage) -> list[int]:
-    """The dwords, an even number of them; none on gen8."""
+    """For a context that is restored with inhibit: an even number of dwords; none where nothing is to be loaded."""
+    state = _streamer_state(graphics_version, engine)
     if graphics_version < 9:
-        return []
+        return [*_ARBITRATION_OFF, *_load((offset, 0) for offset, _ in state), *_ARBITRATION_ON] if state else []
     dwords = list(_ARBITRATION_OFF)
     kept = _in_context(graphics_version, engine)
     if kept:
         dwords += _BARRIER
         dwords += _load((row.offset, registers.read32(row.offset) | (_HIGH if row.masked else 0)) for row in kept)
         dwords += _BARRIER
-    dwords += _load((offset, registers.read32(offset) | _HIGH if mode else 0) for offset, mode in _streamer_state(graphics_version, engine))
+    dwords += _load((offset, registers.read32(offset) | _HIGH if mode else 0) for offset, mode in state)
     if engine is Engine.RCS0:
         for table, first in ((Mocs.entry, Mocs.entry.at(engine.name)), (L3CacheControl.entry, L3CacheControl.entry.at())):
             dwords += _load((offset, registers.read32(offset)) for offset in range(first, first + 4 * table.count, 4))
     return dwords + _ARBITRATION_ON
+
+
+def incomplete_preamble(engine: Engine) -> list[int]:
+    """For a context that is restored from an image without what hardware saves behind the layout that drivers know."""
+    if engine is not Engine.RCS0:
+        return []
+    return [*_ARBITRATION_OFF, *_load((offset, 0) for offset in _RENDER_RECKONING), *_ARBITRATION_ON]

@@ -178,8 +178,13 @@ class EngineQueue:
         shadow.set_roots(workload.tables.shadow_roots)
         if prepared.workaround is not None:
             shadow.set_workaround(prepared.workaround, state)
-        preamble = self.vgpu.hardware.inhibited_preamble(self.vgpu, self.engine) if state.inhibited else []
-        shadow.fill_ring((array("I", preamble), prepared.commands))
+        shadow.fill_ring((array("I", self._preamble(shadow, state)), prepared.commands))
+
+    def _preamble(self, shadow: ShadowContext, state: ContextState) -> list[int]:
+        """What comes first, so that a context finds nothing that another guest has left."""
+        if state.inhibited:
+            return self.vgpu.hardware.inhibited_preamble(self.vgpu, self.engine)
+        return [] if shadow.is_whole else self.vgpu.hardware.incomplete_preamble(self.engine)
 
     # ---- what becomes of it ----
 

@@ -19,6 +19,7 @@ from pvinfo.platform import ENGINES, Engine
 from pvinfo.registers.engine import IndirectContext, PerContextBatch, RingControl
 from pvinfo.units import PAGE_SIZE, GraphicsAddress
 
+from ...gpu.context_layout import further_state, render_registers
 from ..refusal import Refused
 from .guest_context import ContextPages, ContextState, StateDwords
 
@@ -57,6 +58,8 @@ class ShadowContext:
         self._ring: GraphicsBuffer = memory.allocate(_FIRST_RING, vgpu.number)
         template = memoryview(dwords.image.fresh_page(ENGINES[engine].base)).cast("I")
         self._template = array("I", template[:RING_CONTEXT_DWORDS])
+        further = further_state(dwords.image.end, render_registers(vgpu.platform.graphics_version) if engine is Engine.RCS0 else ())
+        self._saved_header = further.header
         self._loaded: tuple[int, int, int] | None = None
         """Whose engine pages stand in the shadow: image, context id, and how often the guest had written its GGTT."""
 
@@ -64,6 +67,12 @@ class ShadowContext:
     def state(self) -> memoryview:
         """The register state of the shadow image, in dwords."""
         return self._image.dwords[STATE_PAGE * _DWORDS : (STATE_PAGE + 1) * _DWORDS]
+
+    @property
+    def is_whole(self) -> bool:
+        """Hardware has saved the image: all that it restores stands there."""
+        place, header = self._saved_header
+        return self.state[place] == header
 
     # ---- before the run ----
 
