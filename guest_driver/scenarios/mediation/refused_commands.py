@@ -25,6 +25,12 @@ from .acts import Case, Neighbour, bound_page, refused_for_good, refused_once, s
 _NO_COMMAND = 0x7F << 23
 _LONG_MATH = 0x1A << 23 | 0x3F
 """MI_MATH with the most instructions that it can have."""
+_ADD_OFFSET = 1 << 16
+"""Of MI_BATCH_BUFFER_START. Source: prm:skl:vol2a"""
+_FLIP_OF_NOTHING = 0x14 << 23 | 6 << 19 | 1 << 8 | 1
+"""MI_DISPLAY_FLIP with numbers of planes that neither generation has. Source: linux:drivers/gpu/drm/i915/gvt/cmd_parser.c"""
+_HALF = 3 << 8
+"""Of MI_LOAD_REGISTER_IMM: two of the four bytes stay as they are. Source: prm:skl:vol2a"""
 _ROOTS = 0x270
 """Where an engine's page-table roots are among its registers."""
 _TRTTE = 0x4DF4
@@ -152,6 +158,40 @@ def refused_batch_levels(stage: Stage) -> None:
 
 
 @scenario(needs=TWO)
+def refused_batch_offset(stage: Stage) -> None:
+    """A privileged batch may not be started at an address to which the engine adds what a register will hold by then."""
+
+    def start(driver: GuestDriver) -> Sequence[int]:
+        batch = Batch()
+        batch.batch_start(bound_page(driver, "batch").address, privileged=True)
+        return (batch.words[0] | _ADD_OFFSET, *batch.words[1:])
+
+    refused_for_good(stage, "audit-batch-offset", [Case("a batch whose address is not known yet", Engine.RCS0, start)])
+
+
+@scenario(needs=TWO)
+def refused_batch_end(stage: Stage) -> None:
+    """A ring has no end of a batch in it: hardware would pass over it, and whoever audits must not stop there."""
+    refused_for_good(stage, "audit-batch-end", [Case("the end of a batch, in its ring", Engine.VECS0, _words(lambda batch: batch.batch_end()))])
+
+
+@scenario(needs=TWO)
+def refused_flips(stage: Stage) -> None:
+    """A flip of a plane that no guest has is refused, and shows nothing."""
+    refused_for_good(stage, "audit-flip", [Case("a flip of no plane", Engine.BCS0, _raw(_FLIP_OF_NOTHING, 0x40, 0x1000))])
+
+
+@scenario(needs=TWO)
+def refused_register_parts(stage: Stage) -> None:
+    """A register that the mediator watches is loaded as a whole: bytes that are left out would be what nobody has looked at."""
+    mode = EngineRegisters.mode.at("RCS0")
+    partly = _words(lambda batch: batch.load_register_imm((mode, 0xFFFF_0000)))
+    refused_for_good(stage, "audit-register-bytes", [
+        Case("a load of half its engine's mode", Engine.RCS0, lambda driver: (partly(driver)[0] | _HALF, *partly(driver)[1:])),
+    ])  # fmt: skip
+
+
+@scenario(needs=TWO)
 def refused_registers(stage: Stage) -> None:
     """Commands load the registers that belong to contexts: none that resets, none of another engine, none that nobody knows."""
     refused_for_good(stage, "audit-register", [
@@ -220,6 +260,10 @@ def dropped_commands(stage: Stage) -> None:
     def batch_words(write: Callable[[Batch], None]) -> Sequence[int]:
         return _words(write)(driver)
 
+    plain = 0x7014
+    refused_once(stage, driver, "a load from memory of a register that takes values only", "audit-register-use", ring(
+        Engine.RCS0, batch_words(lambda batch: batch.load_register_mem(plain, bound_page(driver, "value").address, use_global_gtt=True)),
+    ))  # fmt: skip
     refused_once(stage, driver, "a command that goes on behind the tail", "audit-past-end", ring(Engine.RCS0, (_LONG_MATH, 0)))
     roots = _words(lambda batch: batch.load_register_imm((EngineRegisters.bases["RCS0"] + _ROOTS, 0x123_4000), (EngineRegisters.bases["RCS0"] + _ROOTS + 4, 0)))
     refused_once(stage, driver, "a root that was never announced", "audit-root", ring(Engine.RCS0, roots(driver)))

@@ -16,7 +16,7 @@ from ..catalogue import scenario
 from ..stage import Stage
 from ..work.acts import Events, at_work, come_to_rest
 from . import TWO
-from .acts import A_WHILE_NS, Neighbour, check_works, refused_once, submit_in_ring
+from .acts import A_WHILE_NS, Neighbour, bound_page, check_works, refused_once, submit_in_ring
 
 
 @scenario(needs=TWO)
@@ -50,7 +50,7 @@ def dropped_contexts(stage: Stage) -> None:
     stage.step("the driver starts the engines")
     driver = at_work(stage)
     theirs = stage.guests[1].offer.nonmappable.base
-    version = stage.platform.graphics_version
+    version, inside = stage.platform.graphics_version, bound_page(driver, "work-around batch")
 
     def submit(engine: Engine, register: str, value: int) -> tuple[Callable[[], Request], Callable[[], None]]:
         context = driver.client.context(engine)
@@ -67,6 +67,7 @@ def dropped_contexts(stage: Stage) -> None:
         ("a context whose ring is the neighbour's memory", "ring-outside-slice", Engine.BCS0, "start", theirs),
         ("a context whose ring begins in a page", "ring-outside-slice", Engine.VCS0, "start", int(driver.client.context(Engine.VCS0).ring.binding.address) + 64),
         ("a context with a head behind its ring", "ring-position", Engine.VECS0, "head", 0x1F_0000),
+        ("a context with a work-around batch that begins inside a page", "audit-workaround", Engine.RCS0, "indirect_ctx", int(inside.address) + 64 | 1),
         ("a context with a work-around batch in the neighbour's memory", "workaround-outside-slice", Engine.RCS0, "indirect_ctx", theirs | 1),
     ):
         request, mend = submit(engine, register, value)
