@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from pvinfo.context_image import RING_CONTEXT_DWORDS, context_image
 from pvinfo.errors import LayoutError
 from pvinfo.platform import ENGINES, Engine, Platform, platform_named
-from pvinfo.registers.tracked import TrackedAttribute, tracked_offsets
+from pvinfo.registers.tracked import TrackedAttribute, TrackedRun, tracked_offsets, tracked_runs
 
 from ...gpu.context_layout import render_registers
 from ..hardware.switched_registers import switched_registers
@@ -110,9 +110,22 @@ class RegisterRules(NamedTuple):
     """Registers that may be copied from and to."""
 
 
+_PATCH: Final = TrackedAttribute.COMMAND_PATCH
+
+
+@cache
+def _tracked_with(attribute: TrackedAttribute, platform_name: str) -> frozenset[int]:
+    return frozenset(offset for run in tracked_runs(platform_name) if run.attributes & attribute for offset in run.offsets())
+
+
+@cache
+def _runs(platform_name: str) -> dict[int, TrackedRun]:
+    return dict(tracked_offsets(platform_name))
+
+
 def loadable_registers(engine: Engine, platform: Platform) -> frozenset[int]:
     """All registers that commands of ``engine`` may load."""
-    tracked = {offset for offset, run in tracked_offsets(platform.name) if run.attributes & TrackedAttribute.COMMAND_ACCESS}
+    tracked = _tracked_with(TrackedAttribute.COMMAND_ACCESS, platform.name)
     return frozenset(offset for offset in tracked | default_context_registers(platform) if _may_touch(engine, platform, offset))
 
 
@@ -129,9 +142,9 @@ def register_rules(engine: Engine, platform_name: str) -> RegisterRules:
     """The rules of ``engine`` on the platform called ``platform_name``."""
     platform = platform_named(platform_name)
     allowed = loadable_registers(engine, platform)
-    runs = dict(tracked_offsets(platform.name))
+    runs = _runs(platform.name)
     handlers = handlers_for(platform.name).writes
-    patched = {offset for offset, run in runs.items() if run.attributes & TrackedAttribute.COMMAND_PATCH} | default_context_registers(platform)
+    patched = {offset for offset in _tracked_with(_PATCH, platform.name) if runs[offset].attributes & _PATCH} | default_context_registers(platform)
     roots, kept = _under("root", engine, platform), _under("kept", engine, platform)
     sparse = _under("sparse", engine, platform)
     remembered = _remembered(platform)
