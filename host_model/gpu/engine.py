@@ -97,6 +97,7 @@ class Engine(Streamer):
         self._waiting_since_ns: int | None = None
         self._mi_mode = self.base + EngineRegisters.mi_mode.offset >> 2
         self._reset_control = self.base + EngineRegisters.reset_ctl.offset >> 2
+        self._ipehr = self.base + EngineRegisters.ipehr.offset >> 2
         self.port.reset()
         reset_engine_registers(registers, self.base)
 
@@ -330,6 +331,7 @@ class Engine(Streamer):
     def _save(self) -> None:
         buffers = self.buffers
         page = self._state_page()
+        self.registers[self._ipehr] = self.header  # in the middle of a slice it is still what an earlier context left there
         self._register_state.save(page, SavedContext(head_register(buffers), buffers.batch, buffers.second, self.context_runtime()))
         if self._setup_state is not None:
             self._register_state.save_unit_state(page, self._setup_state.dwords())
@@ -348,7 +350,9 @@ class Engine(Streamer):
         except TranslationFault as fault:
             self._hang(fault)
             return
+        self.registers[self._ipehr] = 0  # a context that is not restored begins with nothing in its parser
         restored = self._register_state.restore(page)
+        self.header = self.registers[self._ipehr]
         if self._setup_state is not None:
             self._setup_state.load(self._register_state.unit_state(page, SETUP_DWORDS))
         roots = _ROOTS.get(descriptor.addressing_mode)

@@ -97,6 +97,18 @@ def test_each_context_keeps_its_own_general_purpose_registers(platform: str, eng
         assert stored == [0x1000 * (number + 1) + index for index in range(32)]
 
 
+def test_each_render_context_keeps_the_header_that_its_own_parser_held() -> None:
+    """One slice serves both contexts: what the first one's parser held last must not get into the second one's image."""
+    rig = GpuRig(Engine.RCS0)
+    first, second = RigContext(rig, 0x20, inhibit=False), RigContext(rig, 0x21, inhibit=False)
+    command = load(0x2600, 7)
+    first.write(0, *command)
+    for _ in range(2):
+        rig.submit(first, second)
+        rig.run()
+        assert (first.value("ipehr"), second.value("ipehr")) == (command[0], 0)
+
+
 @pytest.mark.parametrize("platform", ["bdw", "skl", "kbl"])
 def test_a_render_context_keeps_its_workarounds_and_predicates(platform: str) -> None:
     rig = GpuRig(Engine.RCS0, platform)
