@@ -37,13 +37,11 @@ class VgpuFences:
             value = 0
         elif not self._is_owned(low, high):
             start, end = self._range(low, high)
-            resources = self._vgpu.resources
             self._vgpu.findings.fault(
                 "fence-outside-slice", f"fence {number} ({FENCE_BASE + 8 * number:#x})",
                 f"the fence covers {format_range(start, end) if start < end else f'{start:#x} to before {end:#x}'}, "
                 "which is not all in one of the vGPU's slices; it stays out of use",
-                value=value,
-                nearest=" or ".join(format_range(part.start, part.stop) for part in (resources.low, resources.high)),
+                value=value, nearest=self._vgpu.resources.owned,
             )  # fmt: skip
             value = 0
         self._vgpu.gpu.write_fence(self._vgpu.resources.fences[number], value)

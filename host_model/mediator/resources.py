@@ -29,6 +29,11 @@ class VgpuResources(NamedTuple):
     fences: tuple[int, ...]
     """Hardware fence registers, in the guest's numbering."""
 
+    @property
+    def owned(self) -> str:
+        """The graphics addresses in words: what a finding suggests instead of another one."""
+        return " or ".join(format_range(part.start, part.stop) for part in (self.low, self.high))
+
 
 class FreeResources(NamedTuple):
     """What is left to hand out."""

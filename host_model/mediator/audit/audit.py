@@ -196,7 +196,7 @@ class CommandAudit(Generic[T]):
             if page is None:
                 raise Refused(
                     "audit-batch-address", where, f"the batch reaches {address + at:#x}, where the vGPU has no memory", value=address,
-                    nearest=scan.owned_text(), consequence=Consequence.FAILSAFE,
+                    nearest=scan.vgpu.resources.owned, consequence=Consequence.FAILSAFE,
                 )  # fmt: skip
             content[at : at + len(page)] = page
         scan.walk(Level.INDIRECT, dwords, lambda index: address + 4 * index)

@@ -19,7 +19,7 @@ from pvinfo.commands.mi.batch import BatchBufferStartHeader
 from pvinfo.errors import ResourceExhausted
 from pvinfo.platform import ENGINES, Engine
 from pvinfo.registers.engine import EngineRegisters
-from pvinfo.units import MIB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, GraphicsAddress, format_range, format_size
+from pvinfo.units import MIB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, GraphicsAddress, format_size
 
 from ...device.interrupts import Event
 from ..refusal import Consequence, Refused
@@ -261,7 +261,7 @@ class Scan:
             if page is None:
                 raise self.refusal(
                     "audit-batch-address", dwords, at, f"a privileged batch reaches {place:#x}, where the vGPU has no memory",
-                    value=address & 0xFFFFFFFF, nearest=self.owned_text(),
+                    value=address & 0xFFFFFFFF, nearest=self.vgpu.resources.owned,
                 )  # fmt: skip
             content.frombytes(page)
         return len(content)
@@ -279,15 +279,11 @@ class Scan:
         if not (low.start <= address and end <= low.stop or high.start <= address and end <= high.stop):
             raise self.refusal(
                 "audit-address", dwords, at, f"{size} bytes at {address:#x} of the global table are not the vGPU's", value=dwords[operand],
-                nearest=self.owned_text(),
+                nearest=self.vgpu.resources.owned,
             )  # fmt: skip
         if len(self.pages) >= _KNOWN_PAGES:
             self.pages.clear()
         self.pages.add(address >> PAGE_SHIFT)
-
-    def owned_text(self) -> str:
-        """The addresses that the vGPU has, in words."""
-        return " or ".join(format_range(part.start, part.stop) for part in (self.vgpu.resources.low, self.vgpu.resources.high))
 
     def in_status_page(self, dwords: memoryview, at: int, operand: int, offset: int) -> int:
         """The graphics address of ``offset``, which the dword at ``operand`` names, in the engine's status page. Raises: Refused."""

@@ -22,7 +22,7 @@ from pvinfo.registers.engine import (
     ResetControl,
 )
 from pvinfo.registers.gt import GtClock
-from pvinfo.units import PAGE_MASK, PAGE_SIZE, format_range
+from pvinfo.units import PAGE_MASK, PAGE_SIZE
 
 from ..failsafe import FailsafeReason
 from . import GEN9, on_read, on_write
@@ -91,7 +91,7 @@ def status_page_written(vgpu: Vgpu, offset: int, value: int) -> int:
         vgpu.findings.fault(
             "status-page-outside-slice", _where(offset, "RING_HWS_PGA"),
             "the status page is no page of the vGPU's graphics memory; the write is dropped", value=value,
-            nearest=" or ".join(format_range(part.start, part.stop) for part in (vgpu.resources.low, vgpu.resources.high)),
+            nearest=vgpu.resources.owned,
         )  # fmt: skip
         return vgpu.registers.read32(offset)
     return value

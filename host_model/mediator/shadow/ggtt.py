@@ -77,6 +77,15 @@ class GuestGgtt:
             return None
         return GuestAddress((entry & _FRAME) | (address & PAGE_MASK))
 
+    def page(self, address: GraphicsAddress) -> memoryview | None:
+        """The guest's memory behind the page that holds the graphics address, to be read and written; None where there is none.
+
+        It is the guest's: it may change between two looks, and is good as :meth:`HypervisorPort.guest_page` says.
+        """
+        guest = self.translate(GraphicsAddress(address & ~PAGE_MASK))
+        page = self._vgpu.port.guest_page(guest) if guest is not None else None
+        return None if page is None or page.readonly else page
+
     # ---- the window in BAR0 ----
 
     def guest_read(self, offset: int, size: int) -> int:

@@ -135,9 +135,8 @@ class GuestExeclist:
         self._vgpu.registers.write32(base + 4, context_id)
         registers.context_status_ptr = ContextStatusPointer(pointer & ~_WRITE_POINTER | entry)
         page = GraphicsAddress(registers.hws_pga & ~PAGE_MASK)
-        guest = self._vgpu.ggtt.translate(page) if self._vgpu.ggtt.owns(page) else None
-        memory = self._vgpu.port.guest_page(guest) if guest is not None else None
-        if memory is None or memory.readonly:
+        memory = self._vgpu.ggtt.page(page)
+        if memory is None:
             self._vgpu.findings.fault(
                 "status-page-unreachable", f"{self._engine.value}.RING_HWS_PGA", "the status page leads to no memory of the guest: an event went to the registers only",
                 value=page,

@@ -14,7 +14,7 @@ from pvinfo.context_image import STATE_PAGE, context_image
 from pvinfo.execlist import AddressingMode, ContextDescriptor
 from pvinfo.platform import Engine, Platform
 from pvinfo.registers.engine import ContextControl, IndirectContext, PerContextBatch, RingControl, RingHead, RingTail
-from pvinfo.units import PAGE_SIZE, GraphicsAddress, format_range
+from pvinfo.units import PAGE_SIZE, GraphicsAddress
 
 from ..refusal import Refused
 
@@ -91,24 +91,18 @@ class ContextPages:
     def page(self, number: int) -> memoryview:
         """Page ``number`` of the image, in bytes. Raises: Refused when the guest has no memory there."""
         address = GraphicsAddress(self.address + number * PAGE_SIZE)
-        guest = self._vgpu.ggtt.translate(address) if self._vgpu.ggtt.owns(address, PAGE_SIZE) else None
-        page = self._vgpu.port.guest_page(guest) if guest is not None else None
-        if page is None or page.readonly:
+        page = self._vgpu.ggtt.page(address)
+        if page is None:
             raise Refused(
                 "context-unreachable", f"{self._engine.value} context image {self.address:#x}",
                 f"page {number} of the image, at {address:#x}, leads to no memory of the guest", value=address,
-                nearest=owned_ranges(self._vgpu),
+                nearest=self._vgpu.resources.owned,
             )  # fmt: skip
         return page
 
     def state(self) -> memoryview:
         """The register state, in dwords. Raises: Refused."""
         return self.page(STATE_PAGE).cast("I")
-
-
-def owned_ranges(vgpu: Vgpu) -> str:
-    """The vGPU's graphics memory, for what a finding suggests."""
-    return " or ".join(format_range(part.start, part.stop) for part in (vgpu.resources.low, vgpu.resources.high))
 
 
 def read_state(vgpu: Vgpu, engine: Engine, descriptor: ContextDescriptor, dwords: StateDwords, page: memoryview) -> ContextState:
@@ -120,7 +114,7 @@ def read_state(vgpu: Vgpu, engine: Engine, descriptor: ContextDescriptor, dwords
     if page[dwords.start] % PAGE_SIZE or not vgpu.ggtt.owns(start, size):
         raise Refused(
             "ring-outside-slice", where, f"a ring of {size:#x} bytes at {page[dwords.start]:#x} is not in the vGPU's graphics memory, or at no page",
-            value=page[dwords.start], nearest=owned_ranges(vgpu),
+            value=page[dwords.start], nearest=vgpu.resources.owned,
         )  # fmt: skip
     if head >= size or tail >= size:
         raise Refused(
@@ -162,5 +156,5 @@ def _per_context(vgpu: Vgpu, where: str, register: PerContextBatch) -> int | Non
 def _outside(vgpu: Vgpu, where: str, what: str, address: int, size: int) -> Refused:
     return Refused(
         "workaround-outside-slice", where, f"the {what}, {size} bytes at {address:#x}, is not in the vGPU's graphics memory",
-        value=address, nearest=owned_ranges(vgpu),
+        value=address, nearest=vgpu.resources.owned,
     )  # fmt: skip

@@ -103,11 +103,6 @@ class SubmissionPorts:
             if self.enabled and queue.has_work and not self._vgpu.hardware.engines[queue.engine].busy:
                 queue.dispatch()
 
-    def stop(self) -> None:
-        """The guest is not served any more: nothing of it runs or waits."""
-        for queue in self.queues.values():
-            queue.stop()
-
     def close(self) -> None:
         """The vGPU goes."""
         for queue in self.queues.values():

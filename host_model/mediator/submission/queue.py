@@ -15,13 +15,14 @@ from pvinfo.errors import ResourceExhausted
 from pvinfo.execlist import ContextDescriptor
 from pvinfo.platform import ENGINES, Engine
 from pvinfo.registers.engine import EngineError, EngineInterrupt, EngineRegisters, RingHead, RingTail
-from pvinfo.units import PAGE_MASK, PAGE_SIZE, GraphicsAddress, GuestAddress
+from pvinfo.units import PAGE_MASK, PAGE_SIZE, GraphicsAddress
 
 from ..cost import AUDIT, COMPLETION, COPY, MAPPING, SUBMISSION
 from ..failsafe import FailsafeReason
+from ..hardware.preamble import incomplete_preamble
 from ..refusal import Consequence, Refused
 from .execlist import Elements, GuestExeclist
-from .guest_context import ContextPages, ContextState, StateDwords, owned_ranges, read_state
+from .guest_context import ContextPages, ContextState, StateDwords, read_state
 from .shadow_context import ShadowContext
 from .workload import Prepared, Workload
 
@@ -98,7 +99,7 @@ class EngineQueue:
     def _newest(self, descriptor: ContextDescriptor) -> Workload | None:
         queued = [self.running] if self.running is not None else []
         queued += self._waiting
-        return next((known for known in reversed(queued) if known.descriptor.same_context(descriptor) and known.state.start), None)
+        return next((known for known in reversed(queued) if known.descriptor.same_context(descriptor)), None)
 
     def _prepare(self, workload: Workload) -> None:
         """Copy and audit what is to be executed. Raises: Refused."""
@@ -119,12 +120,11 @@ class EngineQueue:
         position, left = state.head, (state.tail - state.head) % state.size
         while left:
             address = GraphicsAddress(state.start + position)
-            guest = self.vgpu.ggtt.translate(address)
-            page = self.vgpu.port.guest_page(GuestAddress(guest & ~PAGE_MASK)) if guest is not None else None
+            page = self.vgpu.ggtt.page(address)
             if page is None:
                 raise Refused(
                     "ring-unreachable", f"{self.engine.value} ring {state.start:#x}", f"the ring's page at {address:#x} leads to no memory of the guest",
-                    value=address, nearest=owned_ranges(self.vgpu), consequence=Consequence.FAILSAFE,
+                    value=address, nearest=self.vgpu.resources.owned, consequence=Consequence.FAILSAFE,
                 )  # fmt: skip
             first = address & PAGE_MASK
             piece = min(left, PAGE_SIZE - first)
@@ -184,7 +184,7 @@ class EngineQueue:
         """What comes first, so that a context finds nothing that another guest has left."""
         if state.inhibited:
             return self.vgpu.hardware.inhibited_preamble(self.vgpu, self.engine)
-        return [] if shadow.is_whole else self.vgpu.hardware.incomplete_preamble(self.engine)
+        return [] if shadow.is_whole else incomplete_preamble(self.engine)
 
     # ---- what becomes of it ----
 
