@@ -8,6 +8,7 @@ from pvinfo.finding import FindingLog
 from pvinfo.platform import Engine, Platform
 
 from ..clock import HostClock
+from .display.display import Display
 from .interrupts import InterruptTree
 from .mmio.registers import RegisterPage
 from .sideband import SidebandRegisters
@@ -41,6 +42,10 @@ class RegisterDevice(Protocol):
     @property
     def sideband(self) -> SidebandRegisters:
         """Registers of the hub behind the side-band interface."""
+
+    @property
+    def display(self) -> Display:
+        """What it drives."""
 
     def inject_msi(self) -> None:
         """Send one message-signalled interrupt, if software has set the device up to send one."""

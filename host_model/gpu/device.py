@@ -22,6 +22,7 @@ from pvinfo.units import GIB, PAGE_SIZE
 
 from ..clock import HostClock
 from ..device.config_space import ConfigurationSpace
+from ..device.display.display import Display
 from ..device.interrupts import InterruptTree
 from ..device.mmio.registers import RegisterPage
 from ..device.mmio.window import BAR0_SIZE, MmioWindow
@@ -75,6 +76,7 @@ class PhysicalGpu:
         """Hardware fences, low dword first; the registers themselves."""
         self.interrupts = InterruptTree(self)
         self.sideband = SidebandRegisters()
+        self.display = Display(self)
         self.ggtt: HardwareTable = HardwareTable(ggtt_size // PAGE_SIZE)
         self.mmio: MmioWindow = MmioWindow(self, policy_for(platform.name))
         self.aperture = HardwareAperture(self, aperture_size)
@@ -108,6 +110,7 @@ class PhysicalGpu:
         self.engines.reset(self.platform.engines)
         self.registers.load(self._fresh)
         self.sideband.clear()
+        self.display.reset()
         self.config.reset()
 
     def on_interrupt(self, handler: Callable[[], None] | None) -> None:

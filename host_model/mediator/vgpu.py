@@ -13,6 +13,7 @@ from pvinfo.platform import Engine
 from pvinfo.trace import TraceWriter, open_trace
 
 from ..device.config_space import ConfigurationSpace
+from ..device.display.display import Display
 from ..device.interrupts import InterruptTree
 from ..device.mmio.registers import RegisterPage
 from ..device.mmio.window import BAR0_SIZE, MmioWindow
@@ -72,6 +73,7 @@ class Vgpu:
         self.interrupts = InterruptTree(self)
         self.submission = SubmissionPorts(self)
         self.sideband = SidebandRegisters()
+        self.display = Display(self)
         self.pv = PvState(self, announcement)
         self.mmio = MmioWindow(self, policy_for(self.platform.name))
         self.failsafe = Failsafe(self)
@@ -106,6 +108,7 @@ class Vgpu:
         self.sideband.clear()
         self.failsafe.leave()
         self._show_golden()
+        self.display.reset()
         self.hardware.stale(self)
         if not asleep:
             self.tables.clear()
@@ -160,6 +163,7 @@ class Vgpu:
         """The vGPU goes away: the GPU no longer reaches its guest's memory."""
         self.end_trace()
         self.submission.close()
+        self.display.close()
         self.turn.leave(self)
         self.gpu.findings.forget(self.number)
         self.tables.clear()
