@@ -15,3 +15,6 @@ void check_pattern(void);
 void check_fills(void);
 void check_copies(void);
 void check_fences(void);
+void check_modes(void);
+void check_flips(void);
+void check_picture(void);

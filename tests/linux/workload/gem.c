@@ -25,7 +25,7 @@ void fail(const char *format, ...)
 	_exit(1);
 }
 
-static int call(int gpu, unsigned long request, void *argument)
+int call(int gpu, unsigned long request, void *argument)
 {
 	int result;
 
@@ -35,7 +35,7 @@ static int call(int gpu, unsigned long request, void *argument)
 	return result < 0 ? errno : 0;
 }
 
-static void must(int error, const char *what)
+void must(int error, const char *what)
 {
 	if (error)
 		fail("%s: %s", what, strerror(error));

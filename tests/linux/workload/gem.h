@@ -18,6 +18,10 @@ struct buffer {
 
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* An ioctl: 0, or the kernel's errno. */
+int call(int gpu, unsigned long request, void *argument);
+void must(int error, const char *what);
+
 int open_gpu(void);
 
 /* What the driver says that it does with priorities: I915_SCHEDULER_CAP_… */

@@ -27,6 +27,9 @@ static const struct {
 	{ "hang", check_hang },
 	{ "submissions", check_submissions },
 	{ "pattern", check_pattern },
+	{ "modes", check_modes },
+	{ "flips", check_flips },
+	{ "picture", check_picture },
 };
 
 static int wanted(const char *name, int count, char **names)

@@ -1,6 +1,6 @@
 /*
  * The kernel's interface to i915 as far as these programs use it: its own header where one is installed, else the same
- * declarations. Source: linux:include/uapi/drm/i915_drm.h, linux:include/uapi/drm/drm.h
+ * declarations. Source: linux:include/uapi/drm/i915_drm.h, linux:include/uapi/drm/drm.h, linux:include/uapi/drm/drm_mode.h
  */
 #pragma once
 
@@ -38,6 +38,46 @@ struct drm_i915_gem_execbuffer2 {
 	__u64 cliprects_ptr, flags, rsvd1, rsvd2;
 };
 
+struct drm_mode_card_res {
+	__u64 fb_id_ptr, crtc_id_ptr, connector_id_ptr, encoder_id_ptr;
+	__u32 count_fbs, count_crtcs, count_connectors, count_encoders, min_width, max_width, min_height, max_height;
+};
+struct drm_mode_modeinfo {
+	__u32 clock;
+	__u16 hdisplay, hsync_start, hsync_end, htotal, hskew, vdisplay, vsync_start, vsync_end, vtotal, vscan;
+	__u32 vrefresh, flags, type;
+	char name[32];
+};
+struct drm_mode_crtc {
+	__u64 set_connectors_ptr;
+	__u32 count_connectors, crtc_id, fb_id, x, y, gamma_size, mode_valid;
+	struct drm_mode_modeinfo mode;
+};
+struct drm_mode_get_connector {
+	__u64 encoders_ptr, modes_ptr, props_ptr, prop_values_ptr;
+	__u32 count_modes, count_props, count_encoders, encoder_id, connector_id, connector_type, connector_type_id;
+	__u32 connection, mm_width, mm_height, subpixel, pad;
+};
+struct drm_mode_fb_cmd { __u32 fb_id, width, height, pitch, bpp, depth, handle; };
+struct drm_mode_create_dumb { __u32 height, width, bpp, flags, handle, pitch; __u64 size; };
+struct drm_mode_map_dumb { __u32 handle, pad; __u64 offset; };
+struct drm_mode_crtc_page_flip { __u32 crtc_id, fb_id, flags, reserved; __u64 user_data; };
+struct drm_mode_cursor2 { __u32 flags, crtc_id; __s32 x, y; __u32 width, height, handle; __s32 hot_x, hot_y; };
+struct drm_crtc_get_sequence { __u32 crtc_id, active; __u64 sequence; __s64 sequence_ns; };
+struct drm_event { __u32 type, length; };
+struct drm_event_vblank {
+	struct drm_event base;
+	__u64 user_data;
+	__u32 tv_sec, tv_usec, sequence, crtc_id;
+};
+
+#define DRM_MODE_CONNECTED 1
+#define DRM_MODE_TYPE_PREFERRED (1 << 3)
+#define DRM_MODE_PAGE_FLIP_EVENT 0x01
+#define DRM_MODE_CURSOR_BO 0x01
+#define DRM_MODE_CURSOR_MOVE 0x02
+#define DRM_EVENT_FLIP_COMPLETE 0x02
+
 #define I915_EXEC_RENDER (1 << 0)
 #define I915_EXEC_BSD (2 << 0)
 #define I915_EXEC_BLT (3 << 0)
@@ -58,6 +98,16 @@ struct drm_i915_gem_execbuffer2 {
 #define I915_CONTEXT_PARAM_RECOVERABLE 0x8
 
 #define DRM_IOCTL_GEM_CLOSE _IOW('d', 0x09, struct drm_gem_close)
+#define DRM_IOCTL_CRTC_GET_SEQUENCE _IOWR('d', 0x3b, struct drm_crtc_get_sequence)
+#define DRM_IOCTL_MODE_GETRESOURCES _IOWR('d', 0xa0, struct drm_mode_card_res)
+#define DRM_IOCTL_MODE_SETCRTC _IOWR('d', 0xa2, struct drm_mode_crtc)
+#define DRM_IOCTL_MODE_GETCONNECTOR _IOWR('d', 0xa7, struct drm_mode_get_connector)
+#define DRM_IOCTL_MODE_ADDFB _IOWR('d', 0xae, struct drm_mode_fb_cmd)
+#define DRM_IOCTL_MODE_RMFB _IOWR('d', 0xaf, unsigned int)
+#define DRM_IOCTL_MODE_PAGE_FLIP _IOWR('d', 0xb0, struct drm_mode_crtc_page_flip)
+#define DRM_IOCTL_MODE_CREATE_DUMB _IOWR('d', 0xb2, struct drm_mode_create_dumb)
+#define DRM_IOCTL_MODE_MAP_DUMB _IOWR('d', 0xb3, struct drm_mode_map_dumb)
+#define DRM_IOCTL_MODE_CURSOR2 _IOWR('d', 0xbb, struct drm_mode_cursor2)
 #define DRM_IOCTL_I915_GETPARAM _IOWR('d', 0x46, struct drm_i915_getparam)
 #define DRM_IOCTL_I915_GEM_BUSY _IOWR('d', 0x57, struct drm_i915_gem_busy)
 #define DRM_IOCTL_I915_GEM_CREATE _IOWR('d', 0x5b, struct drm_i915_gem_create)
