@@ -1,6 +1,9 @@
 """BAR2 of the physical GPU: graphics memory below the aperture's end, through fences and the GGTT.
 
 A fence makes a tiled surface look linear: an access inside it is sent to the place where the tiling keeps that byte.
+
+A text console is drawn word by word through here, so the page that an access reached is kept: until its entry of the
+table, a fence or the memory behind the bus has changed.
 """
 
 from __future__ import annotations
@@ -58,6 +61,11 @@ class HardwareAperture:
         self.reads = 0
         self.writes = 0
         self.trace: TraceWriter | None = None
+        self._entries = gpu.ggtt.entries
+        self._fences = gpu.fences.cast("B")
+        self._pages: dict[int, tuple[int, memoryview]] = {}
+        """Writable pages under no fence, with the entry that led there, by graphics page."""
+        self._as_of = (b"", -1)
 
     # ---- Region ----
 
@@ -83,13 +91,37 @@ class HardwareAperture:
 
     # ---- bytes ----
 
+    def kept_page(self, offset: int) -> memoryview | None:
+        """The page at ``offset``, all of it memory under no fence, if an access has reached it before and still would."""
+        kept = self._pages.get(offset >> PAGE_SHIFT)
+        if kept is None or kept[0] != self._entries[offset >> PAGE_SHIFT] or self._as_of != (self._fences.tobytes(), self._gpu.memory.revision):
+            return None
+        return kept[1]
+
+    def keep_page(self, offset: int) -> memoryview | None:
+        """As :meth:`kept_page`, and look for it: None where there is no such memory, or a fence."""
+        page = self.kept_page(offset)
+        if page is not None:
+            return page
+        as_of = self._fences.tobytes(), self._gpu.memory.revision
+        if self._as_of != as_of:
+            self._pages.clear()
+            self._as_of = as_of
+        if offset >= self.size or self._fence_over(offset) is not None:
+            return None
+        page = self._page(offset)
+        if page is None or page.readonly:
+            return None
+        self._pages[offset >> PAGE_SHIFT] = self._entries[offset >> PAGE_SHIFT], page
+        return page
+
     def copy_out(self, offset: int, size: int) -> bytes:
         """``size`` bytes at ``offset``; ones where there is no memory."""
         start = offset & PAGE_MASK
-        if start + size <= PAGE_SIZE and offset < self.size and not any(self._gpu.fences):
-            # Nearly all: a word of a page, with nothing tiled.
-            page = self._page(offset)
-            return b"\xff" * size if page is None else page[start : start + size].tobytes()
+        if start + size <= PAGE_SIZE:
+            page = self.keep_page(offset)
+            if page is not None:
+                return page[start : start + size].tobytes()
         data = bytearray(b"\xff" * size)
         for at, place, length in self._pieces(offset, size):
             page = self._page(place)
@@ -100,6 +132,12 @@ class HardwareAperture:
 
     def copy_in(self, offset: int, data: bytes) -> None:
         """Store ``data`` at ``offset``, as far as there is memory."""
+        start = offset & PAGE_MASK
+        if start + len(data) <= PAGE_SIZE:
+            page = self.keep_page(offset)
+            if page is not None:
+                page[start : start + len(data)] = data
+                return
         for at, place, length in self._pieces(offset, len(data)):
             page = self._page(place)
             if page is not None and not page.readonly:
@@ -137,10 +175,9 @@ class HardwareAperture:
         return None
 
     def _page(self, address: int) -> memoryview | None:
-        entries = self._gpu.ggtt.entries
         index = address >> PAGE_SHIFT
-        if index >= len(entries):
+        if index >= len(self._entries):
             return None
         # The processor's way in does not look at the present bit; an entry that nobody ever wrote leads nowhere.
-        frame = entries[index] & _FRAME
+        frame = self._entries[index] & _FRAME
         return self._gpu.memory.page(BusAddress(frame)) if frame else None

@@ -23,6 +23,8 @@ class ApertureWindow:
 
     def __init__(self, vgpu: Vgpu, size: int) -> None:
         self._vgpu = vgpu
+        self._hardware = vgpu.gpu.aperture
+        self._low = vgpu.resources.low
         self.size = size
         self.reads = 0
         self.writes = 0
@@ -36,6 +38,11 @@ class ApertureWindow:
 
     def read(self, offset: int, size: int) -> int:
         self.reads += 1
+        start = offset & PAGE_MASK
+        if self.trace is None and start + size <= PAGE_SIZE:
+            page = self._hardware.kept_page(offset) if offset in self._low else None
+            if page is not None:
+                return int.from_bytes(page[start : start + size], "little")
         value = int.from_bytes(self._copy_out(offset, size), "little")
         self._record(Op.APERTURE_READ, offset, size, value)
         return value
@@ -43,6 +50,12 @@ class ApertureWindow:
     def write(self, offset: int, size: int, value: int) -> None:
         self.writes += 1
         value &= (1 << 8 * size) - 1
+        start = offset & PAGE_MASK
+        if self.trace is None and start + size <= PAGE_SIZE:
+            page = self._hardware.kept_page(offset) if offset in self._low else None
+            if page is not None:
+                page[start : start + size] = value.to_bytes(size, "little")
+                return
         self._record(Op.APERTURE_WRITE, offset, size, value)
         self._copy_in(offset, value.to_bytes(size, "little"))
 
@@ -52,7 +65,7 @@ class ApertureWindow:
 
     def _owned(self, offset: int, what: str) -> bool:
         """The aperture page at ``offset`` is the vGPU's own; else a finding."""
-        low = self._vgpu.resources.low
+        low = self._low
         if offset in low:
             return True
         self._vgpu.findings.fault(
@@ -63,9 +76,9 @@ class ApertureWindow:
         return False
 
     def _copy_out(self, offset: int, size: int) -> bytes:
-        hardware = self._vgpu.gpu.aperture
+        hardware = self._hardware
         with self._vgpu.mediator.guard.on_behalf_of(self._vgpu.number):
-            if (offset & PAGE_MASK) + size <= PAGE_SIZE and offset in self._vgpu.resources.low:
+            if (offset & PAGE_MASK) + size <= PAGE_SIZE and offset in self._low:
                 return hardware.copy_out(offset, size)
             return b"".join(
                 hardware.copy_out(at, length) if self._owned(at, "read") else b"\xff" * length for at, length in _by_page(offset, size)
@@ -75,7 +88,7 @@ class ApertureWindow:
         with self._vgpu.mediator.guard.on_behalf_of(self._vgpu.number):
             for at, length in _by_page(offset, len(data)):
                 if self._owned(at, "write"):
-                    self._vgpu.gpu.aperture.copy_in(at, data[at - offset : at - offset + length])
+                    self._hardware.copy_in(at, data[at - offset : at - offset + length])
 
 
 def _by_page(offset: int, size: int) -> Iterator[tuple[int, int]]:

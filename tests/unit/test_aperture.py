@@ -10,6 +10,7 @@ from support.golden import made_host
 
 from host_model.host import PluggedVgpu
 from host_model.device.mmio.window import GTT_OFFSET
+from pvinfo.registers.fence import FENCE_BASE
 from pvinfo.trace import Op, TraceRow, read_trace
 from pvinfo.units import MIB, GuestAddress
 
@@ -107,6 +108,34 @@ def test_a_neighbours_slice_cannot_be_read_or_written_through_the_window() -> No
     first.vgpu.aperture.write32(theirs, 0)
     assert second.vgpu.aperture.read32(theirs) == 0x1234
     assert ram(first, 0x2000, 4) == bytes(4)
+
+
+def test_a_page_that_was_reached_is_reached_no_more_once_its_entry_leads_elsewhere(plugged: PluggedVgpu) -> None:
+    low, aperture = plugged.vgpu.resources.low.start, plugged.vgpu.aperture
+    for address, value in ((0x5000, 1), (0x7000, 2)):
+        map_page(plugged, low, address)
+        aperture.write32(low, value)
+        aperture.write32(low, value + 16)
+    assert (ram(plugged, 0x5000, 1), ram(plugged, 0x7000, 1)) == (b"\x11", b"\x12")
+    plugged.vgpu.reset()
+    aperture.write32(low, 3)
+    assert (ram(plugged, 0x5000, 1), ram(plugged, 0x7000, 1)) == (b"\x11", b"\x12")
+
+
+def test_a_page_that_was_reached_is_reached_another_way_once_a_fence_covers_it(plugged: PluggedVgpu) -> None:
+    """An X tile is 8 rows of 512 bytes: with a pitch of two tiles, byte 512 of row 0 is the second tile's first."""
+    low, aperture = plugged.vgpu.resources.low.start, plugged.vgpu.aperture
+    map_page(plugged, low, 0x5000)
+    map_page(plugged, low + 4096, 0x6000)
+    for value in (1, 2):
+        aperture.write32(low + 512, value)
+    fence = FENCE_BASE
+    plugged.vgpu.mmio.write(fence, 8, (low + 4096) << 32 | (1024 // 128 - 1) << 32 | low | 1)
+    aperture.write32(low + 512, 3)
+    assert (ram(plugged, 0x5200, 1), ram(plugged, 0x6000, 1)) == (b"\x02", b"\x03")
+    plugged.vgpu.mmio.write(fence, 8, 0)
+    aperture.write32(low + 512, 4)
+    assert (ram(plugged, 0x5200, 1), ram(plugged, 0x6000, 1)) == (b"\x04", b"\x03")
 
 
 def test_the_window_has_the_physical_length() -> None:
