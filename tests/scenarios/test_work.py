@@ -32,7 +32,7 @@ from guest_driver.scenarios import (
 from guest_driver.scenarios.outcome import View
 from host_model.gpu import aperture, translation
 from host_model.gpu.blitter.drawing import Drawing
-from host_model.gpu.blitter.rectangle import Rectangle
+from host_model.gpu.surface.rectangle import Rectangle
 from host_model.gpu.commands import semaphore
 from host_model.gpu.context import RegisterState
 from host_model.gpu.device import PhysicalGpu

@@ -13,7 +13,7 @@ from support.naive_blitter import NaiveBlitter
 from host_model.gpu.address_space import FaultReason, TranslationFault
 from host_model.gpu.blitter import drawing
 from host_model.gpu.blitter.state import setup_state
-from host_model.gpu.blitter.tiling import TILE_X, TILE_Y
+from host_model.gpu.surface.tiling import TILE_X, TILE_Y
 from host_model.gpu.commands.execution import Stop
 from host_model.gpu.cost import command_cost
 from pvinfo.registers.blitter import BlitterRegisters

@@ -12,7 +12,7 @@ from host_model.gpu.blitter.depth import BPP_8, BPP_16_565, BPP_32, DEPTHS
 from host_model.gpu.blitter.expansion import expand, mask_of
 from host_model.gpu.blitter.pattern import FIXED_PATTERNS, color_pattern, mono_pattern, solid_pattern
 from host_model.gpu.blitter.raster_operation import OPERATIONS
-from host_model.gpu.blitter.rectangle import Rectangle
+from host_model.gpu.surface.rectangle import Rectangle
 from host_model.gpu.blitter.source import MonoSource
 
 ONES = (1 << 64) - 1

@@ -9,14 +9,14 @@ from support.naive_blitter import NaiveSurface
 
 from host_model.gpu.blitter.depth import DEPTHS, Depth
 from host_model.gpu.blitter.drawing import Drawing
-from host_model.gpu.blitter.linear import LinearWindow
+from host_model.gpu.surface.linear import LinearWindow
 from host_model.gpu.blitter.raster_operation import COPY_SOURCE
-from host_model.gpu.blitter.rectangle import Rectangle, signed16
+from host_model.gpu.surface.rectangle import Rectangle, signed16
 from host_model.gpu.blitter.source import SurfaceSource
-from host_model.gpu.blitter.stretch import Stretch, copy_pieces
-from host_model.gpu.blitter.surface import Surface, Window
-from host_model.gpu.blitter.tiled import TiledWindow
-from host_model.gpu.blitter.tiling import TILE_X, TILE_Y, TILE_YF, TILE_YS, Matrix, Tiling
+from host_model.gpu.surface.stretch import Stretch, copy_pieces
+from host_model.gpu.surface.surface import Surface, Window
+from host_model.gpu.surface.tiled import TiledWindow
+from host_model.gpu.surface.tiling import TILE_X, TILE_Y, TILE_YF, TILE_YS, Matrix, Tiling
 from pvinfo.errors import LayoutError
 from pvinfo.units import KIB, PAGE_SIZE
 

@@ -13,8 +13,8 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple, final
 
+from ..surface.tiling import Buffer
 from .depth import Channel, Depth
-from .tiling import Buffer
 
 __all__ = ("ColorKey", "KeyMode")
 

@@ -19,14 +19,14 @@ from pvinfo.commands.blt import (
     XySrcCopyChromaBlt,
 )
 
+from ..surface.rectangle import signed16
+from ..surface.tiling import TILE_X, TILE_Y, TILE_YF, TILE_YS, Tiling
 from .depth import BPP_8, BPP_16_565, BPP_32, Depth
 from .drawing import Drawing
 from .execution import draws
 from .frame import Frame, IllegalBlit, surface_of
 from .raster_operation import COPY_SOURCE
 from .reading import bits_of_memory, color_key, corners, drawing_frame, mono_source, source_surface
-from .rectangle import signed16
-from .tiling import TILE_X, TILE_Y, TILE_YF, TILE_YS, Tiling
 
 if TYPE_CHECKING:
     from ..engine_state import EngineState

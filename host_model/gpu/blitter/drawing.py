@@ -16,16 +16,17 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, final
 
+from ..surface.linear import LinearWindow
+from ..surface.rectangle import Rectangle
+from ..surface.surface import Space, Surface, Window
+from ..surface.tiled import TiledWindow
+from ..surface.tiling import Tiling
+from ..surface.window import open_window
 from .color_key import ColorKey
 from .depth import Depth
-from .linear import LinearWindow
 from .pattern import Pattern
 from .raster_operation import COPY_SOURCE, OPERATIONS
-from .rectangle import Rectangle
 from .source import MonoSource, SurfaceSource
-from .surface import Space, Surface, Window
-from .tiled import TiledWindow
-from .tiling import Tiling
 
 __all__ = ("Drawing",)
 
@@ -45,12 +46,6 @@ _ROW_STEP: Final = 32
 @lru_cache(maxsize=16)
 def _ones(size: int) -> int:
     return (1 << 8 * size) - 1
-
-
-def _window(space: Space, surface: Surface, area: Rectangle, *, write: bool, steady: bool = False) -> Window:
-    if surface.tiling is None:
-        return LinearWindow(space, surface, area, write=write)
-    return TiledWindow(space, surface, surface.tiling, area, write=write, steady=steady)
 
 
 def _cut(first: int, rows: int, top: int, height: int) -> int:
@@ -163,7 +158,7 @@ class Drawing:
 
     def _draw(self, space: Space, area: Rectangle) -> int:
         size = area.width * area.height * self._pixel
-        target = _window(space, self._surface, self._bytes_of(area), write=True)
+        target = open_window(space, self._surface, self._bytes_of(area), write=True)
         if self._fill is not None:
             target.fill(self._fill)
             return size
@@ -171,7 +166,7 @@ class Drawing:
         window: Window | None = None
         if isinstance(source, SurfaceSource) and self._reads_source:
             alone = not self._shares_memory and not self._row_by_row
-            window = _window(space, source.surface, self._bytes_of(source.area(area)), write=False, steady=alone)
+            window = open_window(space, source.surface, self._bytes_of(source.area(area)), write=False, steady=alone)
             if self._copies:
                 self._copy(target, window, area)
                 return 2 * size

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from .tiling import Buffer
+from ..surface.tiling import Buffer
 
 __all__ = ("expand", "mask_of")
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, final
 
+from ..surface.rectangle import Rectangle, signed16
+from ..surface.surface import Surface
+from ..surface.tiling import Tiling
 from .color_key import ColorKey
 from .depth import Depth
 from .drawing import Drawing
 from .pattern import Pattern
-from .rectangle import Rectangle, signed16
 from .source import MonoSource, SurfaceSource
-from .surface import Surface
-from .tiling import Tiling
 
 __all__ = ("ADDRESS_MASK", "Frame", "IllegalBlit", "channels_of", "surface_of")
 

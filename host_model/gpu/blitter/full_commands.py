@@ -19,6 +19,7 @@ from pvinfo.commands.blt import (
     XyFullMonoSrcImmediatePatternBlt,
 )
 
+from ..surface.rectangle import signed16
 from .drawing import Drawing
 from .execution import draws
 from .reading import (
@@ -30,7 +31,6 @@ from .reading import (
     pattern_of_memory,
     source_surface,
 )
-from .rectangle import signed16
 
 if TYPE_CHECKING:
     from ..engine_state import EngineState

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from pvinfo.commands.blt import COLOR_BLT, SRC_COPY_BLT, ColorBlt, LinearHeader, Size, SrcCopyBlt
 
+from ..surface.rectangle import Rectangle
 from .depth import DEPTHS
 from .drawing import Drawing
 from .execution import draws
 from .frame import Frame, channels_of, surface_of
 from .pattern import solid_pattern
-from .rectangle import Rectangle
 
 if TYPE_CHECKING:
     from ..engine_state import EngineState

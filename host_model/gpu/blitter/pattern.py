@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from ..surface.rectangle import Rectangle
+from ..surface.tiling import Buffer
 from .depth import Depth
 from .expansion import expand, mask_of
-from .rectangle import Rectangle
-from .tiling import Buffer
 
 __all__ = ("FIXED_PATTERNS", "Pattern", "color_pattern", "mono_pattern", "solid_pattern")
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Final
 from pvinfo.commands.blt import ClipCorner, Control, Corner, MaskedHeader
 from pvinfo.registers.blitter import BlitterRegisters, BlitterTiling
 
+from ..surface.rectangle import Rectangle, signed16
+from ..surface.surface import Surface
+from ..surface.tiling import TILE_X, TILE_Y, Buffer, Tiling
 from .color_key import ColorKey, KeyMode
 from .depth import DEPTHS, Depth
 from .frame import ADDRESS_MASK, Frame, IllegalBlit, channels_of, surface_of
 from .pattern import Pattern, color_pattern, mono_pattern, solid_pattern
 from .raster_operation import OPERATIONS
-from .rectangle import Rectangle, signed16
 from .source import MonoSource
 from .state import setup_state
-from .surface import Surface
-from .tiling import TILE_X, TILE_Y, Buffer, Tiling
 
 if TYPE_CHECKING:
     from ..engine_state import EngineState

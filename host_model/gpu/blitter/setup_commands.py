@@ -24,13 +24,13 @@ from pvinfo.commands.blt import (
     XyTextImmediateBlt,
 )
 
+from ..surface.rectangle import Rectangle, signed16
 from .depth import DEPTHS
 from .drawing import Drawing
 from .execution import draws
 from .frame import Frame, channels_of, surface_of
 from .pattern import Pattern, solid_pattern
 from .reading import BitReader, bits_of_command, bits_of_memory, clip_rectangle, corners, one_bit_pattern, pattern_of_memory, target_tiling
-from .rectangle import Rectangle, signed16
 from .source import MonoSource
 from .state import SetupState, setup_state
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..surface.rectangle import Rectangle
+from ..surface.surface import Surface
+from ..surface.tiling import Buffer
 from .expansion import expand
-from .rectangle import Rectangle
-from .surface import Surface
-from .tiling import Buffer
 
 __all__ = ("MonoSource", "SurfaceSource")
 
