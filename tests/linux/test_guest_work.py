@@ -32,6 +32,10 @@ FAIREST = 0.2
 """What the slower of two guests gets done is at least so much of what the other does: their processors are emulated on
 whatever this machine has left, and are not shared out by the turns on the GPU."""
 
+IDLE_SECONDS = 40
+WARM_UP_SECONDS, MEASURED_SECONDS = 3, 12
+LEAST_BESIDE_AN_IDLE_ONE = 0.95
+
 
 def boot_with(folder: Path, workload: Path, script: str, *words: str) -> tuple[dict[str, Any], str]:
     """The report of a boot whose guests run ``script``, and what the command said on the way."""
@@ -99,3 +103,28 @@ def test_two_guests_draw_at_once_and_each_finds_its_own_pattern_and_no_other(
     assert report["gpu"]["isolation_violations"] == 0
     assert [finding for finding in report["gpu"]["findings"] if finding["kind"] != "note"] == []
     assert "Traceback" not in errors
+
+
+def test_an_idle_guest_costs_the_others_nothing(workload: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one boot, so that one machine's speed is held against itself: the first guest works while the second one, its
+    screen lit, does nothing, and again when that has been switched off. A busy machine is given two more chances."""
+    script = f"""\
+[ "$HOST_MODEL_GUEST" = 1 ] && printf 'idle\\n' >/dev/tty1 && exec sleep {IDLE_SECONDS}
+PATTERN_SECONDS={WARM_UP_SECONDS} /bin/workload pattern >/dev/null
+PATTERN_SECONDS={MEASURED_SECONDS} /bin/workload pattern
+sleep {IDLE_SECONDS}
+PATTERN_SECONDS={MEASURED_SECONDS} exec /bin/workload pattern"""
+    ratios = []
+    for attempt in range(3):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        report, errors = boot_with(folder, workload, script, "--guests", "2", "--type", "GVTg_V5_8")
+        assert report["failures"] == []
+        assert "Traceback" not in errors
+        beside, alone = map(int, re.findall(r"^rounds (\d+) ", report["guests"][0]["post_output"], re.MULTILINE))
+        ratios.append(beside / alone)
+        with capsys.disabled():
+            print(f"\n{beside} rounds in {MEASURED_SECONDS} s beside an idle guest, {alone} alone: ratio {ratios[-1]:.2f}")
+        if ratios[-1] >= LEAST_BESIDE_AN_IDLE_ONE:
+            break
+    assert max(ratios) >= LEAST_BESIDE_AN_IDLE_ONE
