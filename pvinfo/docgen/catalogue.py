@@ -70,7 +70,10 @@ CHAPTERS: Final = (
             "registers.south_display", "registers.broxton", "edid",
         ),
     ),
-    Chapter("pci", "PCI function", "Configuration space of the vGPU: identification, base address registers, interrupts, power.", ("pci", "opregion")),
+    Chapter(
+        "pci", "PCI function", "Configuration space of the vGPU: identification, base address registers, interrupts, power; and the OpRegion that it points to.",
+        ("pci", "opregion", "opregion."),
+    ),
     Chapter(
         "vfio-user", "vfio-user", "The messages by which a virtual machine monitor uses a device that another process serves.",
         ("vfio_user.message", "vfio_user.negotiation", "vfio_user.device", "vfio_user.access", "vfio_user.memory", "vfio_user."),
