@@ -66,6 +66,8 @@ class ConfigurationSpace:
         self._master_changed = master_changed
         self.bytes = bytearray(image)
         self.trace: TraceWriter | None = None
+        self.on_sleep: Callable[[bool], None] | None = None
+        """Called when software has put the device to sleep (True), or woken it up."""
         self._capabilities = capabilities(image)
 
     def reset(self) -> None:
@@ -149,7 +151,10 @@ class ConfigurationSpace:
             new = old & ~writable | value & writable
             if base == _COMMAND:
                 new &= ~(value & lanes & _STATUS_WRITE_1_CLEARS)
+            was_asleep = self.in_d3
             self._store(base, 4, new)
+            if self.in_d3 != was_asleep and self.on_sleep is not None:
+                self.on_sleep(self.in_d3)
             if base == _COMMAND and (new ^ old) & _COMMAND_MASTER:
                 self._master_changed()
 

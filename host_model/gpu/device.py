@@ -83,6 +83,7 @@ class PhysicalGpu:
         self._image = config_image(platform, ggtt_size)
         sizes = {0: BAR0_SIZE, 2: aperture_size, 4: _IO_WINDOW}
         self.config = ConfigurationSpace(self._image, sizes, self.findings, clock, self.interrupts.check_pending)
+        self.config.on_sleep = self.display.pipes.sleep
         self.resets: Counter[str] = Counter()
         """Resets by kind: ``device``, ``full``, ``engine``."""
         self.interrupts_sent = 0

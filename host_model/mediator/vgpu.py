@@ -81,6 +81,7 @@ class Vgpu:
         self.config = ConfigurationSpace(
             guest_config(self._golden), {_BAR0: BAR0_SIZE, _BAR2: self.gpu.aperture_size}, self.findings, self.clock, self.interrupts.check_pending
         )
+        self.config.on_sleep = self.display.pipes.sleep
         self.resets: Counter[str] = Counter()
         """Resets by kind: ``device``, ``full``, ``engine``."""
         self.interrupts_sent = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..bits import Bits, flag
+from ..bits import Bits, flag, uint
 from ..register import Register, RegisterArray, RegisterBlock
 
 __all__ = (
@@ -18,7 +18,9 @@ __all__ = (
     "BroxtonPhyLane",
     "BroxtonPhyPower",
     "BroxtonPll",
+    "BroxtonPllDividers",
     "BroxtonPllEnable",
+    "BroxtonPllOutput",
     "BroxtonPortPll",
     "BroxtonPower",
     "BroxtonPowerOn",
@@ -119,6 +121,20 @@ class BroxtonPll(RegisterBlock, bases={"PHY0_CH0": 0x6C100, "PHY0_CH1": 0x6C380,
         "0 multiplier, 1 divider, 2 fraction of the multiplier, 3 its enable, 6 gain, 8 lock count, 9 lock threshold, 10 amplitude",
         kernel_name="BXT_PORT_PLL",
     )  # fmt: skip
+
+
+class BroxtonPllOutput(Bits):
+    """Dividers between a port's loop and its clock; five more stand behind them."""
+
+    p2 = uint(8, 5, "second divider")
+    p1 = uint(13, 3, "first divider")
+
+
+class BroxtonPllDividers(RegisterBlock, bases={"PHY0_CH0": 0x6C034, "PHY0_CH1": 0x6C340, "PHY1_CH0": 0x162034}, source=SOURCE):
+    """Output of a port's loop."""
+
+    ebb0 = Register(0x0, BroxtonPllOutput, "dividers", kernel_name="BXT_PORT_PLL_EBB_0")
+    ebb4 = Register(0x4, int, "bit 13: the clock of ten bits runs; bit 14: take the dividers over", kernel_name="BXT_PORT_PLL_EBB_4")
 
 
 class BroxtonPhyLane(Bits):

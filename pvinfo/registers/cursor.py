@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import Final
 
 from ..bits import Bits, choice, flag, uint
-from ..register import Register, RegisterArray, RegisterBlock
+from ..register import Access, Register, RegisterArray, RegisterBlock
 from .plane import BufferAllocation, PlaneSurface, WaterMark
 
 __all__ = ("Cursor", "CursorControl", "CursorMode", "CursorPosition")
@@ -51,10 +51,14 @@ class Cursor(RegisterBlock, bases={"PIPE_A": 0x70080, "PIPE_B": 0x71080, "PIPE_C
     """The cursor of one pipe."""
 
     ctl = Register(0x0, CursorControl, "what the cursor shows", kernel_name="CURCNTR")
-    surf = Register(0x4, PlaneSurface, "where the picture is; the write makes the others take effect at the next vblank", kernel_name="CURBASE")
+    surf = Register(
+        0x4, PlaneSurface,
+        "where the picture is; the write makes the others take effect at the next vblank",
+        emulated=True, kernel_name="CURBASE",
+    )  # fmt: skip
     pos = Register(0x8, CursorPosition, "upper left corner", kernel_name="CURPOS")
     fbc_ctl = Register(0x20, int, "bit 31: fewer lines than the mode says, bits 7:0 their number minus one", kernel_name="CUR_FBC_CTL")
-    surflive = Register(0x2C, PlaneSurface, "where the picture being shown is", kernel_name="CURSURFLIVE")
+    surflive = Register(0x2C, PlaneSurface, "where the picture being shown is", Access.READ_ONLY, emulated=True, kernel_name="CURSURFLIVE")
     wm = RegisterArray(0xC0, 8, WaterMark, "water marks for power states 0 to 7 of memory (gen9)", kernel_name="CUR_WM")
     wm_trans = Register(0xE8, WaterMark, "water mark for changes of the memory frequency (gen9)", kernel_name="CUR_WM_TRANS")
     buf_cfg = Register(0xFC, BufferAllocation, "share of the display buffer (gen9)", kernel_name="CUR_BUF_CFG")

@@ -125,7 +125,7 @@ class GtClock(RegisterBlock, source=SOURCE):
     timestamp_ctr = Register(
         0x44070, int,
         "time stamp of the display engine",
-        Access.READ_ONLY, unit="us", kernel_name="IVB_TIMESTAMP_CTR", source=I915_SOURCE,
+        Access.READ_ONLY, unit="us", emulated=True, kernel_name="IVB_TIMESTAMP_CTR", source=I915_SOURCE,
     )  # fmt: skip
     timestamp_override = Register(
         0x44074, TimestampOverride,

@@ -66,7 +66,7 @@ class Pipe(RegisterBlock, bases=PIPE_BASES, source=SOURCE):
     dsl = Register(
         0x0, ScanLine,
         "where the pipe is in the frame; a driver that reads 0 reads again for up to 100 us",
-        Access.READ_ONLY, kernel_name="PIPEDSL",
+        Access.READ_ONLY, emulated=True, kernel_name="PIPEDSL",
     )  # fmt: skip
     stat = Register(0x24, int, "interrupt status as pipes had it before gen5", kernel_name="PIPESTAT")
     misc = Register(0x30, PipeMisc, "depth and dithering of the output", kernel_name="PIPE_MISC")
@@ -74,11 +74,11 @@ class Pipe(RegisterBlock, bases=PIPE_BASES, source=SOURCE):
     frmcount = Register(
         0x40, int,
         "frames shown; grows by one at each vblank, and the driver counts vblanks by it",
-        unit="frames", kernel_name="PIPE_FRMCOUNT_G4X",
+        Access.READ_ONLY, unit="frames", emulated=True, kernel_name="PIPE_FRMCOUNT_G4X",
     )  # fmt: skip
-    flipcount = Register(0x44, int, "flips of the primary plane", unit="flips", kernel_name="PIPE_FLIPCOUNT_G4X")
-    frame_timestamp = Register(0x48, int, "time of the last vblank", Access.READ_ONLY, unit="us", kernel_name="PIPE_FRMTMSTMP")
-    flip_timestamp = Register(0x4C, int, "time of the last flip", Access.READ_ONLY, unit="us", kernel_name="PIPE_FLIPTMSTMP")
+    flipcount = Register(0x44, int, "flips of the primary plane", unit="flips", emulated=True, kernel_name="PIPE_FLIPCOUNT_G4X")
+    frame_timestamp = Register(0x48, int, "time of the last vblank", Access.READ_ONLY, unit="us", emulated=True, kernel_name="PIPE_FRMTMSTMP")
+    flip_timestamp = Register(0x4C, int, "time of the last flip", Access.READ_ONLY, unit="us", emulated=True, kernel_name="PIPE_FLIPTMSTMP")
 
 
 class PipeColorConversion(

@@ -229,7 +229,7 @@ class Plane(RegisterBlock, bases=_plane_bases(), source=SOURCE):
     )  # fmt: skip
     keymax = Register(0x20, int, "upper end of a range of key colours", kernel_name="PLANE_KEYMAX")
     offset = Register(0x24, Point, "start of the picture in the surface", kernel_name="PLANE_OFFSET")
-    surflive = Register(0x2C, PlaneSurface, "where the picture being shown is", kernel_name="PLANE_SURFLIVE")
+    surflive = Register(0x2C, PlaneSurface, "where the picture being shown is", Access.READ_ONLY, emulated=True, kernel_name="PLANE_SURFLIVE")
     aux_dist = Register(0x40, AuxiliarySurface, "where the second half of a planar or compressed picture is", kernel_name="PLANE_AUX_DIST")
     aux_offset = Register(0x44, Point, "start of the second half in the surface", kernel_name="PLANE_AUX_OFFSET")
     wm = RegisterArray(0xC0, 8, WaterMark, "water marks for power states 0 to 7 of memory", kernel_name="PLANE_WM")

@@ -130,10 +130,10 @@ class DdiFunctionControl(Bits):
 class Transcoder(RegisterBlock, bases=TRANSCODER_BASES, source=SOURCE):
     """One transcoder. The embedded one has neither pipe source size nor pixel multiplier."""
 
-    htotal = Register(0x0, TotalTiming, "line: visible and whole length", kernel_name="TRANS_HTOTAL")
+    htotal = Register(0x0, TotalTiming, "line: visible and whole length", emulated=True, kernel_name="TRANS_HTOTAL")
     hblank = Register(0x4, SpanTiming, "line: blank part", kernel_name="TRANS_HBLANK")
     hsync = Register(0x8, SpanTiming, "line: synchronisation pulse", kernel_name="TRANS_HSYNC")
-    vtotal = Register(0xC, TotalTiming, "frame: visible and whole length", kernel_name="TRANS_VTOTAL")
+    vtotal = Register(0xC, TotalTiming, "frame: visible and whole length", emulated=True, kernel_name="TRANS_VTOTAL")
     vblank = Register(0x10, SpanTiming, "frame: blank part; its start is the vblank event", kernel_name="TRANS_VBLANK")
     vsync = Register(0x14, SpanTiming, "frame: synchronisation pulse", kernel_name="TRANS_VSYNC")
     pipesrc = Register(
@@ -153,7 +153,7 @@ class Transcoder(RegisterBlock, bases=TRANSCODER_BASES, source=SOURCE):
     data_m2 = Register(0x38, LinkRatio, "data ratio at the lower refresh rate, M", kernel_name="PIPE_DATA_M2")
     data_n2 = Register(0x3C, LinkRatio, "data ratio at the lower refresh rate, N", kernel_name="PIPE_DATA_N2")
     link_m1 = Register(0x40, LinkRatio, "link ratio, M; with N and the link rate it gives the pixel clock", kernel_name="PIPE_LINK_M1")
-    link_n1 = Register(0x44, LinkRatio, "link ratio, N", kernel_name="PIPE_LINK_N1")
+    link_n1 = Register(0x44, LinkRatio, "link ratio, N; the write makes both take effect", emulated=True, kernel_name="PIPE_LINK_N1")
     link_m2 = Register(0x48, LinkRatio, "link ratio at the lower refresh rate, M", kernel_name="PIPE_LINK_M2")
     link_n2 = Register(0x4C, LinkRatio, "link ratio at the lower refresh rate, N", kernel_name="PIPE_LINK_N2")
     infoframe_ctl = Register(0x200, InfoframeControl, "which data packets go with the picture", kernel_name="HSW_TVIDEO_DIP_CTL")
@@ -163,7 +163,7 @@ class Transcoder(RegisterBlock, bases=TRANSCODER_BASES, source=SOURCE):
     infoframe_spd = RegisterArray(0x2A0, 8, int, "packet that describes the source", kernel_name="HSW_TVIDEO_DIP_SPD_DATA")
     infoframe_gmp = RegisterArray(0x2E0, 8, int, "gamut metadata packet", kernel_name="HSW_TVIDEO_DIP_GMP_DATA")
     infoframe_vsc = RegisterArray(0x320, 9, int, "colour and stereo packet", kernel_name="HSW_TVIDEO_DIP_VSC_DATA")
-    ddi_func_ctl = Register(0x400, DdiFunctionControl, "what kind of signal goes to which port", kernel_name="TRANS_DDI_FUNC_CTL")
+    ddi_func_ctl = Register(0x400, DdiFunctionControl, "what kind of signal goes to which port", emulated=True, kernel_name="TRANS_DDI_FUNC_CTL")
     msa_misc = Register(0x410, int, "description of the stream that DisplayPort sends along: depth and colour space", kernel_name="TRANS_MSA_MISC")
 
 

@@ -8,10 +8,11 @@ Source: linux:drivers/gpu/drm/i915/gvt/interrupt.c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pvinfo.registers.engine import EngineRegisters
 from pvinfo.registers.interrupt import InterruptGroup, MasterControl, MasterInterrupt, PsrInterruptRegisters
+from pvinfo.registers.pipe import PIPE_BASES
 
 from . import on_write
 
@@ -19,16 +20,31 @@ if TYPE_CHECKING:
     from ..base import RegisterDevice
 
 
+_PIPES: Final = {InterruptGroup.imr.at(pipe): pipe for pipe in PIPE_BASES}
+
+
 @on_write(InterruptGroup.imr)
 def mask_written(device: RegisterDevice, offset: int, value: int) -> int:
-    """Also IER: either may open the way for something pending."""
+    """May open the way for something pending. What a pipe has had to tell until now, it tells by the mask that was."""
+    pipe = _PIPES.get(offset)
+    if pipe is None:
+        return enable_written(device, offset, value)
+    device.display.pipes.catch_up(pipe)
+    device.registers.write32(offset, value)
+    device.display.pipes.masks_changed(pipe)
+    device.interrupts.check_pending()
+    return device.registers.read32(offset)
+
+
+@on_write(InterruptGroup.ier)
+def enable_written(device: RegisterDevice, offset: int, value: int) -> int:
+    """May open the way for something pending."""
     device.registers.write32(offset, value)
     device.interrupts.check_pending()
     return device.registers.read32(offset)
 
 
-on_write(InterruptGroup.ier)(mask_written)
-on_write(EngineRegisters.imr)(mask_written)
+on_write(EngineRegisters.imr)(enable_written)
 
 
 @on_write(InterruptGroup.iir)

@@ -5,13 +5,11 @@ Source: linux:drivers/gpu/drm/i915/gvt/cmd_parser.c
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from pvinfo.commands.mi.display import DisplayFlipHeader, FlipKind, FlipPitch, FlipSurface, WaitForEventHeader
-from pvinfo.registers.pipe import Pipe
 from pvinfo.registers.plane import BroadwellPlaneControl, Plane, PlaneControl, PlaneStride, PlaneSurface
 
-from ...device.interrupts import Event
 from .flow import wrong_length
 from .scan import Scan
 
@@ -23,23 +21,11 @@ _FLIPS_WAITED_FOR: Final = (
 )  # fmt: skip
 
 
-class _Flipped(NamedTuple):
-    """What a plane code stands for."""
-
-    pipe: str
-    plane: int
-    event: Event
-
-
 _GEN8_PLANES: Final = {
-    0: _Flipped("PIPE_A", 1, Event.PIPE_A_PRIMARY_FLIP),
-    1: _Flipped("PIPE_B", 1, Event.PIPE_B_PRIMARY_FLIP),
-    2: _Flipped("PIPE_A", 2, Event.PIPE_A_SPRITE_FLIP),
-    3: _Flipped("PIPE_B", 2, Event.PIPE_B_SPRITE_FLIP),
-    4: _Flipped("PIPE_C", 1, Event.PIPE_C_PRIMARY_FLIP),
-    5: _Flipped("PIPE_C", 2, Event.PIPE_C_SPRITE_FLIP),
-}
-_GEN9_PLANES: Final = {0: _Flipped("PIPE_A", 1, Event.PIPE_A_PRIMARY_FLIP)}
+    0: "PIPE_A_PLANE_1", 1: "PIPE_B_PLANE_1", 2: "PIPE_A_PLANE_2", 3: "PIPE_B_PLANE_2", 4: "PIPE_C_PLANE_1", 5: "PIPE_C_PLANE_2",
+}  # fmt: skip
+"""Planes by the code in the header."""
+_GEN9_PLANES: Final = {0: "PIPE_A_PLANE_1"}
 """The others the kernel's mediator compares wrongly, and refuses."""
 _SURFACE: Final = FlipSurface.address.mask
 _GEN8_STRIDE: Final = FlipPitch.pitch.mask
@@ -47,14 +33,14 @@ _GEN9_STRIDE: Final = 0x3FF
 
 
 def wait_for_event(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
-    """A flip is done as soon as it is asked for."""
+    """The mediator flips while it audits; the GPU, which has a display of its own, knows nothing of it to wait for."""
     if header & _FLIPS_WAITED_FOR:
         dwords[at] = 0
     return at + 1
 
 
 def display_flip(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
-    """Show another surface on a plane of the vGPU. There is no vertical blank to wait for: the flip is done, and told, at once."""
+    """Show another surface on a plane of the vGPU, at its next vertical blank or at once."""
     length = (header & 0xFF) + 2
     wanted = 4 if length > 2 and dwords[at + 2] & FlipSurface.kind.mask == FlipKind.STEREO else 3
     if length != wanted:
@@ -71,10 +57,9 @@ def display_flip(scan: Scan, dwords: memoryview, at: int, header: int) -> int:
     return at + length
 
 
-def _flip(scan: Scan, flipped: _Flipped, pitch: FlipPitch, surface: int) -> None:
-    registers = scan.vgpu.registers
-    plane = Plane(registers, f"{flipped.pipe}_PLANE_{flipped.plane}")
-    plane.surf = plane.surflive = PlaneSurface(plane.surf & ~_SURFACE | surface & _SURFACE)
+def _flip(scan: Scan, name: str, pitch: FlipPitch, surface: int) -> None:
+    plane = Plane(scan.vgpu.registers, name)
+    plane.surf = PlaneSurface(plane.surf & ~_SURFACE | surface & _SURFACE)
     if scan.graphics_version >= 9:
         plane.stride = PlaneStride(plane.stride & ~_GEN9_STRIDE | pitch.pitch)
         plane.ctl = PlaneControl(plane.ctl & ~PlaneControl.tiling.mask | pitch.tiling << PlaneControl.tiling.low)
@@ -82,7 +67,4 @@ def _flip(scan: Scan, flipped: _Flipped, pitch: FlipPitch, surface: int) -> None
         plane.stride = PlaneStride(plane.stride & ~_GEN8_STRIDE | pitch & _GEN8_STRIDE)
         tiled = BroadwellPlaneControl.tiled_x
         plane.ctl = PlaneControl(plane.ctl & ~tiled.mask | (pitch.tiling & 1) << tiled.low)
-    if flipped.plane == 1:
-        pipe = Pipe(registers, flipped.pipe)
-        pipe.flipcount = pipe.flipcount + 1 & 0xFFFFFFFF
-    scan.vgpu.interrupts.raise_event(flipped.event)
+    scan.vgpu.display.pipes.flip(name, asynchronous=surface & FlipSurface.kind.mask == FlipKind.ASYNCHRONOUS)

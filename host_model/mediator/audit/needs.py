@@ -8,11 +8,11 @@ from typing import Protocol, TypeVar
 from pvinfo.platform import Platform
 from pvinfo.units import GraphicsAddress, GuestAddress
 
-from ...device.interrupts import Event
+from ...device.display.display import Display
 from ...device.mmio.registers import RegisterPage
 from ..resources import VgpuResources
 
-__all__ = ("AuditedVgpu", "GraphicsAllocator", "GuestMemory", "GuestTable", "HostBuffer", "Interrupts", "ScannedVgpu", "Tables", "TablesOf")
+__all__ = ("AuditedVgpu", "GraphicsAllocator", "GuestMemory", "GuestTable", "HostBuffer", "ScannedVgpu", "Tables", "TablesOf")
 
 
 class HostBuffer(Protocol):
@@ -85,13 +85,6 @@ class GuestMemory(Protocol):
         """A copy; None when any byte of it is not RAM."""
 
 
-class Interrupts(Protocol):
-    """The vGPU's interrupts."""
-
-    def raise_event(self, event: Event) -> None:
-        """Let ``event`` happen."""
-
-
 class ScannedVgpu(Protocol):
     """The vGPU whose guest's commands are walked through."""
 
@@ -116,8 +109,8 @@ class ScannedVgpu(Protocol):
         """The way to its guest's memory."""
 
     @property
-    def interrupts(self) -> Interrupts:
-        """What its guest is interrupted by."""
+    def display(self) -> Display:
+        """What its guest sees."""
 
 
 class AuditedVgpu(ScannedVgpu, Protocol[T]):
