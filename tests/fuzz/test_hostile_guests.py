@@ -9,19 +9,24 @@ small and printed as a test to paste below.
 from __future__ import annotations
 
 import os
+import random
 import re
 import time
 from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import product
 from multiprocessing import get_context
 
 import pytest
+from support.blit_script import SURFACES
 from support.hostile.campaign import random_program
 from support.hostile.driver import ACT_BYTES
-from support.hostile.guest import HostileGuest
+from support.hostile.ground import BATCHES
+from support.hostile.guest import HostileGuest, Outdated
 from support.hostile.guest_campaign import GuestOutcome, campaigns, guest_campaign, guest_story
+from support.hostile.intrusion import WAYS, global_command
 from support.hostile.judge import Judge, Violation
 from support.hostile.neighbour import Neighbour
 from support.hostile.stage import Stage
@@ -31,9 +36,12 @@ from host_model.hypervisor.local import LocalPort
 from host_model.isolation import GuardedMemory
 from host_model.mediator.audit.audit import Audited, CommandAudit
 from host_model.mediator.audit.scan import Scan
+from host_model.mediator.hardware.hardware import Hardware
+from host_model.mediator.shadow.ppgtt import ProcessTables, ShadowTables
 from host_model.mediator.submission.shadow_context import ShadowContext
 from host_model.mediator.vgpu import Vgpu
 from pvinfo.execlist import Submission
+from pvinfo.finding import FindingKind
 from pvinfo.platform import PLATFORMS, Engine
 from pvinfo.registers.engine import EngineRegisters
 from pvinfo.units import PAGE_SIZE, GuestAddress
@@ -70,6 +78,7 @@ def test_a_few_hostile_guests_are_boring(platform: str) -> None:
     assert sum(outcome.acts for outcome in outcomes) == 600
     assert all(outcome.slices > 10 and outcome.pieces > 1 for outcome in outcomes), "the engines had something to do, for both"
     assert any(outcome.completed for outcome in outcomes) and any(outcome.failsafe for outcome in outcomes)
+    assert any(outcome.moves for outcome in outcomes) and any("audit-address" in outcome.rules for outcome in outcomes)
 
 
 @pytest.mark.fuzz
@@ -83,8 +92,8 @@ def test_many_hostile_guests_are_boring(request: pytest.FixtureRequest, capsys: 
         results = list(zip(jobs, pool.map(partial(campaigns, ACTS_PER_PROGRAM), *zip(*jobs, strict=True)), strict=True))
     seconds = time.perf_counter() - begun
     outcomes = [outcome for _, (done, _) in results for outcome in done]
-    acts, slices, commands, completed, failsafe, pieces = (
-        sum(getattr(outcome, name) for outcome in outcomes) for name in ("acts", "slices", "commands", "completed", "failsafe", "pieces")
+    acts, slices, commands, completed, failsafe, pieces, moves = (
+        sum(getattr(outcome, name) for outcome in outcomes) for name in ("acts", "slices", "commands", "completed", "failsafe", "pieces", "moves")
     )
     rules = frozenset[str]().union(*(outcome.rules for outcome in outcomes))
     with capsys.disabled():
@@ -92,13 +101,12 @@ def test_many_hostile_guests_are_boring(request: pytest.FixtureRequest, capsys: 
             f"\n{acts} acts of {len(outcomes)} hostile guests on {', '.join(PLATFORMS)}, seeds {first} to {first + count - 1}, in {seconds:.0f} s "
             f"by {processes} processes ({acts / seconds:.0f} a second): {completed} contexts completed, {failsafe} times in failsafe mode, {slices} slices, "
             f"{commands} commands, findings of {len(rules)} rules, at most {max(outcome.most_pins for outcome in outcomes)} pages pinned "
-            f"and {max(outcome.most_looks for outcome in outcomes)} looks at memory in a slice; {pieces} pieces of work of their neighbours"
+            f"and {max(outcome.most_looks for outcome in outcomes)} looks at memory in a slice; {moves} pages moved between two pieces of work; {pieces} pieces of work of their neighbours"
         )  # fmt: skip
     for (platform, _), (_, failed) in results:
         for seed in failed:
             hold(random_program(seed, ACTS_PER_PROGRAM), platform)
     assert acts == count * len(PLATFORMS) * ACTS_PER_PROGRAM
-
 
 
 @pytest.mark.parametrize("first", range(4))
@@ -117,8 +125,8 @@ def test_a_program_cut_off_in_the_middle_of_an_act_is_still_a_program() -> None:
 class Scene:
     """A hostile guest that knows what it wants, on one engine, and the judge."""
 
-    def __init__(self) -> None:
-        self.stage = Stage(PLATFORMS["skl"])
+    def __init__(self, *, track_writes: bool = True) -> None:
+        self.stage = Stage(PLATFORMS["skl"], track_writes=track_writes)
         HostileGuest(self.stage.honest).begin()
         neighbour = Neighbour(self.stage.honest)
         neighbour.go_on()
@@ -247,3 +255,112 @@ def test_entries_of_others_that_are_written_are_found() -> None:
     scene = Scene()
     scene.stage.host.gpu.ggtt.entries[scene.others >> 12] ^= 1 << 20
     assert scene.verdict() == "an entry of the other guest's part of the hardware's table has changed"
+
+
+def test_commands_that_reach_what_is_others_are_refused_for_that_alone() -> None:
+    scene = Scene()
+    vgpu, rng = scene.device.vgpu, random.Random(1)
+    for engine, way in product(scene.ground.platform.engines, range(WAYS)):
+        own = scene.ground.near(120)
+        dwords = global_command(way, rng, engine, own.graphics)
+        scene.submit(engine, *dwords, *[0] * (len(dwords) % 2))
+        scene.go_on(40)
+        assert not list(vgpu.findings) and any(scene.ground.memory.peek(own.bus, 8)), f"{engine.value} writes to its own memory in way {way}"
+        scene.store(own.bus, 0, 0)
+        scene.guest._reset_engine(engine)
+        scene.guest._resume(engine)
+        scene.guest._fresh_context(engine, 0)
+    scene.guest._neighbour = scene.judge._neighbour
+    for _ in range(100):
+        entered = vgpu.failsafe.entered
+        scene.guest._intrude()
+        assert vgpu.failsafe.entered == entered + 1
+        vgpu.reset()
+        scene.guest.begin()
+    assert {finding.rule for finding in vgpu.findings} == {"audit-address", "failsafe"}
+    assert scene.verdict() == "nothing"
+
+
+# ---- tables that are not looked at again ----
+
+
+_STORE = 0x10000002
+
+
+def _without_invalidation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Hardware, "invalidate_translations", lambda hardware: None)
+
+
+def _without_second_look(monkeypatch: pytest.MonkeyPatch, *, unless_told: bool = False) -> None:
+    """A space that was brought up to date once stays as it is; ``unless_told``: where the port does not tell which tables were written."""
+    is_current = ShadowTables._is_current
+
+    def is_current_for_ever(tables: ShadowTables, space: ProcessTables) -> bool:
+        if unless_told and tables._store.watches:
+            return is_current(tables, space)
+        return space.shadowed and space.structure >= 0
+
+    monkeypatch.setattr(ShadowTables, "_is_current", is_current_for_ever)
+
+
+def test_translations_that_outlive_their_tables_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def let_go(scene: Scene) -> str:
+        """A batch stores to a page for ever, which is then taken out of the tables while another engine uses them."""
+        ground = scene.ground
+        place = ground.first.bus + 8 * (SURFACES[0] // PAGE_SIZE)
+        entry = dict(ground.table_entries())[place]
+        scene.store(place, 0x26_0000 | 3, 0)  # nothing else leads there
+        scene.store(ground.batches[0].bus, _STORE, SURFACES[0], 0, 7, 0x18800101, BATCHES, 0)
+        scene.submit(Engine.VCS0, 0x18800101, BATCHES, 0, 0)
+        scene.go_on()
+        scene.store(place, entry & 0xFFFFFFFF, entry >> 32)
+        scene.submit(Engine.VECS0, 0, 0)
+        scene.go_on(150)
+        return scene.verdict()
+
+    assert let_go(Scene()) == "nothing"
+    _without_invalidation(monkeypatch)
+    assert let_go(Scene()) == "vcs0 keeps a translation to the guest's page 0x260000, which is not pinned any more"
+
+
+@pytest.mark.parametrize("track_writes", [True, False])
+def test_tables_that_are_never_looked_at_again_are_found(monkeypatch: pytest.MonkeyPatch, track_writes: bool) -> None:
+    def move_pages() -> HostileGuest:
+        guest = Scene(track_writes=track_writes).guest
+        for _ in range(8):
+            guest._move_page()
+        return guest
+
+    assert move_pages().moves == 8
+    _without_second_look(monkeypatch, unless_told=not track_writes)
+    with pytest.raises(Outdated, match="did not write to the page to which its tables lead"):
+        move_pages()
+
+
+# ---- what random programs notice ----
+
+
+def _what_is_noticed(first: int) -> set[str]:
+    """Kinds of failure of a few programs that begin with one byte, which decides on the port."""
+    failures = (failure_of(bytes((first,)) + random_program(seed, 400), "skl") for seed in range(4))
+    return {type(failure).__name__ for failure in failures if failure is not None}
+
+
+def test_random_programs_notice_nothing_where_nothing_is_wrong() -> None:
+    assert _what_is_noticed(4) == _what_is_noticed(5) == set()
+
+
+def test_random_programs_notice_addresses_that_nobody_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    _without_address_check(monkeypatch)
+    assert _what_is_noticed(4) == {"Violation"}
+
+
+def test_random_programs_notice_translations_that_outlive_their_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    _without_invalidation(monkeypatch)
+    assert _what_is_noticed(4) in ({"Violation"}, {"Outdated"}, {"Violation", "Outdated"})  # whether the engine uses them again before the judge looks
+
+
+@pytest.mark.parametrize(("first", "unless_told"), [(4, False), (5, False), (5, True)])
+def test_random_programs_notice_tables_that_are_never_looked_at_again(monkeypatch: pytest.MonkeyPatch, first: int, unless_told: bool) -> None:
+    _without_second_look(monkeypatch, unless_told=unless_told)
+    assert "Outdated" in _what_is_noticed(first)

@@ -40,6 +40,8 @@ class GuestOutcome(NamedTuple):
     """Times that it was not trusted any more."""
     pieces: int
     """Of the neighbour's work."""
+    moves: int
+    """Pages that the hostile guest moved between two pieces of honest work."""
     most_pins: int
     most_looks: int
     rules: frozenset[str]
@@ -109,7 +111,7 @@ class _Campaign:
         digest = hostile.digest()
         outcome = GuestOutcome(
             self.guest.acts, hostile.slices, sum(self.stage.host.gpu.engines.commands.values()), completed, vgpu.failsafe.entered,
-            len(self.neighbour.results), self.judge.most_pins, hostile.most_looks, rules, digest,
+            len(self.neighbour.results), self.guest.moves, self.judge.most_pins, hostile.most_looks, rules, digest,
         )  # fmt: skip
         self.neighbour.finish()
         self.guest.end()

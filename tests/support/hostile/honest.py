@@ -25,8 +25,9 @@ _SURFACE: Final = 64
 class HonestWork:
     """Piece ``number`` of the work, for one context of one engine. Its tables, image and status page are legal ones."""
 
-    def __init__(self, ground: Ground, engine: Engine, number: int, context: int = 0, ring_at: int = 0) -> None:
-        """``ring_at``: what of the context's ring has been used."""
+    def __init__(self, ground: Ground, engine: Engine, number: int, context: int = 0, ring_at: int = 0, surface: int | None = None) -> None:
+        """``ring_at``: what of the context's ring has been used. ``surface``: the page of memory to which its tables lead from
+        where :data:`SURFACES` begin, if that is another one than they are laid out with."""
         self._ground = ground
         self.engine = engine
         self.seqno = _SEQNO + number
@@ -34,6 +35,7 @@ class HonestWork:
         self._batch: Place = ground.batches[ground.platform.engines.index(engine)]
         self._batch_at = BATCHES + 0x1000 * ground.platform.engines.index(engine)
         self._status = ground.status_pages[engine]
+        self._surface = ground.near(_SURFACE).bus if surface is None else surface
         self._ring_at = ring_at
         self._reckons = engine is Engine.RCS0 or ground.platform.graphics_version >= 9
 
@@ -52,7 +54,7 @@ class HonestWork:
     def submit(self, write: Callable[[int, int, int], None]) -> None:
         """Lay it out and hand it over by way of ``write`` (register, size, value)."""
         ground, memory = self._ground, self._ground.memory
-        memory.poke(ground.near(_SURFACE).bus, bytes(0x1000))
+        memory.poke(self._surface, bytes(0x1000))
         first = ENGINES[self.engine].base + 0x600
         commands = [0x10000002, SURFACES[0] + 0x40, 0, self.seqno]
         if self._reckons:
@@ -72,7 +74,7 @@ class HonestWork:
     def seen(self, newest: int) -> dict[str, bytes]:
         """What has come of it; ``newest`` is the entry of the last event, as the register has it."""
         peek, status = self._ground.memory.peek, self._status.bus
-        surface = self._ground.near(_SURFACE).bus
+        surface = self._surface
         return {
             "stored from the ring": peek(status + 0x200, 4),
             "stored from the batch": peek(surface + 0x40, 4),
