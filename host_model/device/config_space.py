@@ -53,17 +53,25 @@ class ConfigurationSpace:
     """4 KiB of configuration space; a :class:`~pvinfo.bus.ConfigSpace`.
 
     ``image`` is what it holds at power-on. ``bar_sizes`` gives the length of each window by its base address register's
-    number; ``master_changed`` is called when software switches the device's access to memory on or off.
+    number; ``master_changed`` is called when software switches the device's access to memory on or off. ``software_sci`` is
+    called with what software writes to SWSCI, by which it calls the firmware; the register itself stays as it is.
     """
 
     def __init__(
-        self, image: bytes, bar_sizes: dict[int, int], findings: FindingLog, clock: HostClock, master_changed: Callable[[], None]
+        self,
+        image: bytes,
+        bar_sizes: dict[int, int],
+        findings: FindingLog,
+        clock: HostClock,
+        master_changed: Callable[[], None],
+        software_sci: Callable[[int], None] | None = None,
     ) -> None:
         self._image = image
         self._bar_sizes = bar_sizes
         self._findings = findings
         self._clock = clock
         self._master_changed = master_changed
+        self._software_sci = software_sci
         self.bytes = bytearray(image)
         self.trace: TraceWriter | None = None
         self.on_sleep: Callable[[bool], None] | None = None
@@ -143,9 +151,13 @@ class ConfigurationSpace:
         if base in _BARS:
             self._store(base, 4, self._bar_value(base, old & ~lanes | value & lanes))
         elif base == _SOFTWARE_SCI:
-            self._findings.note(
-                "software-sci", f"config+{_SOFTWARE_SCI:#x}", "a software SCI without an OpRegion; nothing answers it", value=value
-            )
+            called = (old & ~lanes | value & lanes) & 0xFFFF
+            if self._software_sci is not None and lanes & 0xFFFF:
+                self._software_sci(called)
+            elif self._software_sci is None:
+                self._findings.note(
+                    "software-sci", f"config+{_SOFTWARE_SCI:#x}", "a software SCI, but no firmware is here to answer it", value=called
+                )
         else:
             writable = self._writable_bits(base) & lanes
             new = old & ~writable | value & writable

@@ -30,6 +30,7 @@ from .resources import VgpuResources
 from .shadow.ggtt import GuestGgtt
 from .shadow.ppgtt import ShadowTables
 from .snapshot import GT_REGISTERS_END, guest_config, show_to_guest
+from .software_sci import software_sci
 from .submission.port import SubmissionPorts
 from .types import VgpuType
 
@@ -79,8 +80,9 @@ class Vgpu:
         self.failsafe = Failsafe(self)
         self.aperture = ApertureWindow(self, self.gpu.aperture_size)
         self.config = ConfigurationSpace(
-            guest_config(self._golden), {_BAR0: BAR0_SIZE, _BAR2: self.gpu.aperture_size}, self.findings, self.clock, self.interrupts.check_pending
-        )
+            guest_config(self._golden), {_BAR0: BAR0_SIZE, _BAR2: self.gpu.aperture_size}, self.findings, self.clock,
+            self.interrupts.check_pending, lambda value: software_sci(self, value),
+        )  # fmt: skip
         self.config.on_sleep = self.display.pipes.sleep
         self.resets: Counter[str] = Counter()
         """Resets by kind: ``device``, ``full``, ``engine``."""

@@ -8,6 +8,7 @@ from itertools import product
 import pytest
 from support.golden import CONFIG, MSI, POWER, made_host
 
+from host_model.bare_metal import bare_machine
 from host_model.device.config_space import ConfigurationSpace
 from host_model.mediator.vgpu import Vgpu
 from pvinfo.units import MIB
@@ -188,12 +189,28 @@ def test_only_d3_is_asleep(config: ConfigurationSpace) -> None:
     assert asleep == [False, False, False, True, False]
 
 
-@pytest.mark.parametrize(("offset", "size"), [(0xE8, 4), (0xE8, 2), (0xE9, 1), (0xE4, 8)])
-def test_a_software_sci_is_noted_and_not_kept(offset: int, size: int) -> None:
+@pytest.mark.parametrize(("offset", "size"), [(0xE8, 4), (0xE8, 2), (0xE4, 8)])
+def test_a_software_sci_without_an_opregion_is_noted_and_not_kept(offset: int, size: int) -> None:
     device = vgpu()
     device.config.write(offset, size, (1 << 8 * size) - 1)
     assert device.config.read(0xE8, 4) == 0
     assert faults(device) == [("software-sci", "config+0xe8")]
+    assert [finding.value for finding in device.findings] == [0xFFFF]
+
+
+def test_the_upper_half_of_the_calls_dword_calls_nobody() -> None:
+    device = vgpu()
+    device.config.write(0xEA, 2, 0xFFFF)
+    assert faults(device) == []
+
+
+def test_on_the_physical_gpu_a_software_sci_finds_no_firmware() -> None:
+    gpu = bare_machine().gpu
+    gpu.config.write(0xFC, 4, 0x1000)
+    gpu.config.write(0xE8, 2, 0x8001)
+    assert [(finding.rule, finding.text) for finding in gpu.findings] == [
+        ("software-sci", "a software SCI, but no firmware is here to answer it")
+    ]
 
 
 def test_a_gpu_without_capabilities_has_no_msi_and_never_sleeps() -> None:
