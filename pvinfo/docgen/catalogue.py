@@ -67,7 +67,7 @@ CHAPTERS: Final = (
         "display-ports", "Display ports", "The way to a monitor: ports and panels, hot-plug, and the side channels that carry its identification.",
         (
             "registers.ddi", "registers.panel", "registers.hotplug", "registers.gmbus", "registers.aux_channel", "registers.sbi",
-            "registers.south_display", "registers.broxton", "edid",
+            "registers.south_display", "registers.broxton", "connector", "dpcd", "edid", "edid.", "display_mode",
         ),
     ),
     Chapter(
