@@ -18,6 +18,7 @@ from .access import (
 )
 from .device import (
     CAPABILITY_HEADER,
+    FIRST_TYPED_REGION,
     CapabilityHeader,
     CapabilityId,
     DEVICE_FEATURE,
@@ -38,6 +39,7 @@ from .device import (
     IrqSet,
     IrqSetFlags,
     MIGRATION_DATA,
+    OPREGION_TYPE,
     MigrationData,
     REGION_INFO,
     REGION_IO_FDS,
@@ -87,6 +89,7 @@ from .negotiation import (
 
 __all__ = (
     "CAPABILITY_HEADER",
+    "FIRST_TYPED_REGION",
     "COMMAND_DOC",
     "Capabilities",
     "CapabilityHeader",
@@ -126,6 +129,7 @@ __all__ = (
     "MAX_MESSAGE_FDS",
     "MAX_MESSAGE_SIZE",
     "MIGRATION_DATA",
+    "OPREGION_TYPE",
     "MessageType",
     "MigrationData",
     "REGION_ACCESS",

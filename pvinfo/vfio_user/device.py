@@ -11,10 +11,12 @@ from enum import IntEnum
 from typing import Annotated, Final, NamedTuple
 
 from ..bits import Bits, choice, flag, uint
+from ..pci import VENDOR_INTEL
 from ..wire import Codec, reserved, u16, u32, u64
 
 __all__ = (
     "CAPABILITY_HEADER",
+    "FIRST_TYPED_REGION",
     "CapabilityHeader",
     "CapabilityId",
     "DEVICE_FEATURE",
@@ -36,6 +38,7 @@ __all__ = (
     "IrqSetFlags",
     "MIGRATION_DATA",
     "MigrationData",
+    "OPREGION_TYPE",
     "REGION_INFO",
     "REGION_IO_FDS",
     "RegionFlags",
@@ -137,6 +140,12 @@ class TypedRegion(NamedTuple):
 
     type: Annotated[int, u32("bit 31 set: the low half is a PCI vendor id")]
     subtype: Annotated[int, u32("what it is within the type")]
+
+
+FIRST_TYPED_REGION: Final = 9
+"""Device-specific regions have the numbers from here on, in any order: their TYPE capability says which is which."""
+OPREGION_TYPE: Final = TypedRegion(1 << 31 | VENDOR_INTEL, 1)
+"""The region that shows a monitor the OpRegion, for a copy of it in the guest's memory."""
 
 
 class RegionIoFds(NamedTuple):

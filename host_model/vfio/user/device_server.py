@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from typing import Final, Protocol, assert_never, final
 
 from pvinfo.bits import Bits
@@ -18,13 +19,16 @@ from pvinfo.pci import BAR0, BAR_COUNT, CAPABILITIES_POINTER, COMMAND, INTERRUPT
 from pvinfo.pci import Command as PciCommand
 from pvinfo.units import GuestAddress, format_range
 from pvinfo.vfio_user import (
+    CAPABILITY_HEADER,
     DEVICE_INFO,
     DMA_UNMAP,
     IRQ_INFO,
     REGION_ACCESS,
     REGION_INFO,
     REGION_IO_FDS,
+    TYPED_REGION,
     WRITE_MULTI,
+    CapabilityHeader,
     Command,
     DeviceFeature,
     DeviceFlags,
@@ -38,14 +42,14 @@ from pvinfo.vfio_user import (
     MigrationData,
     RegionAccess,
     RegionFlags,
-    RegionIndex,
     RegionInfo,
     RegionIoFds,
     WriteMulti,
 )
+from pvinfo.vfio_user import CapabilityId as RegionCapabilityId
 
 from .interrupts import DescriptorWatch, InterruptLines
-from .regions import DeviceRegions
+from .regions import DeviceRegions, ReadOnlyRegion
 from .requests import Request
 
 __all__ = ("DeviceServer", "MemoryWindow")
@@ -89,13 +93,20 @@ def message_vectors(config: ConfigSpace) -> int:
 
 @final
 class DeviceServer:
-    """One device, and at most one client at a time."""
+    """One device, and at most one client at a time. ``typed`` are regions of its own behind those of any PCI function."""
 
-    def __init__(self, device: PciDevice, memory: MemoryWindow, watch: DescriptorWatch, findings: FindingLog) -> None:
+    def __init__(
+        self,
+        device: PciDevice,
+        memory: MemoryWindow,
+        watch: DescriptorWatch,
+        findings: FindingLog,
+        typed: Sequence[ReadOnlyRegion] = (),
+    ) -> None:
         self.device = device
         self.memory = memory
         self.findings = findings
-        self.regions = DeviceRegions(device)
+        self.regions = DeviceRegions(device, typed)
         self._memory_checked = False
         counts = {
             IrqIndex.INTX: 1 if device.config.read(_INTERRUPT_PIN, 1) else 0,
@@ -139,7 +150,7 @@ class DeviceServer:
             case DmaUnmap() as gone:
                 return self._unmap(gone)
             case DeviceInfo():
-                info = DeviceInfo(DEVICE_INFO.size, DeviceFlags.of(reset=True, pci=True), len(RegionIndex), len(IrqIndex))
+                info = DeviceInfo(DEVICE_INFO.size, DeviceFlags.of(reset=True, pci=True), self.regions.count, len(IrqIndex))
                 return DEVICE_INFO.pack(info)
             case RegionInfo() as asked:
                 return self._region_info(asked)
@@ -241,7 +252,15 @@ class DeviceServer:
 
     def _region_info(self, asked: RegionInfo) -> bytes:
         flags, size = self.regions.describe(asked.region)
-        return REGION_INFO.pack(RegionInfo(REGION_INFO.size, flags, asked.region, 0, size, 0))
+        kind = self.regions.type_of(asked.region)
+        if kind is None:
+            return REGION_INFO.pack(RegionInfo(REGION_INFO.size, flags, asked.region, 0, size, 0))
+        capability = CAPABILITY_HEADER.pack(CapabilityHeader(RegionCapabilityId.TYPE, 1, 0)) + TYPED_REGION.pack(kind)
+        whole = REGION_INFO.size + len(capability)
+        if asked.argsz < whole:
+            # The client learns how much room the capability takes, and asks again.
+            return REGION_INFO.pack(RegionInfo(whole, flags, asked.region, 0, size, 0))
+        return REGION_INFO.pack(RegionInfo(whole, flags, asked.region, REGION_INFO.size, size, 0)) + capability
 
     def _region_io_fds(self, asked: RegionIoFds) -> bytes:
         flags, _ = self.regions.describe(asked.region)

@@ -9,16 +9,26 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, final
 
 from pvinfo.bus import ConfigSpace, PciDevice, Region
 from pvinfo.errors import PeerError
 from pvinfo.pci import CONFIG_SIZE, EXPANSION_ROM
 from pvinfo.units import format_range
-from pvinfo.vfio_user import HEADER, REGION_ACCESS, WRITE_MULTI_ENTRY, Command, MessageType, RegionFlags, RegionIndex
+from pvinfo.vfio_user import (
+    FIRST_TYPED_REGION,
+    HEADER,
+    REGION_ACCESS,
+    WRITE_MULTI_ENTRY,
+    Command,
+    MessageType,
+    RegionFlags,
+    RegionIndex,
+    TypedRegion,
+)
 
-__all__ = ("READ_SIZE", "DeviceRegions")
+__all__ = ("READ_SIZE", "DeviceRegions", "ReadOnlyRegion")
 
 _HEADER_FORMAT: Final = "<HHIII"
 _READ: Final = struct.Struct(_HEADER_FORMAT + "QII")
@@ -36,6 +46,14 @@ _REPLY: Final = int(MessageType.REPLY)
 _OTHER_WIDTHS: Final = (1, 2, 8)
 
 _ROM_END: Final = EXPANSION_ROM + 4
+
+
+class ReadOnlyRegion(NamedTuple):
+    """A device-specific region that a client can read."""
+
+    type: TypedRegion
+    """What it is for."""
+    content: bytes
 
 
 @final
@@ -96,10 +114,13 @@ def _pieces(offset: int, length: int, widest: int) -> list[tuple[int, int]]:
 
 @final
 class DeviceRegions:
-    """Base address registers 0 to 5 and configuration space, by VFIO's numbers."""
+    """Base address registers 0 to 5 and configuration space, by VFIO's numbers; then ``typed``, in order."""
 
-    def __init__(self, device: PciDevice) -> None:
+    def __init__(self, device: PciDevice, typed: Sequence[ReadOnlyRegion] = ()) -> None:
         self._windows: dict[int, _Window] = {}
+        self._typed = dict(enumerate(typed, FIRST_TYPED_REGION))
+        self.count = FIRST_TYPED_REGION + len(typed)
+        """Regions there are, numbered from 0; some may be empty."""
         for index in range(RegionIndex.BAR0, RegionIndex.BAR5 + 1):
             region = device.bar(index)
             if region is not None:
@@ -112,34 +133,44 @@ class DeviceRegions:
 
     def describe(self, index: int) -> tuple[RegionFlags, int]:
         """What region ``index`` allows, and its size. Raises: PeerError for a number that is no region."""
-        if index > max(RegionIndex):
-            raise PeerError(errno.EINVAL, f"region {index}: regions are 0 to {max(RegionIndex)}")
+        if index >= self.count:
+            raise PeerError(errno.EINVAL, f"region {index}: regions are 0 to {self.count - 1}")
+        typed = self._typed.get(index)
+        if typed is not None:
+            return RegionFlags.of(read=True, caps=True), len(typed.content)
         window = self._windows.get(index)
         if window is None:
             return RegionFlags(0), 0
         return RegionFlags.of(read=True, write=True), window.size
 
-    def _find(self, index: int, offset: int, length: int) -> _Window:
+    def type_of(self, index: int) -> TypedRegion | None:
+        """What the device-specific region ``index`` is for; None for any other."""
+        typed = self._typed.get(index)
+        return None if typed is None else typed.type
+
+    def _check(self, index: int, offset: int, length: int) -> None:
+        """Raises: PeerError when the bytes are not all inside region ``index``."""
         _, size = self.describe(index)
         if not size or offset + length > size:
             accessed = format_range(offset, offset + length)
             raise PeerError(errno.EINVAL, f"access to {accessed} of region {index}, which has {size:#x} bytes")
-        return self._windows[index]
 
     def read(self, index: int, offset: int, length: int) -> bytes:
         """``length`` bytes of region ``index``. Raises: PeerError when they are not all inside."""
-        if not length:
-            self._find(index, offset, 0)
-            return b""
-        window = self._find(index, offset, length)
+        self._check(index, offset, length)
+        if index in self._typed or not length:
+            return self._typed[index].content[offset : offset + length] if length else b""
+        window = self._windows[index]
         return b"".join(window.read(at, width).to_bytes(width, "little") for at, width in _pieces(offset, length, window.widest))
 
     def write(self, index: int, offset: int, data: bytes) -> None:
         """Store ``data`` in region ``index``. Raises: PeerError, with nothing written, when it is not all inside."""
+        self._check(index, offset, len(data))
+        if index in self._typed:
+            raise PeerError(errno.EINVAL, f"write to region {index}: it can only be read")
         if not data:
-            self._find(index, offset, 0)
             return
-        window = self._find(index, offset, len(data))
+        window = self._windows[index]
         for at, width in _pieces(offset, len(data), window.widest):
             start = at - offset
             window.write(at, width, int.from_bytes(data[start : start + width], "little"))

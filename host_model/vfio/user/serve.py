@@ -10,7 +10,7 @@ import os
 import selectors
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, final
@@ -21,6 +21,7 @@ from pvinfo.finding import FindingLog
 
 from ...clock import HostClock
 from .device_server import DeviceServer, MemoryWindow
+from .regions import ReadOnlyRegion
 from .session import Session
 
 __all__ = ("LONGEST_SOCKET_PATH", "ServedDevice", "VfioUserServer")
@@ -205,13 +206,16 @@ class VfioUserServer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def listen(self, path: Path, device: PciDevice, memory: MemoryWindow, findings: FindingLog) -> ServedDevice:
+    def listen(
+        self, path: Path, device: PciDevice, memory: MemoryWindow, findings: FindingLog, typed: Sequence[ReadOnlyRegion] = ()
+    ) -> ServedDevice:
         """Serve ``device`` at ``path`` from now on; its guest's RAM goes to ``memory``, what is noticed to ``findings``.
+        ``typed`` are device-specific regions.
 
         A socket that an ended server left behind is replaced. Raises: SetupError when there can be no socket.
         """
         listener = _listen(path)
-        served = ServedDevice(path, listener, DeviceServer(device, memory, self, findings), self)
+        served = ServedDevice(path, listener, DeviceServer(device, memory, self, findings, typed), self)
         self._devices.append(served)
         return served
 
