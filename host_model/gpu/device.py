@@ -30,6 +30,7 @@ from ..device.sideband import SidebandRegisters
 from ..memory import BusMemory
 from .aperture import HardwareAperture
 from .config_image import STOLEN_BASE, STOLEN_SIZE, config_image
+from .display_memory import HardwareDisplayMemory
 from .engine import Engine
 from .engines import Engines
 from .policy import policy_for
@@ -78,6 +79,7 @@ class PhysicalGpu:
         self.sideband = SidebandRegisters()
         self.display = Display(self)
         self.ggtt: HardwareTable = HardwareTable(ggtt_size // PAGE_SIZE)
+        self.display_memory = HardwareDisplayMemory(self)
         self.mmio: MmioWindow = MmioWindow(self, policy_for(platform.name))
         self.aperture = HardwareAperture(self, aperture_size)
         self._image = config_image(platform, ggtt_size)

@@ -22,6 +22,7 @@ from ..hypervisor.base import HypervisorPort
 from .aperture import ApertureWindow
 from .audit.audit import CommandAudit
 from .cost import ProcessorTime
+from .display_memory import VgpuDisplayMemory
 from .failsafe import Failsafe
 from .fences import VgpuFences
 from .policy import policy_for
@@ -75,6 +76,7 @@ class Vgpu:
         self.submission = SubmissionPorts(self)
         self.sideband = SidebandRegisters()
         self.display = Display(self)
+        self.display_memory = VgpuDisplayMemory(self)
         self.pv = PvState(self, announcement)
         self.mmio = MmioWindow(self, policy_for(self.platform.name))
         self.failsafe = Failsafe(self)

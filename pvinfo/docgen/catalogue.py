@@ -80,8 +80,8 @@ CHAPTERS: Final = (
     ),
     Chapter("platforms", "Platforms", "The GPUs that are modelled, with their device ids and engines.", ("platform",)),
     Chapter(
-        "files", "Interfaces and files", "The Protocols at which guest and host meet, findings, traces, register snapshots, and the words used for registers.",
-        ("bus", "finding", "trace", "golden_state", "register", "registers.tracked", "units"), interfaces=True,
+        "files", "Interfaces and files", "The Protocols at which guest and host meet, findings, traces, register snapshots, pictures of a screen, and the words used for registers.",
+        ("bus", "finding", "trace", "golden_state", "frame", "drm_format", "register", "registers.tracked", "units"), interfaces=True,
     ),
 )  # fmt: skip
 """In reading order."""

@@ -1,7 +1,7 @@
 """Planes: rectangles of graphics memory that a pipe blends.
 
 On gen9 all planes of a pipe are alike. On gen8 plane 1 is the *primary* plane and plane 2 the *sprite*: the
-registers stand at the same places, but the control word differs (BroadwellPlaneControl), the stride is in
+registers stand at the same places, but the control words differ (BroadwellPlaneControl, BroadwellSpriteControl), the stride is in
 bytes, the primary plane has no size of its own, and there are no water marks here.
 
 Most registers are latched at the next vblank after ``surf`` was written.
@@ -20,6 +20,8 @@ __all__ = (
     "AuxiliarySurface",
     "BroadwellPlaneControl",
     "BroadwellPlaneFormat",
+    "BroadwellSpriteControl",
+    "BroadwellSpriteFormat",
     "BufferAllocation",
     "FlipKind",
     "FlipTarget",
@@ -40,6 +42,7 @@ __all__ = (
 )
 
 SOURCE: Final = "linux:drivers/gpu/drm/i915/display/skl_universal_plane_regs.h"
+SPRITE_SOURCE: Final = "linux:drivers/gpu/drm/i915/display/intel_sprite_regs.h"
 I9XX_SOURCE: Final = "linux:drivers/gpu/drm/i915/display/i9xx_plane_regs.h"
 GVT_SOURCE: Final = "linux:drivers/gpu/drm/i915/gvt/reg.h"
 
@@ -47,7 +50,11 @@ PLANES_PER_PIPE: Final = 4
 
 
 class PlaneRotation(IntEnum):
-    """Turn of the picture, counter-clockwise."""
+    """Turn of the picture, clockwise; the kernel's own constants count the other way.
+
+    A surface that is shown turned by 90 or 270 degrees is mapped with its tiles turned clockwise already: the stride counts
+    the tiles of a column, and place and size in the surface are those of the turned one.
+    """
 
     DEGREES_0 = 0
     DEGREES_90 = 1
@@ -154,6 +161,38 @@ class BroadwellPlaneControl(Bits):
     enable = flag(31, "the plane is shown", source=I9XX_SOURCE)
 
 
+class BroadwellSpriteFormat(IntEnum):
+    """Pixel format of the sprite (gen8)."""
+
+    YUV422 = 0
+    RGBX101010 = 1
+    RGBX888 = 2
+    RGBX161616F = 3
+    YUV444 = 4
+    XR_BGR101010 = 5
+    """Of extended range."""
+
+
+class BroadwellSpriteControl(Bits):
+    """What the sprite shows and how (gen8)."""
+
+    key_destination = flag(2, "the sprite is shown only where the primary plane has the key's colour", source=SPRITE_SOURCE)
+    tiled_x = flag(10, "the surface is X-tiled, not linear", source=SPRITE_SOURCE)
+    gamma_disable = flag(13, "no gamma correction of the sprite's own", source=SPRITE_SOURCE)
+    trickle_feed_disable = flag(14, "fetch in bursts", source=SPRITE_SOURCE)
+    rotate_180 = flag(15, "turn the picture upside down", source=SPRITE_SOURCE)
+    yuv_order = choice(16, 2, YuvOrder, "order of components in memory", source=SPRITE_SOURCE)
+    yuv_bt709 = flag(18, "YUV as in BT.709, not BT.601", source=SPRITE_SOURCE)
+    yuv_to_rgb_disable = flag(19, "YUV is not converted", source=SPRITE_SOURCE)
+    order_rgbx = flag(20, "red in the lowest bits, not blue", source=SPRITE_SOURCE)
+    key_source = flag(22, "pixels of the key's colour are not shown", source=SPRITE_SOURCE)
+    pipe_csc = flag(24, "colours go through the pipe's conversion", source=SPRITE_SOURCE)
+    pixel_format = choice(25, 3, BroadwellSpriteFormat, "pixel format", source=SPRITE_SOURCE)
+    yuv_range_correction_disable = flag(28, "YUV is full range already", source=SPRITE_SOURCE)
+    pipe_gamma = flag(30, "colours go through the pipe's gamma correction", source=SPRITE_SOURCE)
+    enable = flag(31, "the sprite is shown", source=SPRITE_SOURCE)
+
+
 class PlaneStride(Bits):
     """Distance of two rows (gen9); on gen8 the register holds bytes."""
 
@@ -215,7 +254,7 @@ def _plane_bases() -> dict[str, int]:
 class Plane(RegisterBlock, bases=_plane_bases(), source=SOURCE):
     """One plane."""
 
-    ctl = Register(0x0, PlaneControl, "what the plane shows and how; on gen8 BroadwellPlaneControl", kernel_name="PLANE_CTL")
+    ctl = Register(0x0, PlaneControl, "what the plane shows and how; on gen8 BroadwellPlaneControl or BroadwellSpriteControl", kernel_name="PLANE_CTL")
     linear_offset = Register(0x4, int, "start of the picture in the surface (gen8)", unit="bytes", kernel_name="DSPLINOFF", source=I9XX_SOURCE)
     stride = Register(0x8, PlaneStride, "distance of two rows", kernel_name="PLANE_STRIDE")
     pos = Register(0xC, Point, "place on the screen", kernel_name="PLANE_POS")
