@@ -90,7 +90,7 @@ def test_it_cannot_be_written(peer: Peer, data: bytes) -> None:
 
 
 def test_nor_among_other_writes(peer: Peer) -> None:
-    entries = [WriteMultiEntry(0x10, 0, 4, 7), WriteMultiEntry(0, 9, 4, 7)]
+    entries = [WriteMultiEntry(0x10, 0, 4, bytes(8)), WriteMultiEntry(0, 9, 4, bytes(8))]
     body = WRITE_MULTI.pack(WriteMulti(2)) + b"".join(WRITE_MULTI_ENTRY.pack(entry) for entry in entries)
     assert peer.ask(message(Command.REGION_WRITE_MULTI, body)) == reply(Command.REGION_WRITE_MULTI, WRITE_MULTI.pack(WriteMulti(1)))
 
