@@ -101,14 +101,14 @@ class NaiveTables:
                 elif following is not None:
                     waiting.append(following)
                 else:
-                    bad = bad or any(page >= self._end for page in self._pages(place))
+                    bad = bad or self._pages(place)[-1] >= self._end
         return known, bad
 
-    def _present(self, table: tuple[int, int, bool]) -> Iterator[_Place]:
+    def _present(self, table: tuple[int, int, bool]) -> dict[_Place, int]:
+        """The table's different entries, and how often each stands there."""
         address, level, large = table
-        for entry in struct.unpack("<512Q", self._read(address, PAGE))[:: 16 if large else 1]:
-            if entry & 1:
-                yield _Place(level, large, entry)
+        entries = Counter(struct.unpack("<512Q", self._read(address, PAGE))[:: 16 if large else 1])
+        return {_Place(level, large, entry): count for entry, count in entries.items() if entry & 1}
 
     def _pages(self, place: _Place) -> range:
         size = 512 * PAGE if place.level else 16 * PAGE if place.large else PAGE
@@ -120,10 +120,11 @@ class NaiveTables:
         pins: Counter[int] = Counter()
         huge: set[int] = set()
         for table in self.tables(spaces)[0]:
-            for place in self._present(table):
+            for place, count in self._present(table).items():
                 if self._next(place) is not None or (place.level and place.entry in huge):
                     continue
-                pins.update(self._pages(place))
+                for page in self._pages(place):
+                    pins[page] += 1 if place.level else count
                 if place.level:
                     huge.add(place.entry)
         return pins

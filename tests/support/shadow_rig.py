@@ -172,8 +172,8 @@ class ShadowRig:
     @property
     def pinned(self) -> Counter[int]:
         """Pins of each page of the guest, by guest address."""
-        pins = {page: self.port.pins(BusAddress(self.base + page)) for page in range(0, self.pages * PAGE_SIZE, PAGE_SIZE)}
-        return +Counter(pins)
+        pins, base = self.port.inner.pins, self.base
+        return Counter({page: count for page in range(0, self.pages * PAGE_SIZE, PAGE_SIZE) if (count := pins(BusAddress(base + page)))})
 
     def check(self) -> None:
         """References, children, pins and shadow entries agree with each other, whatever the guest's tables say."""
@@ -187,18 +187,18 @@ class ShadowRig:
         pins: Counter[int] = Counter()
         for table in known:
             led: Counter[int] = Counter()
-            for shadow, seen in zip(table.entries, table.seen_entries or [1] * 512, strict=True):
+            for (shadow, seen), count in Counter(zip(table.entries, table.seen_entries or [1] * 512, strict=True)).items():
                 bus = shadow & FRAMES
                 if not shadow & 1:
                     continue
                 if bus in scratch:
                     assert bus == store._scratch[table.level].address
                 elif table.level:
-                    led[bus] += 1
+                    led[bus] += count
                     own = (0x8C0 if seen & 0x80 else 0x800) if table.level == 1 else 0
                     assert seen & 1 and shadow & ~FRAMES == seen & ~FRAMES & ~own
                 else:
-                    pins[bus - self.base] += 1
+                    pins[bus - self.base] += count
             assert led == Counter({child.address: count for child, count in table.children.items()})
             references += led
         assert references == Counter({table.address: table.references for table in known})
