@@ -1,4 +1,4 @@
-"""A hypervisor port that counts what is looked at and mapped, and fails to map what it is told to."""
+"""A hypervisor port that counts what is looked at, read and mapped, and fails where it is told to."""
 
 from __future__ import annotations
 
@@ -19,8 +19,16 @@ class UnreliablePort:
         """Pages that were to be mapped."""
         self.looks = 0
         """Pages that were looked at."""
+        self.reads = 0
+        """Pieces of memory that were read."""
         self.failing: set[int] = set()
         """Which pages cannot be mapped, by number from 0 on."""
+        self.unseen: set[int] = set()
+        """Which looks find nothing."""
+        self.unread: set[int] = set()
+        """Which pieces cannot be read."""
+        self.failed: list[int] = []
+        """Addresses where it has failed."""
 
     @property
     def can_track_writes(self) -> bool:
@@ -35,6 +43,10 @@ class UnreliablePort:
         return self.inner.memory_revision
 
     def read_guest(self, address: GuestAddress, size: int) -> bytes | None:
+        self.reads += 1
+        if self.reads - 1 in self.unread:
+            self.failed.append(address)
+            return None
         return self.inner.read_guest(address, size)
 
     def write_guest(self, address: GuestAddress, data: bytes) -> bool:
@@ -49,6 +61,7 @@ class UnreliablePort:
         self.tried += len(addresses)
         if self.failing.isdisjoint(numbers):
             return self.inner.map_guest_pages(addresses)
+        self.failed += [address for number, address in zip(numbers, addresses, strict=True) if number in self.failing]
         return [NO_PAGE if number in self.failing else self.inner.map_guest_pages((address,))[0] for number, address in zip(numbers, addresses, strict=True)]
 
     def unmap_guest_page(self, address: BusAddress) -> None:
@@ -62,6 +75,9 @@ class UnreliablePort:
 
     def guest_page(self, address: GuestAddress) -> memoryview | None:
         self.looks += 1
+        if self.looks - 1 in self.unseen:
+            self.failed.append(address)
+            return None
         return self.inner.guest_page(address)
 
     def watch_page(self, address: GuestAddress, changed: Callable[[], None]) -> None:

@@ -99,14 +99,15 @@ class HostileGuest(HostileDriver):
             roots = [rng.choice((0, RAM, RAM - PAGE_SIZE, 0x100_0000_0000 * rng.randrange(64) + 0x10_0000, 1 << 63 | 0x1000)) for _ in range(4)]
         else:
             roots = [rng.getrandbits(64) for _ in range(4)]
-        self._announce(kind, roots, int(kind) if rng.randrange(16) else number(rng))
+        self.announce(kind, roots, int(kind) if rng.randrange(16) else number(rng))
 
-    def _announce(self, kind: Notification, roots: list[int], said: int) -> None:
+    def announce(self, kind: Notification, roots: list[int], said: int | None = None) -> None:
+        """Tell the host of an address space with these four roots; ``said``: what is said in place of ``kind``."""
         self._say(f"{kind.name} of {' '.join(f'{root:#x}' for root in roots)}")
         halves = [half for root in roots for half in (root & 0xFFFFFFFF, root >> 32)]
         for register, half in zip(_ROOTS, halves, strict=True):
             self.device.write(register.at(), 4, half)
-        self.device.write(PvInfo.g2v_notify.at(), 4, said)
+        self.device.write(PvInfo.g2v_notify.at(), 4, int(kind) if said is None else said)
 
     def _give_way(self) -> None:
         """Its neighbour does something."""
@@ -141,9 +142,7 @@ class HostileGuest(HostileDriver):
         if not rng.randrange(3):
             self._store(ground.batches[0].bus, [*dwords, 0x05000000])
             dwords = [0x18800001, ground.batches[0].graphics, 0]
-        self._append(engine, 0, [*dwords, 0] if len(dwords) % 2 else dwords)
-        self._set_tail(engine, 0)
-        self._load(engine, 0)
+        self.submit_ring(engine, 0, [*dwords, 0] if len(dwords) % 2 else dwords)
         for _ in range(rng.randrange(2, 6)):
             self.device.step()
 
@@ -178,9 +177,9 @@ class HostileGuest(HostileDriver):
         self._fresh_context(engine, context)
         self._say(f"work of context {context} of {engine.value} behind tables that lead to {pages[0]:#x}, then to {pages[1]:#x}")
         if context:
-            self._announce(Notification.PPGTT_L3_PAGE_TABLE_CREATE, [ground.directory.bus] * 4, Notification.PPGTT_L3_PAGE_TABLE_CREATE)
+            self.announce(Notification.PPGTT_L3_PAGE_TABLE_CREATE, [ground.directory.bus] * 4)
         else:
-            self._announce(Notification.PPGTT_L4_PAGE_TABLE_CREATE, [ground.pml4.bus, 0, 0, 0], Notification.PPGTT_L4_PAGE_TABLE_CREATE)
+            self.announce(Notification.PPGTT_L4_PAGE_TABLE_CREATE, [ground.pml4.bus, 0, 0, 0])
         for half, page in enumerate(pages):
             self._lead_to(page, way if half else 0)
             work = HonestWork(ground, engine, 2 * self.acts + half, context, self._ring_ends[engine, context], page)
@@ -226,6 +225,9 @@ class HostileGuest(HostileDriver):
     def _reset_engine(self, engine: Engine) -> None:
         self.device.write(ResetRegisters.gdrst.at(), 4, 1 << ENGINES[engine].reset_bit)
 
-    def _load(self, engine: Engine, context: int) -> None:
+    def submit_ring(self, engine: Engine, context: int, dwords: list[int]) -> None:
+        """Hand over a context with these commands more in its ring, an even number of dwords."""
+        self._append(engine, context, dwords)
+        self._set_tail(engine, context)
         for dword in Submission.loading(self.ground.descriptor(engine, context)):
             self.device.write(EngineRegisters.elsp.at(engine.name), 4, dword)
