@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import selectors
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +17,21 @@ from pvinfo.finding import Finding, FindingLog
 from pvinfo.platform import DEFAULT_PLATFORM, PLATFORMS, platform_named
 from pvinfo.units import MIB
 
-from .boot.host_side import HostRequest
+from .boot.host_side import HostRequest, Picture
 from .clock import RealClock
 from .gpu.device import PhysicalGpu
 from .host import DEFAULT_APERTURE, Host, check_aperture
 from .hypervisor.vfio_user import SharedMachine, VfioUserPort
 from .mediator.vgpu import Vgpu
 from .report import host_report, physical_report
+from .scanout import png
 from .vfio.user.serve import ServedDevice, VfioUserServer
+from .view.facts import gpu_facts, vgpu_facts
+from .view.options import add_view_arguments, view_address_of
+from .view.screen import Screen
+from .view.screenshot import ScreenshotFiles, on_signal
+from .view.shows import Shows, Wanted, file_of
+from .view.view import Site, Viewed
 
 __all__ = ("ServedGpu", "ServedHost", "ServedType", "add_serve_arguments", "host_for_boot", "run_serve")
 
@@ -32,6 +40,18 @@ _TURN_S: Final = 1.0
 DESCRIPTION: Final = """\
 Serves vGPUs of one host over vfio-user, each on a Unix socket of its own. Prints "ready PATH" for each
 once it listens. Ends on SIGTERM or Ctrl-C, or with --once when the last client has gone.
+
+--screenshot writes what is shown when serving ends or, where no client is left then, what was shown as
+the last one left; and on SIGUSR1 at once. A file that ends in .png is a picture, one that ends in .raw
+a frame of 32-bit pixels behind a header. Where nothing is shown there is no file, and a line that says why.
+
+--frame keeps the newest frame in a file, best in /dev/shm, for programs that map it: it changes
+at the rate of the display at most, and only when what is shown has changed. It is a .raw
+file whose header has a sequence: odd while the frame is written, and greater with each frame. To
+read it: read the sequence (again, while it is odd), copy the frame, read the sequence; if it has
+changed, begin again. Width 0 means that nothing is shown. When the file has grown, map it anew.
+
+--view serves a page that shows each screen with its counters and refreshes itself; it changes nothing.
 """
 
 EXAMPLES: Final = """\
@@ -39,6 +59,9 @@ examples:
   host-model serve --socket /tmp/vgpu.sock
   host-model serve --socket /tmp/vgpu.sock --platform kbl --type GVTg_V5_4 --trace run.tsv --json run.json
   host-model serve --vgpu GVTg_V5_8=/tmp/a.sock --vgpu GVTg_V5_8=/tmp/b.sock --once
+  host-model serve --socket /tmp/vgpu.sock --view 8080             look at http://127.0.0.1:8080/
+  host-model serve --socket /tmp/vgpu.sock --screenshot now.png    kill -USR1 takes a picture
+  host-model serve --socket /tmp/vgpu.sock --frame /dev/shm/screen
 
   qemu-system-x86_64 -machine q35,memory-backend=m -m 2G -object memory-backend-memfd,id=m,size=2G,share=on \\
     -device '{"driver":"vfio-user-pci","addr":"02.0","rombar":0,"x-msg-timeout":60000,
@@ -51,6 +74,8 @@ class ServedType(NamedTuple):
 
     vgpu_type: str | None
     path: Path
+    title: str | None = None
+    """What it is called where its screen is shown; by default by its number."""
 
 
 @final
@@ -61,29 +86,48 @@ class ServedHost:
     """
 
     def __init__(
-        self, platform: str, served: Sequence[ServedType], *, aperture_size: int = DEFAULT_APERTURE, trace: Path | None = None
+        self,
+        platform: str,
+        served: Sequence[ServedType],
+        *,
+        aperture_size: int = DEFAULT_APERTURE,
+        trace: Path | None = None,
+        wanted: Wanted = Wanted(),
     ) -> None:
         self.host = Host(platform, aperture_size=aperture_size, clock=RealClock())
         self.selector: selectors.BaseSelector = selectors.DefaultSelector()
         self._server = VfioUserServer(self.selector, self.host.clock)
         self._sockets: dict[int, str] = {}
         self._ports: list[VfioUserPort] = []
+        self._shows: Shows | None = None
         try:
-            for entry in served:
-                self._add(entry, trace, alone=len(served) == 1)
+            viewed = [self._add(entry, trace, wanted, alone=len(served) == 1) for entry in served]
+            site = Site(self.host.platform.name, viewed, self.report, self._totals)
+            self._shows = Shows(site, self.selector, self.host.clock, wanted)
         except BaseException:
             self.close()
             raise
 
-    def _add(self, entry: ServedType, trace: Path | None, *, alone: bool) -> None:
+    def _add(self, entry: ServedType, trace: Path | None, wanted: Wanted, *, alone: bool) -> Viewed:
         port = VfioUserPort(self.host.memory)
         self._ports.append(port)
         vgpu = self.host.create_vgpu(entry.vgpu_type, port)
-        self._server.listen(entry.path, vgpu, port, vgpu.findings)
+        device = self._server.listen(entry.path, vgpu, port, vgpu.findings)
         self._sockets[vgpu.number] = str(entry.path)
         if trace is not None:
-            path = trace if alone else trace.with_name(f"{vgpu.number}-{trace.name}")
-            _trace(vgpu, path)
+            _trace(vgpu, file_of(trace, vgpu.number, alone=alone))
+        screen = Screen(vgpu, entry.title or f"vGPU {vgpu.number}")
+        if wanted.last:
+            device.on_leaving = screen.keep_last
+        return Viewed(vgpu.number, vgpu.type.name, str(entry.path), screen, lambda: device.connected, lambda: vgpu_facts(vgpu))
+
+    def _totals(self) -> tuple[tuple[str, int, bool], ...]:
+        violations = self.host.guard.violations
+        return (
+            ("commands executed", sum(self.host.gpu.engines.commands.values()), False),
+            ("turns of vGPUs", self.host.mediator.turn.changes, False),
+            ("isolation violations", violations, violations > 0),
+        )
 
     @property
     def findings(self) -> tuple[FindingLog, ...]:
@@ -99,12 +143,28 @@ class ServedHost:
         """Serve whatever is ready, or becomes ready within ``timeout_s``."""
         self._server.step(timeout_s)
 
+    @property
+    def screens(self) -> tuple[Viewed, ...]:
+        """The vGPUs with their screens."""
+        return _screens(self._shows)
+
+    @property
+    def view_url(self) -> str | None:
+        """Where the live view is, None without one."""
+        return None if self._shows is None else self._shows.view_url
+
+    def picture(self, guest: int) -> Picture:
+        """The screen of the vGPU that was named at place ``guest``."""
+        return _picture(self.screens[guest])
+
     def report(self) -> dict[str, object]:
         """What the host saw: the JSON object of the command."""
         return host_report(self.host, self._sockets)
 
     def close(self) -> None:
         """Hang up, remove the sockets, end the traces, free the vGPUs."""
+        if self._shows is not None:
+            self._shows.close()
         self._server.close()
         for vgpu in list(self.host.vgpus.values()):
             self.host.destroy_vgpu(vgpu)
@@ -120,7 +180,16 @@ class ServedGpu:
     Raises: UsageError for a platform or aperture that means nothing; SetupError for a socket.
     """
 
-    def __init__(self, platform: str, path: Path, *, aperture_size: int = DEFAULT_APERTURE, trace: Path | None = None) -> None:
+    def __init__(
+        self,
+        platform: str,
+        path: Path,
+        *,
+        aperture_size: int = DEFAULT_APERTURE,
+        trace: Path | None = None,
+        wanted: Wanted = Wanted(),
+        title: str = "the GPU",
+    ) -> None:
         self._machine = SharedMachine()
         self._clock = RealClock()
         check_aperture(aperture_size)
@@ -128,10 +197,17 @@ class ServedGpu:
         self.selector: selectors.BaseSelector = selectors.DefaultSelector()
         self._server = VfioUserServer(self.selector, self._clock)
         self._path = path
+        self._shows: Shows | None = None
         try:
-            self._server.listen(path, self.gpu, self._machine, self.gpu.findings)
+            device = self._server.listen(path, self.gpu, self._machine, self.gpu.findings)
             if trace is not None:
                 _trace(self.gpu, trace)
+            screen = Screen(self.gpu, title)
+            if wanted.last:
+                device.on_leaving = screen.keep_last
+            viewed = Viewed(0, "physical GPU", str(path), screen, lambda: device.connected, lambda: gpu_facts(self.gpu))
+            site = Site(self.gpu.platform.name, (viewed,), self.report, self._totals)
+            self._shows = Shows(site, self.selector, self._clock, wanted)
         except BaseException:
             self.close()
             raise
@@ -150,12 +226,31 @@ class ServedGpu:
         """Serve whatever is ready, or becomes ready within ``timeout_s``."""
         self._server.step(timeout_s)
 
+    def _totals(self) -> tuple[tuple[str, int, bool], ...]:
+        return (("commands executed", sum(self.gpu.engines.commands.values()), False),)
+
+    @property
+    def screens(self) -> tuple[Viewed, ...]:
+        """The GPU with its screen."""
+        return _screens(self._shows)
+
+    @property
+    def view_url(self) -> str | None:
+        """Where the live view is, None without one."""
+        return None if self._shows is None else self._shows.view_url
+
+    def picture(self, guest: int) -> Picture:
+        """The GPU's screen; it is that of guest 0."""
+        return _picture(self.screens[guest])
+
     def report(self) -> dict[str, object]:
         """What the GPU saw: the JSON object of the command."""
         return physical_report(self.gpu, str(self._path))
 
     def close(self) -> None:
         """Hang up, remove the socket, end the trace."""
+        if self._shows is not None:
+            self._shows.close()
         self._server.close()
         self.gpu.end_trace()
         self.selector.close()
@@ -164,12 +259,23 @@ class ServedGpu:
 def host_for_boot(request: HostRequest) -> ServedHost | ServedGpu:
     """The host of a boot: a vGPU for each guest's socket, or the physical GPU for the one machine there is."""
     aperture_size = DEFAULT_APERTURE if request.aperture_mib is None else request.aperture_mib * MIB
+    wanted = Wanted(view=request.view, last=request.pictures)
     if not request.physical:
-        served = [ServedType(request.vgpu_type, path) for path in request.sockets]
-        return ServedHost(request.platform, served, aperture_size=aperture_size, trace=request.trace)
+        served = [ServedType(request.vgpu_type, path, f"guest {number}") for number, path in enumerate(request.sockets)]
+        return ServedHost(request.platform, served, aperture_size=aperture_size, trace=request.trace, wanted=wanted)
     if len(request.sockets) != 1:
         raise UsageError(f"{len(request.sockets)} machines want the physical GPU: it is the own of one")
-    return ServedGpu(request.platform, request.sockets[0], aperture_size=aperture_size, trace=request.trace)
+    path = request.sockets[0]
+    return ServedGpu(request.platform, path, aperture_size=aperture_size, trace=request.trace, wanted=wanted, title="guest 0")
+
+
+def _screens(shows: Shows | None) -> tuple[Viewed, ...]:
+    return () if shows is None else tuple(shows.devices)
+
+
+def _picture(viewed: Viewed) -> Picture:
+    frame = viewed.screen.shown(connected=viewed.connected())
+    return Picture(None, viewed.screen.nothing_shown) if frame is None else Picture(png(frame))
 
 
 def _trace(device: Vgpu | PhysicalGpu, path: Path) -> None:
@@ -207,18 +313,35 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         "--trace", type=Path, metavar="FILE", help="record every access (with several vGPUs, one file each: N-FILE); .xz compresses"
     )
     parser.add_argument("--json", metavar="FILE", help="write the report at the end; - is standard output")
+    parser.add_argument(
+        "--screenshot", type=Path, metavar="FILE",
+        help="write what is shown, at the end and on SIGUSR1: FILE.png or FILE.raw (with several vGPUs, one file each: N-FILE)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--frame", type=Path, metavar="FILE",
+        help="keep the newest frame in FILE for other programs to map, until serving ends (with several vGPUs: N-FILE)",
+    )  # fmt: skip
+    add_view_arguments(parser)
 
 
 def run_serve(arguments: argparse.Namespace) -> int:
     """Run ``host-model serve`` until it is ended; what guests did is in the report, not in the status."""
+    pictures = None if arguments.screenshot is None else ScreenshotFiles(arguments.screenshot)
     host = _host_of(arguments)
     try:
         for device in host.devices:
             print(f"ready {device.path}", flush=True)
+        if host.view_url is not None:
+            print(f"view {host.view_url}", flush=True)
         if sys.stderr.isatty():
             for findings in host.findings:
                 findings.on_first = _show_finding
-        _serve_until_ended(host, once=arguments.once)
+        if pictures is None:
+            _serve_until_ended(host, once=arguments.once)
+        else:
+            with on_signal(signal.SIGUSR1, host.selector, lambda: pictures.write(host.screens, now=True)):
+                _serve_until_ended(host, once=arguments.once)
+            pictures.write(host.screens)
         report = host.report()
     finally:
         host.close()
@@ -228,15 +351,16 @@ def run_serve(arguments: argparse.Namespace) -> int:
             sys.stdout.write(text)
         else:
             write_whole(Path(arguments.json), text)
-    return 0
+    return 0 if pictures is None or not pictures.failed else 1
 
 
 def _host_of(arguments: argparse.Namespace) -> ServedHost | ServedGpu:
     aperture_size = arguments.aperture * MIB
+    wanted = Wanted(view_address_of(arguments), arguments.frame, last=arguments.screenshot is not None)
     if arguments.physical:
         if arguments.socket is None or arguments.vgpu or arguments.vgpu_type:
             raise UsageError("--physical serves one device: it goes with --socket, and with neither --type nor --vgpu")
-        return ServedGpu(arguments.platform, arguments.socket, aperture_size=aperture_size, trace=arguments.trace)
+        return ServedGpu(arguments.platform, arguments.socket, aperture_size=aperture_size, trace=arguments.trace, wanted=wanted)
     served = list(arguments.vgpu)
     if arguments.socket is not None:
         served.insert(0, ServedType(arguments.vgpu_type, arguments.socket))
@@ -244,7 +368,7 @@ def _host_of(arguments: argparse.Namespace) -> ServedHost | ServedGpu:
         raise UsageError("--type is the type of --socket's vGPU; with --vgpu it stands before the path: --vgpu T=PATH")
     if not served:
         raise UsageError("nothing to serve: give --socket PATH or --vgpu T=PATH")
-    return ServedHost(arguments.platform, served, aperture_size=aperture_size, trace=arguments.trace)
+    return ServedHost(arguments.platform, served, aperture_size=aperture_size, trace=arguments.trace, wanted=wanted)
 
 
 def _serve_until_ended(host: ServedHost | ServedGpu, *, once: bool) -> None:

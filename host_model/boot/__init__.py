@@ -9,13 +9,15 @@ from __future__ import annotations
 from host_model.boot.guest_log import (
     Ballooning,
     Diagnosis,
+    FrameBuffer,
     GuestReport,
     LogLine,
+    MonitorReport,
     Stage,
     judge,
     parse_line,
 )
-from host_model.boot.host_side import HostFactory, HostRequest, HostSide, NoDevices, Ready
+from host_model.boot.host_side import HostFactory, HostRequest, HostSide, NoDevices, Picture, Ready
 from host_model.boot.kvmgt import KvmgtReport, OfferedType, RegisterDifference
 from host_model.boot.parts import GuestParts, QemuProgram, find_parts
 from host_model.boot.qemu import Accelerator, GuestMachine, choose_accelerator, command_line
@@ -27,6 +29,7 @@ __all__ = (
     "BootPlan",
     "BootResult",
     "Diagnosis",
+    "FrameBuffer",
     "GuestMachine",
     "GuestOutcome",
     "GuestParts",
@@ -36,8 +39,10 @@ __all__ = (
     "HostSide",
     "KvmgtReport",
     "LogLine",
+    "MonitorReport",
     "NoDevices",
     "OfferedType",
+    "Picture",
     "QemuProgram",
     "Ready",
     "RegisterDifference",

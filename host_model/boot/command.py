@@ -17,6 +17,7 @@ from host_model.boot.parts import find_parts
 from host_model.boot.qemu import Accelerator, choose_accelerator
 from host_model.boot.report import report_object, summary
 from host_model.boot.run import BootPlan, boot_guests
+from host_model.view.options import add_view_arguments, view_address_of
 from pvinfo.command_line import write_whole
 from pvinfo.errors import SetupError, UsageError
 
@@ -45,11 +46,20 @@ examples:
   host-model boot --physical --kvmgt --aperture 512 --json -
   host-model boot --append 'drm.debug=0x6 i915.enable_hangcheck=0'
   host-model boot --add ./drmtest:/bin/drmtest --post run-drmtest.sh
+  host-model boot --screenshot pictures --post draw.sh
+  host-model boot --append console=tty0 --view 8080   watch the guest's console in a browser
 
 The post script runs as root in the guest's busybox shell once the driver is loaded; what it prints is
 in the report, and its exit status counts. With several guests it runs in each of them, at the same
 time, and $HOST_MODEL_GUEST is the guest's number, from 0. Arguments for modules (i915.reset=0) are
 handed over when the module is loaded.
+
+--screenshot keeps each guest's screen in DIR/guest0.png, DIR/guest1.png, …: as it is when the post
+script has ended, or at the time-out, or as it was when the guest went down. For a picture at a moment
+of its own choice the post script runs "gvt-screenshot NAME", which returns once the picture is in
+DIR/guest0-NAME.png; its status is 1, with the reason on standard error, when there is none. What is to
+be seen on the console is written to /dev/tty0: echo hello >/dev/tty0. All pictures are named in the
+report ("screenshots").
 
 exit status: 0 when the driver of every guest initialised and every post script succeeded (with
 --physical: and did not give the GPU up; with --kvmgt: and the mediator did all it was asked), else 1;
@@ -123,6 +133,11 @@ def add_boot_arguments(parser: argparse.ArgumentParser) -> None:
         "--trace", type=Path, metavar="FILE",
         help="record every access of the guests' drivers",
     )
+    output.add_argument(
+        "--screenshot", type=Path, metavar="DIR",
+        help="keep pictures of the guests' screens in DIR, as PNG",
+    )
+    add_view_arguments(output)
 
 
 def run_boot(arguments: argparse.Namespace, make_host: HostFactory) -> int:
@@ -149,15 +164,19 @@ def run_boot(arguments: argparse.Namespace, make_host: HostFactory) -> int:
         console=arguments.console,
         physical=arguments.physical,
         kvmgt=arguments.kvmgt,
+        screenshots=arguments.screenshot,
+        view=view_address_of(arguments),
     )
     json_target: str | None = arguments.json
     if json_target not in (None, "-"):
         _check_target(Path(json_target))
     if plan.console is not None:
-        _make_folder(plan.console)
+        _make_folder("--console", plan.console)
+    if plan.screenshots is not None:
+        _make_folder("--screenshot", plan.screenshots)
     progress = _Progress(sys.stderr, plan.guests)
     try:
-        result = boot_guests(plan, make_host, progress.show)
+        result = boot_guests(plan, make_host, progress.show, progress.announce_view)
     finally:
         progress.end()
     if json_target is not None:
@@ -186,6 +205,10 @@ class _Progress:
             self._stream.write(f"\r\x1b[K{seconds:5.1f} s  {line}")
         else:
             self._stream.write(f"{seconds:5.1f} s  guest {number}: {words}\n")
+        self._stream.flush()
+
+    def announce_view(self, url: str) -> None:
+        self._stream.write(f"view {url}\n")
         self._stream.flush()
 
     def end(self) -> None:
@@ -238,8 +261,8 @@ def _check_target(path: Path) -> None:
         raise SetupError(f"--json: {path} cannot be written: {rule}")
 
 
-def _make_folder(path: Path) -> None:
+def _make_folder(option: str, path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SetupError(f"--console: {path} cannot be made: {error.strerror}") from error
+        raise SetupError(f"{option}: {path} cannot be made: {error.strerror}") from error

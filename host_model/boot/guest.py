@@ -6,12 +6,12 @@ import os
 import selectors
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeAlias, final
 
-from host_model.boot.guest_log import GuestReport, Stage, judge, parse_line, stage_of
+from host_model.boot.guest_log import GuestReport, Stage, asked_picture, judge, parse_line, stage_of
 from host_model.boot.parts import QemuProgram
 from host_model.boot.process import QemuProcess
 from host_model.boot.qemu import GuestMachine, command_line
@@ -47,6 +47,8 @@ class Guest:
         self.stage = Stage.STARTING
         self.timed_out = False
         self.halted = False
+        self.asked: list[str] = []
+        """Names of the pictures that the guest has asked for and had no answer about."""
         self._physical: Final = physical
         self._observe: Final = observe
         self._started: Final = time.monotonic()
@@ -66,6 +68,12 @@ class Guest:
             self._console.follow(_named_pipe(machine.console), selector)
             self._post: Final = stream("post")
             self._post.follow(_named_pipe(machine.post_output), selector)
+            self._answers: int | None = None
+            if machine.answers is not None:
+                os.mkfifo(machine.answers, 0o600)
+                # Open to read as well: neither end waits for the other, and a guest that has gone breaks no pipe.
+                self._answers = os.open(machine.answers, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+                stack.callback(os.close, self._answers)
             self._qemu: Final = stream("qemu", self._follow_messages)
             reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
             self._qemu.follow(reader, selector)
@@ -109,6 +117,13 @@ class Guest:
         """What QEMU itself had to say, normally nothing."""
         return self._qemu.text()
 
+    def answer(self, text: str) -> None:
+        """Tells the guest, in one line, what came of the oldest thing that it asked for."""
+        del self.asked[0]
+        if self._answers is not None:
+            with suppress(BlockingIOError):
+                os.write(self._answers, f"{' '.join(text.split())}\n".encode())
+
     def stop(self) -> None:
         """Ends a guest that takes too long."""
         self.timed_out = True
@@ -140,6 +155,8 @@ class Guest:
             if stage is not None:
                 self.stage = stage
                 self._observe(self.number, stage, self.seconds)
+            elif self._answers is not None and (name := asked_picture(line)) is not None:
+                self.asked.append(name)
 
 
 def _named_pipe(path: Path) -> int:

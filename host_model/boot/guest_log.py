@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from host_model.boot.kvmgt import KvmgtReport, read_kvmgt
@@ -18,9 +19,12 @@ from host_model.boot.symptoms import EXPECTED, SYMPTOMS, SymptomKind
 __all__ = (
     "Ballooning",
     "Diagnosis",
+    "FrameBuffer",
     "GuestReport",
     "LogLine",
+    "MonitorReport",
     "Stage",
+    "asked_picture",
     "judge",
     "parse_line",
     "stage_of",
@@ -76,6 +80,21 @@ class Diagnosis(NamedTuple):
     times: int
 
 
+class MonitorReport(NamedTuple):
+    """A connected monitor as the guest's driver has it: whether it is lit, and its modes, the preferred one first."""
+
+    enabled: bool
+    modes: tuple[str, ...]
+
+
+class FrameBuffer(NamedTuple):
+    """The driver's frame buffer for the text console, and whether the console is on it."""
+
+    name: str
+    size: str
+    console: bool
+
+
 class GuestReport(NamedTuple):
     """What one guest's log shows; ``boot_s`` and ``probe_s`` are in the guest's own time."""
 
@@ -93,6 +112,9 @@ class GuestReport(NamedTuple):
     boot_s: float | None
     probe_s: float | None
     kvmgt: KvmgtReport | None = None
+    monitors: Mapping[str, MonitorReport] = MappingProxyType({})
+    """By connector."""
+    framebuffer: FrameBuffer | None = None
 
     @property
     def finished(self) -> bool:
@@ -146,6 +168,13 @@ def stage_of(line: str) -> Stage | None:
     return _stage_named(marker[2])
 
 
+def asked_picture(line: str) -> str | None:
+    """The name of the picture that the guest asks for in this console line, empty for the last one; None for any other line."""
+    parsed = parse_line(line)
+    marker = None if parsed is None else _marker(parsed)
+    return marker[2].strip() if marker is not None and marker[1] == "screenshot" else None
+
+
 def _stage_named(words: str) -> Stage | None:
     try:
         return Stage(words.partition(" ")[0])
@@ -169,6 +198,8 @@ def judge(log: str, *, physical: bool = False) -> GuestReport:
     kernel_release = ""
     nodes: list[str] = []
     connectors: dict[str, str] = {}
+    monitors: dict[str, MonitorReport] = {}
+    framebuffer: FrameBuffer | None = None
     post_status: int | None = None
     wedged: bool | None = None
     mediation: list[str] = []
@@ -187,6 +218,10 @@ def judge(log: str, *, physical: bool = False) -> GuestReport:
         elif kind == "connector":
             name, _, status = rest.partition(" ")
             connectors[name] = status
+        elif kind == "monitor" and len(words := rest.split()) >= 2:
+            monitors[words[0]] = MonitorReport(words[1] == "enabled", tuple(words[2:]))
+        elif kind == "framebuffer" and len(words := rest.split()) == 3:
+            framebuffer = FrameBuffer(words[0], words[1], words[2] == "console")
         elif kind == "wedged" and rest in ("0", "1"):
             wedged = rest == "1"
         elif kind == "post" and rest.isdecimal():
@@ -215,6 +250,8 @@ def judge(log: str, *, physical: bool = False) -> GuestReport:
         boot_s=begun.get(Stage.INIT),
         probe_s=probe_s,
         kvmgt=read_kvmgt(mediation),
+        monitors=monitors,
+        framebuffer=framebuffer,
     )
 
 

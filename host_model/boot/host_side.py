@@ -11,10 +11,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias, final
 
-__all__ = ("HostFactory", "HostRequest", "HostSide", "NoDevices", "Ready")
+from host_model.view.server import ViewAddress
+
+__all__ = ("HostFactory", "HostRequest", "HostSide", "NoDevices", "Picture", "Ready")
 
 Ready: TypeAlias = Callable[[int], None]
 """What a key of the shared selector carries as data; called with the mask of ready events."""
+
+
+class Picture(NamedTuple):
+    """A guest's screen as a PNG; None where nothing is shown, and then ``why``."""
+
+    png: bytes | None
+    why: str = ""
 
 
 class HostSide(Protocol):
@@ -26,6 +35,13 @@ class HostSide(Protocol):
 
     def step(self, timeout_s: float) -> None:
         """Serves whatever is ready, or becomes ready within ``timeout_s``, foreign keys included."""
+
+    @property
+    def view_url(self) -> str | None:
+        """Where the live view of a run is to be seen, None when none was asked for."""
+
+    def picture(self, guest: int) -> Picture:
+        """What guest number ``guest`` shows now or, once it has gone, what it showed last."""
 
     def report(self) -> dict[str, object]:
         """What the host saw: the JSON object of a run without its ``guests`` and ``ok``."""
@@ -44,6 +60,10 @@ class HostRequest(NamedTuple):
     trace: Path | None
     physical: bool = False
     """Hand out the physical GPU itself, to one machine."""
+    pictures: bool = False
+    """Pictures will be asked for, even of guests that have gone."""
+    view: ViewAddress | None = None
+    """Where to serve the live view."""
 
 
 HostFactory: TypeAlias = Callable[[HostRequest], HostSide]
@@ -64,6 +84,13 @@ class NoDevices:
     def step(self, timeout_s: float) -> None:
         for key, events in self._selector.select(timeout_s):
             key.data(events)
+
+    @property
+    def view_url(self) -> str | None:
+        return None
+
+    def picture(self, guest: int) -> Picture:
+        return Picture(None, f"guest {guest} has no GPU of ours")
 
     def report(self) -> dict[str, object]:
         return {"platform": None, "vgpus": [], "gpu": None}

@@ -53,6 +53,33 @@ for connector in /sys/class/drm/card*-*; do
     say connector "${name#card*-}" "$(cat "$connector/status")"
 done
 
+# Where a monitor is, the driver lights it and puts the console on it, soon after it is loaded.
+lit() {
+    [ -r /sys/class/graphics/fb0/name ] && grep -q '^enabled' $(printf '%s/enabled\n' $monitors)
+}
+monitors=$(grep -l '^connected' /sys/class/drm/card*-*/status 2>/dev/null)
+monitors=$(printf '%s\n' "$monitors" | sed 's,/status$,,')
+if [ -n "$monitors" ]; then
+    tries=0
+    until lit || [ $tries -ge 50 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    for monitor in $monitors; do
+        name=${monitor##*/}
+        # shellcheck disable=SC2046  # the modes are words
+        say monitor "${name#card*-}" "$(cat "$monitor/enabled")" $(head -n 32 "$monitor/modes" | uniq)
+    done
+    if [ -r /sys/class/graphics/fb0/name ]; then
+        console=none
+        for console_driver in /sys/class/vtconsole/*; do
+            grep -q 'frame buffer' "$console_driver/name" && grep -q 1 "$console_driver/bind" && console=console
+        done
+        read -r name </sys/class/graphics/fb0/name
+        say framebuffer "$name" "$(tr , x </sys/class/graphics/fb0/virtual_size)" $console
+    fi
+fi
+
 # The driver knows better than its log, which may pass over it.
 say_wedged() {
     wedged=/sys/kernel/debug/dri/0/i915_wedged
@@ -66,11 +93,13 @@ fi
 
 if [ -x /post ]; then
     say stage post
-    stty -F /dev/ttyS1 -opost
+    stty -F /dev/ttyS1 -opost -echo
     /post </dev/null >/dev/ttyS1 2>&1
     say post $?
     say_wedged
 fi
+
+[ -n "$HOST_MODEL_SCREENSHOT" ] && gvt-screenshot 2>/dev/null
 
 say stage end
 sync

@@ -108,6 +108,7 @@ def build_image(
         text = "".join(f"{line}\n" for line in lines)
         entries.append(regular_file(f"{_SETTINGS}/{setting}", text.encode()))
     entries.append(regular_file("init", _script("init.sh"), 0o755))
+    entries.append(regular_file("bin/gvt-screenshot", _script("gvt-screenshot.sh"), 0o755))
     # The console must be there before init can mount devtmpfs, or init has no standard output.
     entries.append(device_node("dev/console", 5, 1))
     entries.append(device_node("dev/null", 1, 3))

@@ -49,6 +49,7 @@ class GuestMachine(NamedTuple):
     ``console`` receives the kernel's log and ``post_output`` what the post script prints; both are
     named pipes whose reader is there before QEMU starts. ``gpu_socket`` is the vfio-user socket of
     its GPU; None leaves the slot empty. ``virtualisation`` lets the guest run guests of its own.
+    ``answers`` is a named pipe, open for writing, with what the host answers the guest on the post script's port.
     """
 
     kernel: Path
@@ -60,6 +61,7 @@ class GuestMachine(NamedTuple):
     post_output: Path
     gpu_socket: Path | None
     virtualisation: bool = False
+    answers: Path | None = None
 
 
 def command_line(qemu: QemuProgram, machine: GuestMachine) -> list[str]:
@@ -69,6 +71,7 @@ def command_line(qemu: QemuProgram, machine: GuestMachine) -> list[str]:
     GPU would see either nothing or zeros.
     """
     size = f"{machine.memory_mib}M"
+    answers = "" if machine.answers is None else f",input-path={_escaped(machine.answers)}"
     command = [
         str(qemu.path),
         *("-nodefaults", "-no-user-config", "-no-reboot"),
@@ -78,7 +81,7 @@ def command_line(qemu: QemuProgram, machine: GuestMachine) -> list[str]:
         *("-vga", "none", "-display", "none"),
         *("-chardev", f"file,id=console,path={_escaped(machine.console)}"),
         *("-serial", "chardev:console"),
-        *("-chardev", f"file,id=post,path={_escaped(machine.post_output)}"),
+        *("-chardev", f"file,id=post,path={_escaped(machine.post_output)}{answers}"),
         *("-serial", "chardev:post"),
         *("-kernel", str(machine.kernel), "-initrd", str(machine.initramfs)),
         *("-append", " ".join((*KERNEL_ARGUMENTS, *machine.kernel_arguments))),

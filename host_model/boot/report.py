@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from host_model.boot.guest_log import Ballooning
+from host_model.boot.guest_log import Ballooning, GuestReport
 from host_model.boot.kvmgt import KvmgtReport
 from host_model.boot.run import BootResult, GuestOutcome
 from pvinfo.units import format_range
@@ -37,6 +37,13 @@ def _guest_object(outcome: GuestOutcome) -> dict[str, object]:
         "wedged": report.wedged,
         "drm_nodes": list(report.drm_nodes),
         "connectors": dict(report.connectors),
+        "monitors": {
+            name: {"enabled": monitor.enabled, "mode": next(iter(monitor.modes), None), "modes": list(monitor.modes)}
+            for name, monitor in report.monitors.items()
+        },
+        "framebuffer": None if report.framebuffer is None else report.framebuffer._asdict(),
+        "screenshots": [str(path) for path in outcome.screenshots],
+        "no_screenshot": outcome.no_screenshot,
         "warnings": list(report.warnings),
         "diagnosis": [item._asdict() for item in report.diagnosis],
         **mediated,
@@ -106,7 +113,10 @@ def _guest_lines(number: int, outcome: GuestOutcome, *, physical: bool) -> list[
     if report.drm_nodes:
         lines.append("  " + " ".join(f"/dev/dri/{node}" for node in report.drm_nodes))
     if report.connectors:
-        lines.append("  " + ", ".join(f"{name} {state}" for name, state in report.connectors.items()))
+        lines.append("  " + ", ".join(_connector_words(report, name) for name in report.connectors))
+    if report.framebuffer is not None:
+        where = "console on" if report.framebuffer.console else "no console on"
+        lines.append(f"  {where} {report.framebuffer.name} {report.framebuffer.size}")
     if report.kvmgt is not None:
         lines += _kvmgt_lines(report.kvmgt)
     for line, times in Counter(report.warnings).items():
@@ -114,7 +124,18 @@ def _guest_lines(number: int, outcome: GuestOutcome, *, physical: bool) -> list[
     lines += [f"  likely: {item.cause}" for item in report.diagnosis]
     if report.post_status is not None:
         lines.append(f"  post script ended with status {report.post_status}")
+    lines += [f"  screen in {path}" for path in outcome.screenshots]
+    if outcome.no_screenshot is not None:
+        lines.append(f"  no picture: {outcome.no_screenshot}")
     return lines
+
+
+def _connector_words(report: GuestReport, name: str) -> str:
+    monitor = report.monitors.get(name)
+    words = f"{name} {report.connectors[name]}"
+    if monitor is None:
+        return words
+    return f"{words} ({next(iter(monitor.modes), 'no mode')}{'' if monitor.enabled else ', not lit'})"
 
 
 def _kvmgt_lines(report: KvmgtReport) -> list[str]:

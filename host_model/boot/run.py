@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,7 +15,9 @@ from host_model.boot.guest_log import GuestReport
 from host_model.boot.host_side import HostFactory, HostRequest, HostSide
 from host_model.boot.initramfs import AddedFile, build_image
 from host_model.boot.parts import GuestParts, kernel_release
+from host_model.boot.pictures import Pictures
 from host_model.boot.qemu import Accelerator, GuestMachine, virtualisation_module
+from host_model.view.server import ViewAddress
 from pvinfo.finding import FindingKind
 
 __all__ = ("GUEST_NUMBER", "BootPlan", "BootResult", "GuestOutcome", "boot_guests")
@@ -23,10 +25,14 @@ __all__ = ("GUEST_NUMBER", "BootPlan", "BootResult", "GuestOutcome", "boot_guest
 GUEST_NUMBER: Final = "HOST_MODEL_GUEST"
 """The variable that tells a post script which of the guests it runs in, from 0."""
 
+_KEEPS_PICTURES: Final = "HOST_MODEL_SCREENSHOT"
+"""The variable that is set in a guest whose wishes for pictures are heard."""
 _NAMED: Final = 3
 """Faults that are named one by one."""
 _STEP_S: Final = 0.1
 _DRAIN_S: Final = 1.0
+_PICTURE_DRAIN_S: Final = 0.2
+"""For how long what a guest drew before it asked for a picture is waited for."""
 
 
 class BootPlan(NamedTuple):
@@ -52,6 +58,9 @@ class BootPlan(NamedTuple):
     with_gpu: bool = True
     physical: bool = False
     kvmgt: bool = False
+    screenshots: Path | None = None
+    """A folder for pictures of the guests' screens."""
+    view: ViewAddress | None = None
 
 
 class GuestOutcome(NamedTuple):
@@ -63,6 +72,9 @@ class GuestOutcome(NamedTuple):
     exit_status: int | None
     post_output: str
     qemu_messages: str
+    screenshots: tuple[Path, ...] = ()
+    no_screenshot: str | None = None
+    """Why there is no picture of the guest's end, where one was asked for."""
 
     def failure(self, *, with_post: bool, physical: bool = False, kvmgt: bool = False) -> str | None:
         """Why this guest did not do what it was booted for; None when it did."""
@@ -132,8 +144,12 @@ class BootResult(NamedTuple):
         return f"{named}, which a real driver does not make"
 
 
-def boot_guests(plan: BootPlan, make_host: HostFactory, observe: StageObserver) -> BootResult:
+def boot_guests(
+    plan: BootPlan, make_host: HostFactory, observe: StageObserver, announce_view: Callable[[str], None] = lambda url: None
+) -> BootResult:
     """Boots the plan's guests against the host that ``make_host`` makes.
+
+    ``announce_view`` is told where the live view is, when there is one.
 
     Whatever ends the run, an exception or an interrupt included, no process, socket or temporary
     file is left.
@@ -158,26 +174,32 @@ def boot_guests(plan: BootPlan, make_host: HostFactory, observe: StageObserver) 
         initramfs.write_bytes(image.archive)
         sockets = [folder / f"gpu{number}" for number in range(plan.guests)]
         request = HostRequest(
-            sockets, plan.platform, plan.vgpu_type, plan.aperture_mib, plan.trace, plan.physical
-        )
+            sockets, plan.platform, plan.vgpu_type, plan.aperture_mib, plan.trace, plan.physical,
+            pictures=plan.screenshots is not None, view=plan.view,
+        )  # fmt: skip
         host = stack.enter_context(closing(make_host(request)))
+        if host.view_url is not None:
+            announce_view(host.view_url)
+        pictures = None if plan.screenshots is None else Pictures(plan.screenshots, host)
+        keeps_pictures = () if pictures is None else (f"{_KEEPS_PICTURES}=1",)
         guests = []
         for number, socket in enumerate(sockets):
             machine = GuestMachine(
                 kernel=parts.kernel,
                 initramfs=initramfs,
                 # What the kernel does not know it hands to init as its environment.
-                kernel_arguments=(*image.kernel_arguments, f"{GUEST_NUMBER}={number}"),
+                kernel_arguments=(*image.kernel_arguments, f"{GUEST_NUMBER}={number}", *keeps_pictures),
                 memory_mib=plan.memory_mib,
                 accelerator=plan.accelerator,
                 console=folder / f"console{number}",
                 post_output=folder / f"post{number}",
                 gpu_socket=socket if plan.with_gpu else None,
                 virtualisation=plan.kvmgt,
+                answers=None if pictures is None else folder / f"answers{number}",
             )
             guest = Guest(number, parts.qemu, machine, host.selector, observe, plan.console, plan.physical)
             guests.append(stack.enter_context(guest))
-        _serve_until_ended(host, guests, plan.timeout_s)
+        _serve_until_ended(host, guests, plan.timeout_s, pictures)
         outcomes = tuple(
             GuestOutcome(
                 report=guest.report(),
@@ -186,18 +208,22 @@ def boot_guests(plan: BootPlan, make_host: HostFactory, observe: StageObserver) 
                 exit_status=guest.exit_status,
                 post_output=guest.post_output(),
                 qemu_messages=guest.qemu_messages(),
+                screenshots=() if pictures is None else pictures.files(guest.number),
+                no_screenshot=None if pictures is None else pictures.missing(guest.number),
             )
             for guest in guests
         )
         return BootResult(plan, host.report(), outcomes)
 
 
-def _serve_until_ended(host: HostSide, guests: Sequence[Guest], timeout_s: float) -> None:
+def _serve_until_ended(host: HostSide, guests: Sequence[Guest], timeout_s: float, pictures: Pictures | None) -> None:
     deadline = time.monotonic() + timeout_s
     next_look = 0.0
     running = list(guests)
     while running:
         host.step(_STEP_S)
+        if pictures is not None:
+            _take_pictures(host, running, pictures)
         now = time.monotonic()
         if now < next_look:
             continue
@@ -205,9 +231,27 @@ def _serve_until_ended(host: HostSide, guests: Sequence[Guest], timeout_s: float
         running = [guest for guest in running if guest.running()]
         if now > deadline:
             for guest in running:
+                if pictures is not None:
+                    pictures.take(guest.number)
                 guest.stop()
             running = []
     # Posted writes may still be in the sockets when QEMU has gone: the report includes them.
-    drain_end = time.monotonic() + _DRAIN_S
-    while host.selector.select(0) and time.monotonic() < drain_end:
+    _drain(host, _DRAIN_S)
+    if pictures is not None:
+        for guest in guests:
+            pictures.finish(guest.number)
+
+
+def _take_pictures(host: HostSide, guests: Sequence[Guest], pictures: Pictures) -> None:
+    """Answers the guests that have asked for pictures, which wait for that; what they drew before may still be in the sockets."""
+    if any(guest.asked for guest in guests):
+        _drain(host, _PICTURE_DRAIN_S)
+    for guest in guests:
+        while guest.asked:
+            guest.answer(pictures.take(guest.number, guest.asked[0]))
+
+
+def _drain(host: HostSide, most_s: float) -> None:
+    end = time.monotonic() + most_s
+    while host.selector.select(0) and time.monotonic() < end:
         host.step(0)

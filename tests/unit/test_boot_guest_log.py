@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from host_model.boot.guest_log import LogLine, Stage, judge, parse_line, stage_of
+from host_model.boot.guest_log import FrameBuffer, LogLine, MonitorReport, Stage, asked_picture, judge, parse_line, stage_of
 from host_model.boot.symptoms import EXPECTED, SYMPTOMS, SymptomKind
 
 DATA = Path(__file__).parent / "data"
@@ -114,7 +114,35 @@ def test_nodes_connectors_post_and_times_come_from_init() -> None:
     assert report.finished
 
 
-@pytest.mark.parametrize("text", ["post", "post x", "stage", "connector", "node", "odd 1"])
+def test_a_lit_monitor_and_the_console_on_it_come_from_init() -> None:
+    report = judge(
+        marker("connector DP-3 connected")
+        + marker("monitor DP-3 enabled 1024x768 800x600 640x480")
+        + marker("connector HDMI-A-1 connected")
+        + marker("monitor HDMI-A-1 disabled")
+        + marker("framebuffer i915drmfb 1024x768 console")
+    )
+    assert report.monitors == {
+        "DP-3": MonitorReport(True, ("1024x768", "800x600", "640x480")),
+        "HDMI-A-1": MonitorReport(False, ()),
+    }
+    assert report.framebuffer == FrameBuffer("i915drmfb", "1024x768", True)
+
+
+def test_a_frame_buffer_without_the_console_is_known_as_such() -> None:
+    assert judge(marker("framebuffer i915drmfb 1920x1200 none")).framebuffer == FrameBuffer("i915drmfb", "1920x1200", False)
+    assert judge(marker("framebuffer i915drmfb")).framebuffer is None
+
+
+def test_only_init_asks_for_a_picture() -> None:
+    assert asked_picture(marker("screenshot after-flip")) == "after-flip"
+    assert asked_picture(marker("screenshot")) == asked_picture(marker("screenshot ")) == ""
+    assert asked_picture(marker("stage post")) is None
+    assert asked_picture("<6>[    4.1] host-model: 4.10 screenshot mine") is None
+    assert asked_picture("host-model: 4.10 screenshot mine") is None
+
+
+@pytest.mark.parametrize("text", ["post", "post x", "stage", "connector", "node", "odd 1", "monitor", "monitor DP-1", "framebuffer"])
 def test_a_marker_that_makes_no_sense_breaks_nothing(text: str) -> None:
     report = judge(marker("stage init 6.12") + marker(text))
     assert (report.stage, report.post_status) == (Stage.INIT, None)

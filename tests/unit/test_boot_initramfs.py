@@ -49,6 +49,7 @@ def test_the_image_holds_what_init_needs(busybox: Path, modules: ModuleDirectory
     assert set(files) == {
         "bin",
         "bin/busybox",
+        "bin/gvt-screenshot",
         "bin/sh",
         "dev",
         "dev/console",

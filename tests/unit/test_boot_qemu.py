@@ -69,6 +69,11 @@ def test_the_log_and_the_post_output_leave_by_different_ports() -> None:
     assert "file,id=post,path=/run/gvt/post0" in command
 
 
+def test_what_the_host_answers_comes_in_where_the_post_output_leaves() -> None:
+    command = command_line(QEMU, MACHINE._replace(answers=Path("/run/gvt/a,b/answers0")))
+    assert "file,id=post,path=/run/gvt/post0,input-path=/run/gvt/a,,b/answers0" in command
+
+
 def test_a_comma_in_a_path_does_not_end_the_option() -> None:
     machine = MACHINE._replace(console=Path("/tmp/a,b/console0"))
     assert "file,id=console,path=/tmp/a,,b/console0" in command_line(QEMU, machine)

@@ -45,6 +45,8 @@ class ServedDevice:
         self.server = server
         self.clients_seen = 0
         """Clients so far; who was refused is none."""
+        self.on_leaving: Callable[[], None] | None = None
+        """Called when the client has gone, while its memory is still there."""
         self._listener = listener
         self._loop = loop
         status = path.stat()
@@ -119,6 +121,8 @@ class ServedDevice:
             return
         self._client = None
         self._loop.crowd_changed()
+        if self.on_leaving is not None:
+            self.on_leaving()
         self.server.client_gone()
         if why is not None:
             self.server.findings.note("vfio-user-client", str(self.path), why)

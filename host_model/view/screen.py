@@ -1,0 +1,83 @@
+"""A device's screen as people and programs ask for it: now, now and then, or as it was when the client left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, final
+
+from ..scanout import Frame, png, scan_out
+
+if TYPE_CHECKING:
+    from ..gpu.device import PhysicalGpu
+    from ..mediator.vgpu import Vgpu
+
+__all__ = ("Glance", "Screen", "ShowingDevice", "same_picture")
+
+_GLANCE_NS: Final = 500_000_000
+"""However many people look, a screen is looked at no more often."""
+
+ShowingDevice: TypeAlias = "Vgpu | PhysicalGpu"
+"""What has a screen."""
+
+
+class Glance(NamedTuple):
+    """What is on a screen: ``sequence`` grows whenever that has changed; ``frame`` is None where nothing is shown."""
+
+    sequence: int
+    frame: Frame | None
+
+
+@final
+class Screen:
+    """The screen of ``device``."""
+
+    def __init__(self, device: ShowingDevice, title: str) -> None:
+        self.device: Final = device
+        self.title: Final = title
+        """What the device is called where people read of it."""
+        self.last: Frame | None = None
+        """What was shown when the last client left: soon after, the memory it is in is gone."""
+        self._glance = Glance(0, None)
+        self._glanced_ns: int | None = None
+        self._png: bytes | None = None
+
+    def look(self) -> Frame | None:
+        """What is shown now."""
+        return scan_out(self.device)
+
+    def glance(self) -> Glance:
+        """What is shown now, or was half a second ago at most."""
+        now_ns = self.device.clock.now_ns()
+        if self._glanced_ns is None or now_ns - self._glanced_ns >= _GLANCE_NS:
+            frame = self.look()
+            if not same_picture(frame, self._glance.frame):
+                self._glance = Glance(self._glance.sequence + 1, frame)
+                self._png = None
+            self._glanced_ns = self.device.clock.now_ns()
+        return self._glance
+
+    def glanced_png(self) -> bytes | None:
+        """The last glance as a PNG, made once however often it is asked for; None where nothing is shown."""
+        frame = self.glance().frame
+        if frame is not None and self._png is None:
+            self._png = png(frame)
+        return self._png
+
+    def shown(self, *, connected: bool) -> Frame | None:
+        """What is shown now or, when the client has gone, what it showed last."""
+        return self.look() if connected else self.last
+
+    def keep_last(self) -> None:
+        """The client is about to leave, and takes its memory along: remember what it showed."""
+        self.last = self.look()
+
+    @property
+    def nothing_shown(self) -> str:
+        """Why there is no frame, in words."""
+        return f"{self.title} shows nothing: no pipe is on"
+
+
+def same_picture(one: Frame | None, other: Frame | None) -> bool:
+    """Whether two frames cannot be told apart; where a cursor's hot spot is, nobody sees."""
+    if one is None or other is None:
+        return one is other
+    return (one.width, one.height, one.pitch) == (other.width, other.height, other.pitch) and one.pixels == other.pixels
