@@ -16,9 +16,10 @@ from ..gpu.surface.rectangle import Rectangle
 from ..gpu.surface.tiling import Buffer
 from ..gpu.surface.window import open_window
 from .blending import blended
+from .cursor import cursor_view
 from .memory import DisplayFetch, ForeignMemory
 from .pixels import ColorTables, bytes_per_pixel, corrected, is_yuv, to_xrgb
-from .planes import Blend, PipeSize, PlaneView, ScannedDevice, Unshown, background, cursor_view, pipe_gamma, pipe_size, plane_views
+from .planes import Blend, PipeSize, PlaneView, ScannedDevice, Unshown, background, pipe_gamma, pipe_size, plane_views
 
 __all__ = ("PIXEL_SIZE", "Frame", "HotSpot", "hot_spot", "scan_out")
 

@@ -1,9 +1,9 @@
-"""What a pipe shows, out of its registers: planes from the lowest to the highest, and the cursor above them.
+"""What a pipe shows, out of its registers: planes from the lowest to the highest.
 
 A plane is a rectangle of a surface at a place of the pipe. One that this model cannot show is a plain rectangle there.
 
 Source: linux:drivers/gpu/drm/i915/display/skl_universal_plane.c, linux:drivers/gpu/drm/i915/display/i9xx_plane.c,
-linux:drivers/gpu/drm/i915/display/intel_sprite.c, linux:drivers/gpu/drm/i915/display/intel_cursor.c
+linux:drivers/gpu/drm/i915/display/intel_sprite.c
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 from pvinfo.drm_format import DrmFormat
 from pvinfo.finding import FindingLog
 from pvinfo.platform import Platform
-from pvinfo.registers.cursor import Cursor, CursorMode
+from pvinfo.registers.cursor import Cursor
 from pvinfo.registers.pipe import GammaMode, Pipe, PipeColor, PipePalette
 from pvinfo.registers.plane import (
     PLANES_PER_PIPE,
@@ -51,11 +51,12 @@ __all__ = (
     "ScannedDevice",
     "Unshown",
     "background",
-    "cursor_view",
     "pipe_gamma",
+    "pipe_name",
     "pipe_size",
     "plane_views",
     "primary_view",
+    "surface_shown",
 )
 
 _X_BITS: Final = 0x1FFF
@@ -153,7 +154,8 @@ class Unshown(NamedTuple):
 # ---- the pipe ----
 
 
-def _name(pipe: str) -> str:
+def pipe_name(pipe: str) -> str:
+    """As findings call it."""
     return f"pipe {pipe[-1]}"
 
 
@@ -181,7 +183,7 @@ def pipe_gamma(device: ScannedDevice, pipe: str) -> ColorTables | None:
     mode = PipeColor(device.registers, pipe).gamma_mode.mode
     if mode != GammaMode.LEGACY_8BIT:
         device.findings.not_modelled(
-            "gamma-mode", f"GAMMA_MODE of {_name(pipe)}", "gamma correction of more than 8 bits; colours are shown without it", value=int(mode)
+            "gamma-mode", f"GAMMA_MODE of {pipe_name(pipe)}", "gamma correction of more than 8 bits; colours are shown without it", value=int(mode)
         )
         return None
     tables = _palette(device.registers, pipe)
@@ -224,8 +226,8 @@ _SPRITE_FORMATS: Final[dict[int, tuple[DrmFormat, DrmFormat]]] = {
 }
 
 
-def _surface_shown(block: Plane | Cursor) -> int | None:
-    """The graphics address being shown; None where none has been latched yet, though one was written."""
+def surface_shown(block: Plane | Cursor) -> int | None:
+    """The graphics address that a plane or cursor shows; None where none has been latched yet, though one was written."""
     live, written = block.surflive & ~PAGE_MASK & _ALL, block.surf & ~PAGE_MASK & _ALL
     return None if not live and written else live
 
@@ -251,10 +253,10 @@ def primary_view(device: ScannedDevice, pipe: str) -> PlaneView | Unshown | None
 def _universal(device: ScannedDevice, pipe: str, number: int) -> PlaneView | Unshown | None:
     plane = Plane(device.registers, f"{pipe}_PLANE_{number}")
     control = plane.ctl
-    address = _surface_shown(plane)
+    address = surface_shown(plane)
     if not control.enable or address is None:
         return None
-    name = f"{_name(pipe)} plane {number} (PLANE_CTL {plane.base:#x})"
+    name = f"{pipe_name(pipe)} plane {number} (PLANE_CTL {plane.base:#x})"
     width, height = _sized(plane.size)
     x, y = plane.pos.x & _X_BITS, plane.pos.y & _Y_BITS
     area = Rectangle(x, y, x + width, y + height)
@@ -316,10 +318,10 @@ def _colors(registers: RegisterPage, pipe: str, pixel_format: DrmFormat, *, bt70
 def _broadwell_primary(device: ScannedDevice, pipe: str) -> PlaneView | Unshown | None:
     plane = Plane(device.registers, f"{pipe}_PLANE_1")
     control = BroadwellPlaneControl(plane.ctl)
-    address = _surface_shown(plane)
+    address = surface_shown(plane)
     if not control.enable or address is None:
         return None
-    name = f"{_name(pipe)} primary plane (DSPCNTR {plane.base:#x})"
+    name = f"{pipe_name(pipe)} primary plane (DSPCNTR {plane.base:#x})"
     width, height = pipe_size(device.registers, pipe)
     coded = control.pixel_format
     pixel_format = _BROADWELL_FORMATS.get(coded)
@@ -337,10 +339,10 @@ def _broadwell_primary(device: ScannedDevice, pipe: str) -> PlaneView | Unshown 
 def _broadwell_sprite(device: ScannedDevice, pipe: str) -> PlaneView | Unshown | None:
     plane = Plane(device.registers, f"{pipe}_PLANE_2")
     control = BroadwellSpriteControl(plane.ctl)
-    address = _surface_shown(plane)
+    address = surface_shown(plane)
     if not control.enable or address is None:
         return None
-    name = f"{_name(pipe)} sprite (SPRCTL {plane.base:#x})"
+    name = f"{pipe_name(pipe)} sprite (SPRCTL {plane.base:#x})"
     width, height = _sized(plane.size)
     x, y = plane.pos.x & _X_BITS, plane.pos.y & _Y_BITS
     coded = control.pixel_format
@@ -357,49 +359,4 @@ def _broadwell_sprite(device: ScannedDevice, pipe: str) -> PlaneView | Unshown |
         x, y, width, height, PlaneRotation.DEGREES_180 if control.rotate_180 else PlaneRotation.DEGREES_0,
         key=_key(plane, control.key_source, control.key_destination), gamma=control.pipe_gamma,
         colors=Colors(IDENTITY, control.yuv_bt709, control.yuv_range_correction_disable),
-    )  # fmt: skip
-
-
-# ---- the cursor ----
-
-
-class _CursorShape(NamedTuple):
-    size: int
-    alpha: bool
-
-
-_CURSORS: Final[dict[int, _CursorShape]] = {
-    CursorMode.X64_XRGB: _CursorShape(64, False),
-    CursorMode.X128_XRGB: _CursorShape(128, False),
-    CursorMode.X256_XRGB: _CursorShape(256, False),
-    CursorMode.X64_ARGB: _CursorShape(64, True),
-    CursorMode.X128_ARGB: _CursorShape(128, True),
-    CursorMode.X256_ARGB: _CursorShape(256, True),
-}
-_MODE_BITS: Final = 0x27
-_FEWER_LINES: Final = 1 << 31
-
-
-def cursor_view(device: ScannedDevice, pipe: str) -> PlaneView | Unshown | None:
-    """The cursor, if it is shown. It may lie outside the pipe, wholly or in part."""
-    cursor = Cursor(device.registers, pipe)
-    control = cursor.ctl
-    address = _surface_shown(cursor)
-    mode = control.mode & _MODE_BITS
-    if mode == CursorMode.DISABLE or address is None:
-        return None
-    name = f"{_name(pipe)} cursor (CURCNTR {cursor.base:#x})"
-    place = cursor.pos
-    x = -place.x if place.x_negative else place.x
-    y = -place.y if place.y_negative else place.y
-    shape = _CURSORS.get(mode)
-    if shape is None:
-        return Unshown(name, Rectangle(x, y, x + 64, y + 64), "cursor-mode", f"its mode is {mode:#x}", control)
-    height = shape.size
-    if cursor.fbc_ctl & _FEWER_LINES and not control.rotate_180:
-        height = min(height, (cursor.fbc_ctl & 0xFF) + 1)
-    return PlaneView(
-        name, Surface(address, 4 * shape.size, None), DrmFormat.ARGB8888 if shape.alpha else DrmFormat.XRGB8888, PlaneTiling.LINEAR,
-        0, 0, x, y, shape.size, height, PlaneRotation.DEGREES_180 if control.rotate_180 else PlaneRotation.DEGREES_0,
-        Blend.PREMULTIPLIED if shape.alpha else Blend.OPAQUE, gamma=control.pipe_gamma,
     )  # fmt: skip
