@@ -16,15 +16,18 @@ from pvinfo.errors import SetupError, UsageError
 from pvinfo.finding import Finding, FindingLog
 from pvinfo.platform import DEFAULT_PLATFORM, PLATFORMS, platform_named
 from pvinfo.units import MIB
+from pvinfo.vfio_user import OPREGION_TYPE
 
 from .boot.host_side import HostRequest, Picture
 from .clock import RealClock
 from .gpu.device import PhysicalGpu
 from .host import DEFAULT_APERTURE, Host, check_aperture
 from .hypervisor.vfio_user import SharedMachine, VfioUserPort
+from .mediator.firmware import opregion_of
 from .mediator.vgpu import Vgpu
 from .report import host_report, physical_report
 from .scanout import png
+from .vfio.user.regions import ReadOnlyRegion
 from .vfio.user.serve import ServedDevice, VfioUserServer
 from .view.facts import gpu_facts, vgpu_facts
 from .view.options import add_view_arguments, view_address_of
@@ -66,6 +69,10 @@ examples:
   qemu-system-x86_64 -machine q35,memory-backend=m -m 2G -object memory-backend-memfd,id=m,size=2G,share=on \\
     -device '{"driver":"vfio-user-pci","addr":"02.0","rombar":0,"x-msg-timeout":60000,
               "socket":{"type":"unix","path":"/tmp/vgpu.sock"}}' …
+
+  host-model serve --socket /tmp/vgpu.sock --opregion /tmp/opregion.bin
+  and then, with SeaBIOS as the guest's firmware, for a guest that finds only the connector that is there:
+  qemu-system-x86_64 -fw_cfg name=etc/igd-opregion,file=/tmp/opregion.bin …       (its warning about "opt/" does not matter)
 """
 
 
@@ -112,7 +119,7 @@ class ServedHost:
         port = VfioUserPort(self.host.memory)
         self._ports.append(port)
         vgpu = self.host.create_vgpu(entry.vgpu_type, port)
-        device = self._server.listen(entry.path, vgpu, port, vgpu.findings)
+        device = self._server.listen(entry.path, vgpu, port, vgpu.findings, [ReadOnlyRegion(OPREGION_TYPE, opregion_of(vgpu))])
         self._sockets[vgpu.number] = str(entry.path)
         if trace is not None:
             _trace(vgpu, file_of(trace, vgpu.number, alone=alone))
@@ -156,6 +163,10 @@ class ServedHost:
     def picture(self, guest: int) -> Picture:
         """The screen of the vGPU that was named at place ``guest``."""
         return _picture(self.screens[guest])
+
+    def opregion(self, guest: int) -> bytes:
+        """What the firmware of the vGPU at place ``guest`` is to show its guest."""
+        return opregion_of(list(self.host.vgpus.values())[guest])
 
     def report(self) -> dict[str, object]:
         """What the host saw: the JSON object of the command."""
@@ -243,6 +254,9 @@ class ServedGpu:
         """The GPU's screen; it is that of guest 0."""
         return _picture(self.screens[guest])
 
+    def opregion(self, guest: int) -> None:
+        """There is none: a machine's own GPU is described by the machine's own firmware."""
+
     def report(self) -> dict[str, object]:
         """What the GPU saw: the JSON object of the command."""
         return physical_report(self.gpu, str(self._path))
@@ -314,6 +328,10 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", metavar="FILE", help="write the report at the end; - is standard output")
     parser.add_argument(
+        "--opregion", type=Path, metavar="FILE",
+        help="write the OpRegion that declares the connector, for the guest's firmware (with several vGPUs, one file each: N-FILE)",
+    )  # fmt: skip
+    parser.add_argument(
         "--screenshot", type=Path, metavar="FILE",
         help="write what is shown, at the end and on SIGUSR1: FILE.png or FILE.raw (with several vGPUs, one file each: N-FILE)",
     )  # fmt: skip
@@ -329,6 +347,8 @@ def run_serve(arguments: argparse.Namespace) -> int:
     pictures = None if arguments.screenshot is None else ScreenshotFiles(arguments.screenshot)
     host = _host_of(arguments)
     try:
+        if isinstance(host, ServedHost) and arguments.opregion is not None:
+            _write_opregions(host, arguments.opregion)
         for device in host.devices:
             print(f"ready {device.path}", flush=True)
         if host.view_url is not None:
@@ -358,6 +378,8 @@ def _host_of(arguments: argparse.Namespace) -> ServedHost | ServedGpu:
     aperture_size = arguments.aperture * MIB
     wanted = Wanted(view_address_of(arguments), arguments.frame, last=arguments.screenshot is not None)
     if arguments.physical:
+        if arguments.opregion is not None:
+            raise UsageError("--opregion is of vGPUs: a machine's own GPU (--physical) is described by the machine's own firmware")
         if arguments.socket is None or arguments.vgpu or arguments.vgpu_type:
             raise UsageError("--physical serves one device: it goes with --socket, and with neither --type nor --vgpu")
         return ServedGpu(arguments.platform, arguments.socket, aperture_size=aperture_size, trace=arguments.trace, wanted=wanted)
@@ -382,6 +404,12 @@ def _serve_until_ended(host: ServedHost | ServedGpu, *, once: bool) -> None:
 
 def _all_gone(devices: Sequence[ServedDevice]) -> bool:
     return any(device.clients_seen for device in devices) and not any(device.connected for device in devices)
+
+
+def _write_opregions(host: ServedHost, path: Path) -> None:
+    alone = len(host.host.vgpus) == 1
+    for guest, number in enumerate(host.host.vgpus):
+        write_whole(path if alone else path.with_name(f"{number}-{path.name}"), host.opregion(guest))
 
 
 def _show_finding(finding: Finding) -> None:

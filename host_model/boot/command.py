@@ -108,6 +108,10 @@ def add_boot_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"memory of each guest in MiB ({_MEMORY_MIB}; with --kvmgt {_MEDIATOR_MEMORY_MIB})",
     )
     machine.add_argument(
+        "--no-opregion", action="store_true",
+        help="tell the driver nothing of displays: it then assumes DisplayPort and HDMI at every port",
+    )
+    machine.add_argument(
         "--accel", choices=["auto", "kvm", "tcg"], default="auto",
         help="how QEMU runs the guest: kvm where this user may, else tcg (auto)",
     )
@@ -164,6 +168,7 @@ def run_boot(arguments: argparse.Namespace, make_host: HostFactory) -> int:
         console=arguments.console,
         physical=arguments.physical,
         kvmgt=arguments.kvmgt,
+        opregion=not arguments.no_opregion,
         screenshots=arguments.screenshot,
         view=view_address_of(arguments),
     )

@@ -22,6 +22,9 @@ __all__ = ("Guest", "StageObserver")
 StageObserver: TypeAlias = Callable[[int, Stage, float], None]
 """Told of each new stage: the guest's number, the stage, and the seconds since QEMU started."""
 
+_EXPECTED_WARNING: Final = 'warning: externally provided fw_cfg item names should be prefixed with "opt/"'
+"""The name is SeaBIOS's."""
+
 _KVM_GAVE_UP: Final = b"KVM internal error"
 
 
@@ -115,7 +118,7 @@ class Guest:
 
     def qemu_messages(self) -> str:
         """What QEMU itself had to say, normally nothing."""
-        return self._qemu.text()
+        return "".join(line for line in self._qemu.text().splitlines(keepends=True) if _EXPECTED_WARNING not in line)
 
     def answer(self, text: str) -> None:
         """Tells the guest, in one line, what came of the oldest thing that it asked for."""

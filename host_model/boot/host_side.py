@@ -43,6 +43,9 @@ class HostSide(Protocol):
     def picture(self, guest: int) -> Picture:
         """What guest number ``guest`` shows now or, once it has gone, what it showed last."""
 
+    def opregion(self, guest: int) -> bytes | None:
+        """The OpRegion that guest number ``guest`` is to get from its firmware; None for none."""
+
     def report(self) -> dict[str, object]:
         """What the host saw: the JSON object of a run without its ``guests`` and ``ok``."""
 
@@ -91,6 +94,9 @@ class NoDevices:
 
     def picture(self, guest: int) -> Picture:
         return Picture(None, f"guest {guest} has no GPU of ours")
+
+    def opregion(self, guest: int) -> bytes | None:
+        return None
 
     def report(self) -> dict[str, object]:
         return {"platform": None, "vgpus": [], "gpu": None}

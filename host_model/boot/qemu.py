@@ -32,6 +32,9 @@ KERNEL_ARGUMENTS: Final = (
     "panic=-1",  # a panic ends QEMU at once, by way of -no-reboot
 )
 
+OPREGION_ITEM: Final = "etc/igd-opregion"
+"""What SeaBIOS looks for: it puts the content into reserved memory, and the address into ASLS of Intel's display controller."""
+
 _REPLY_TIMEOUT_MS: Final = 60_000
 """A reply that comes later kills the device for good, so it is far beyond any pause of the host."""
 
@@ -49,6 +52,7 @@ class GuestMachine(NamedTuple):
     ``console`` receives the kernel's log and ``post_output`` what the post script prints; both are
     named pipes whose reader is there before QEMU starts. ``gpu_socket`` is the vfio-user socket of
     its GPU; None leaves the slot empty. ``virtualisation`` lets the guest run guests of its own.
+    ``opregion`` is a file that the firmware puts into the guest's memory, to tell the driver which displays there are.
     ``answers`` is a named pipe, open for writing, with what the host answers the guest on the post script's port.
     """
 
@@ -61,6 +65,7 @@ class GuestMachine(NamedTuple):
     post_output: Path
     gpu_socket: Path | None
     virtualisation: bool = False
+    opregion: Path | None = None
     answers: Path | None = None
 
 
@@ -96,6 +101,8 @@ def command_line(qemu: QemuProgram, machine: GuestMachine) -> list[str]:
             "socket": {"type": "unix", "path": str(machine.gpu_socket)},
         }
         command += ["-device", json.dumps(device)]
+    if machine.opregion is not None:
+        command += ["-fw_cfg", f"name={OPREGION_ITEM},file={_escaped(machine.opregion)}"]
     if qemu.exits_with_parent:
         command += ["-run-with", "exit-with-parent=on"]
     return command

@@ -58,6 +58,8 @@ class BootPlan(NamedTuple):
     with_gpu: bool = True
     physical: bool = False
     kvmgt: bool = False
+    opregion: bool = True
+    """Have the guests' firmware declare the connectors of their vGPUs."""
     screenshots: Path | None = None
     """A folder for pictures of the guests' screens."""
     view: ViewAddress | None = None
@@ -194,6 +196,7 @@ def boot_guests(
                 console=folder / f"console{number}",
                 post_output=folder / f"post{number}",
                 gpu_socket=socket if plan.with_gpu else None,
+                opregion=_opregion_file(host, number, folder) if plan.opregion else None,
                 virtualisation=plan.kvmgt,
                 answers=None if pictures is None else folder / f"answers{number}",
             )
@@ -214,6 +217,16 @@ def boot_guests(
             for guest in guests
         )
         return BootResult(plan, host.report(), outcomes)
+
+
+def _opregion_file(host: HostSide, number: int, folder: Path) -> Path | None:
+    """The OpRegion of guest ``number`` as a file; None where it has none."""
+    content = host.opregion(number)
+    if content is None:
+        return None
+    path = folder / f"opregion{number}"
+    path.write_bytes(content)
+    return path
 
 
 def _serve_until_ended(host: HostSide, guests: Sequence[Guest], timeout_s: float, pictures: Pictures | None) -> None:
