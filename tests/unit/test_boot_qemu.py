@@ -79,6 +79,12 @@ def test_a_comma_in_a_path_does_not_end_the_option() -> None:
     assert "file,id=console,path=/tmp/a,,b/console0" in command_line(QEMU, machine)
 
 
+def test_the_firmware_gets_an_opregion_by_the_name_that_it_looks_for_only_if_there_is_one() -> None:
+    assert "-fw_cfg" not in command_line(QEMU, MACHINE)
+    machine = MACHINE._replace(opregion=Path("/run/g,vt/opregion0"))
+    assert value_of(command_line(QEMU, machine), "-fw_cfg") == "name=etc/igd-opregion,file=/run/g,,vt/opregion0"
+
+
 def test_without_a_socket_the_slot_stays_empty() -> None:
     assert "-device" not in command_line(QEMU, MACHINE._replace(gpu_socket=None))
 

@@ -296,6 +296,9 @@ class CountedHost:
         self.pictures.append(guest)
         return Picture(b"picture %d of guest %d" % (len(self.pictures), guest))
 
+    def opregion(self, guest: int) -> bytes | None:
+        return b"OpRegion of guest %d\n" % guest
+
     def report(self) -> dict[str, object]:
         return self._report
 
@@ -321,6 +324,33 @@ def test_the_host_is_asked_for_one_vgpu_for_each_guest_and_ended(stage: Stage) -
     assert host.closed
     assert (report["platform"], report["vgpus"]) == ("kbl", [1])
     assert report["ok"]
+
+
+GIVES_BACK_THE_OPREGION = """\
+for word in "$@"; do
+    case "$word" in name=etc/igd-opregion,file=*) cat "${word#*file=}" >&4 ;; esac
+done
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "printed"), [((), ["OpRegion of guest 0\n", "OpRegion of guest 1\n"]), (("--no-opregion",), ["", ""])]
+)
+def test_each_guests_firmware_gets_the_opregion_of_its_vgpu_unless_told_not_to(
+    stage: Stage, words: tuple[str, ...], printed: list[str]
+) -> None:
+    stage.play(GIVES_BACK_THE_OPREGION + SPEAKS, PROBED + END)
+    host: dict[str, object] = {"platform": "skl", "vgpus": [], "gpu": None}
+    report = stage.report("--guests", "2", *words, host=lambda request: CountedHost(request, host))
+    assert [guest["post_output"] for guest in report["guests"]] == printed
+
+
+def test_what_qemu_says_of_the_opregions_name_is_no_message_to_the_user(stage: Stage) -> None:
+    warning = 'qemu: -fw_cfg name=etc/igd-opregion: warning: externally provided fw_cfg item names should be prefixed with "opt/"'
+    stage.play(f"echo '{warning}' >&2; echo 'no room for guest memory' >&2; exit 1\n")
+    report = stage.report()
+    assert report["guests"][0]["qemu_messages"] == ["no room for guest memory"]
+    assert report["failures"] == ["guest 0: QEMU ended with status 1 (no room for guest memory) in the guest's stage starting"]
 
 
 ON_PHYSICAL = "".join(line for line in PROBED.splitlines(keepends=True) if "Virtual GPU" not in line)
