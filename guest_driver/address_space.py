@@ -75,6 +75,15 @@ class AddressSpace:
         """Bytes that are taken."""
         return sum(node.size for node in self._nodes)
 
+    def _holes_from_top(self) -> Iterator[tuple[int, int]]:
+        top = self.size
+        for node in reversed(self._nodes):
+            if node.end < top:
+                yield node.end, top
+            top = node.start
+        if top > 0:
+            yield 0, top
+
     def holes(self) -> Iterator[tuple[int, int]]:
         """Start and end of every free range, lowest first."""
         at = 0
@@ -139,8 +148,7 @@ class AddressSpace:
 
     def _find(self, size: int, placement: Placement, alignment: int, start: int, limit: int) -> int | None:
         best: tuple[int, int] | None = None
-        holes = list(self.holes())
-        for bottom, top in reversed(holes) if placement is Placement.HIGH else holes:
+        for bottom, top in self._holes_from_top() if placement is Placement.HIGH else self.holes():
             low, high = max(bottom, start), min(top, limit)
             if placement is Placement.HIGH:
                 at = (high - size) & -alignment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import final
 
 __all__ = ("HardwareTable",)
@@ -15,7 +16,8 @@ class HardwareTable:
     """
 
     def __init__(self, pages: int) -> None:
-        self._bytes = memoryview(bytearray(8 * pages))
+        # Fresh pages of a mapping read as zeroes, and cost nothing where no entry is ever written.
+        self._bytes = memoryview(mmap.mmap(-1, 8 * pages))
         self.entries = self._bytes.cast("Q")
         self.window_size = 8 * pages
         self.entry_writes = 0

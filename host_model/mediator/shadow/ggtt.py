@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
+from pvinfo.gtt_entry import ENTRIES_PER_TABLE, ENTRY_SIZE
 from pvinfo.units import PAGE_MASK, PAGE_SHIFT, BusAddress, GraphicsAddress, GuestAddress
 
 if TYPE_CHECKING:
@@ -186,9 +187,14 @@ class GuestGgtt:
         shown: list[int] = []
         for owned in self._slices:
             part = self._hardware[owned.first : owned.end]
+            clear = (scratch | _PRESENT).to_bytes(ENTRY_SIZE, "little") * len(part)
             if drop:
-                shown += [page for entry in part.tolist() if (page := entry & _FRAME) != scratch]
-            part[:] = memoryview((scratch | _PRESENT).to_bytes(8, "little") * len(part)).cast("Q")
+                # Most of a slice is never written: what is clear as it stands is not looked at entry by entry.
+                for first in range(0, len(part), ENTRIES_PER_TABLE):
+                    row = part[first : first + ENTRIES_PER_TABLE]
+                    if row.tobytes() != clear[: row.nbytes]:
+                        shown += [page for entry in row.tolist() if (page := entry & _FRAME) != scratch]
+            part[:] = memoryview(clear).cast("Q")
         # The GPU looks into this table each time: what stands here no more it does not reach.
         self._vgpu.port.unmap_guest_pages(shown)
 
