@@ -31,6 +31,7 @@ from ..memory import BusMemory
 from .aperture import HardwareAperture
 from .config_image import STOLEN_BASE, STOLEN_SIZE, config_image
 from .display_memory import HardwareDisplayMemory
+from .display_wait import DisplayWait
 from .engine import Engine
 from .engines import Engines
 from .policy import policy_for
@@ -94,6 +95,8 @@ class PhysicalGpu:
         self.engines = Engines(
             platform, clock, self.memory, self.ggtt.entries, self.registers.dwords, _CommandBus(self.mmio), self._engine_event, self.findings
         )
+        for engine in self.engines:
+            engine.event_reached = DisplayWait(self.display.pipes).reached
         for row in reset_values(platform.name):
             self.registers.write32(row.offset, row.value)
         self._fresh = bytes(self.registers.bytes)

@@ -194,8 +194,9 @@ def timing_of(platform: Platform, registers: RegisterBus, transcoder: str) -> Ti
     if not clock or not SHORTEST_PERIOD_NS <= period <= LONGEST_PERIOD_NS:
         remark = f"{htotal} by {vtotal} pixels at {float(clock) / 1e6:.3f} MHz are no picture that is sent 1 to 1000 times a second; 60 Hz is taken"
         period = DEFAULT_PERIOD_NS
-    lines, start = vtotal, min(own.vblank.start + 1, vtotal)
+    lines, start = vtotal, own.vblank.start + 1
     if interlaced:
         lines, start = max(lines // 2, 1), (start + 1) // 2
+    start = min(start, lines)
     lead = _LEAD_HDMI if own.ddi_func_ctl.mode in _TMDS else _LEAD
     return Timing(horizontal.active + 1, vertical.active + 1, lines, start, lead, interlaced, clock, period, remark)
