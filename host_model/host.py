@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, final
 
+from pvinfo.connector import check_connector
 from pvinfo.errors import UsageError
 from pvinfo.golden_state import GoldenState
 from pvinfo.platform import DEFAULT_PLATFORM, platform_named
 from pvinfo.units import GIB, MIB, format_size
 
 from .clock import HostClock, VirtualClock
+from .device.display.monitor import Monitor
 from .gpu.device import PhysicalGpu
 from .hypervisor.base import HypervisorPort
 from .hypervisor.local import LocalMachine, LocalPort, Ram
@@ -17,7 +19,7 @@ from .isolation import GuardedMemory
 from .mediator.mediator import Mediator
 from .mediator.pv import Announcement
 from .mediator.resources import ResourcePool
-from .mediator.types import VgpuType, default_type, type_named, types_for
+from .mediator.types import DefaultMonitor, VgpuType, default_monitor, default_type, type_named, types_for
 from .mediator.vgpu import Vgpu
 from .memory import HostMemory
 
@@ -98,19 +100,28 @@ class Host:
         low_at: int | None = None,
         high_at: int | None = None,
         announcement: Announcement | None = None,
+        monitor: Monitor | DefaultMonitor | None = DefaultMonitor.OF_TYPE,
     ) -> Vgpu:
         """A new vGPU whose guest is behind ``port``.
 
-        ``low_at`` and ``high_at`` place its slices of graphics memory; by default the host chooses.
+        ``low_at`` and ``high_at`` place its slices of graphics memory; by default the host chooses. ``monitor`` is what is plugged
+        in: by default one of the type's resolution where the kernel's mediator plugs in its own, None for nothing.
 
-        Raises: UsageError for an unknown type or placement; ResourceExhausted naming what ran out.
+        Raises: UsageError for an unknown type or placement, or a monitor at a connector that the platform has not;
+        ResourceExhausted naming what ran out.
         """
         if not isinstance(vgpu_type, VgpuType):
             vgpu_type = self.type_named(vgpu_type)
+        if isinstance(monitor, DefaultMonitor):
+            monitor = default_monitor(vgpu_type, self.platform)
+        if monitor is not None:
+            check_connector(monitor.connector, self.platform)
         resources = self.pool.take(vgpu_type, low_at=low_at, high_at=high_at)
         number = next(number for number in range(1, len(self.vgpus) + 2) if number not in self.vgpus)
         vgpu = Vgpu(number, vgpu_type, resources, self.mediator, port, announcement if announcement is not None else Announcement())
         self.vgpus[number] = vgpu
+        if monitor is not None:
+            vgpu.display.plug(monitor)
         return vgpu
 
     def destroy_vgpu(self, vgpu: Vgpu) -> None:
@@ -130,6 +141,7 @@ class Host:
         low_at: int | None = None,
         high_at: int | None = None,
         announcement: Announcement | None = None,
+        monitor: Monitor | DefaultMonitor | None = DefaultMonitor.OF_TYPE,
     ) -> PluggedVgpu:
         """A new vGPU in a new virtual machine of this process.
 
@@ -140,7 +152,7 @@ class Host:
         ram = Ram(ram_size)
         port = LocalPort(ram, self.memory)
         try:
-            vgpu = self.create_vgpu(vgpu_type, port, low_at=low_at, high_at=high_at, announcement=announcement)
+            vgpu = self.create_vgpu(vgpu_type, port, low_at=low_at, high_at=high_at, announcement=announcement, monitor=monitor)
         except Exception:
             port.close()
             raise

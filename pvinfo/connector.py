@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from .errors import UsageError
 from .platform import Platform
 
-__all__ = ("Connector", "Link", "Port", "connector_named", "connectors_of", "default_connector")
+__all__ = ("Connector", "Link", "Port", "check_connector", "connector_named", "connectors_of", "default_connector")
 
 
 class Port(Enum):
@@ -64,6 +64,13 @@ def connectors_of(platform: Platform) -> tuple[Connector, ...]:
     return tuple(
         Connector(port, link) for link in Link for port in ports if link is Link.DISPLAYPORT or port is not Port.A
     )
+
+
+def check_connector(connector: Connector, platform: Platform) -> None:
+    """Raises: UsageError unless ``platform`` has ``connector``."""
+    known = connectors_of(platform)
+    if connector not in known:
+        raise UsageError(f"{platform.name} has no {connector}; it has {', '.join(map(str, known))}")
 
 
 def connector_named(name: str, platform: Platform) -> Connector:

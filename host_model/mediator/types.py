@@ -5,13 +5,29 @@ Source: linux:drivers/gpu/drm/i915/gvt/vgpu.c (intel_vgpu_configs, intel_gvt_ini
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import Final, NamedTuple
 
+from pvinfo.connector import default_connector
 from pvinfo.errors import UsageError
 from pvinfo.platform import Platform
 from pvinfo.units import MIB, format_size
 
-__all__ = ("FENCES_PER_VGPU", "HOST_FENCES", "HOST_HIGH", "HOST_LOW", "TOTAL_FENCES", "VgpuType", "default_type", "type_named", "types_for")
+from ..device.display.monitor import Monitor
+
+__all__ = (
+    "FENCES_PER_VGPU",
+    "HOST_FENCES",
+    "HOST_HIGH",
+    "HOST_LOW",
+    "TOTAL_FENCES",
+    "DefaultMonitor",
+    "VgpuType",
+    "default_monitor",
+    "default_type",
+    "type_named",
+    "types_for",
+)
 
 HOST_LOW: Final = 128 * MIB
 """Aperture that the host keeps for itself. Source: linux:drivers/gpu/drm/i915/gvt/gvt.h"""
@@ -44,6 +60,18 @@ class VgpuType(NamedTuple):
             f"{format_size(self.low_size)} aperture + {format_size(self.high_size)}, {self.fences} fences, "
             f"weight {self.weight}, {self.resolution}"
         )
+
+
+class DefaultMonitor(Enum):
+    """In place of a monitor: let the type say which."""
+
+    OF_TYPE = auto()
+    """One of the type's resolution."""
+
+
+def default_monitor(vgpu_type: VgpuType, platform: Platform) -> Monitor:
+    """The monitor of the type's resolution, plugged in where the kernel's mediator does."""
+    return Monitor.of_resolution(default_connector(platform), vgpu_type.resolution)
 
 
 class _Size(NamedTuple):

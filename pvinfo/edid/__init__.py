@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .making import EDID_RESOLUTIONS, edid_for
+from .making import EDID_RESOLUTIONS, HDMI_MAX_CLOCK_KHZ, edid_for
 from .reading import Edid, parse_edid, rule_against
 
-__all__ = ("EDID_RESOLUTIONS", "Edid", "edid_for", "parse_edid", "rule_against")
+__all__ = ("EDID_RESOLUTIONS", "HDMI_MAX_CLOCK_KHZ", "Edid", "edid_for", "parse_edid", "rule_against")

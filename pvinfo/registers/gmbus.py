@@ -142,5 +142,5 @@ class Gmbus(RegisterBlock, bases={"": 0xC0000}, source=SOURCE):
     gmbus1 = Register(0x5104, GmbusCommand, "a transfer, or its end", emulated=True, kernel_name="GMBUS1")
     gmbus2 = Register(0x5108, GmbusStatus, "how the transfer goes", emulated=True, kernel_name="GMBUS2")
     gmbus3 = Register(0x510C, int, "four bytes of the transfer, the first in bits 7:0", emulated=True, kernel_name="GMBUS3")
-    gmbus4 = Register(0x5110, GmbusInterruptEnable, "what raises the interrupt", kernel_name="GMBUS4")
+    gmbus4 = Register(0x5110, GmbusInterruptEnable, "what raises the interrupt", emulated=True, kernel_name="GMBUS4")
     gmbus5 = Register(0x5120, GmbusWideIndex, "an index of two bytes", kernel_name="GMBUS5")

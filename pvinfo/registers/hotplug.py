@@ -34,7 +34,7 @@ class DigitalPortHotplug(Bits):
 
 
 class PchHotplug(Bits):
-    """Ports of the platform controller hub. A guest's write leaves the status bits alone; the mediator sets them."""
+    """Ports of the platform controller hub, or of the processor where it has none (Broxton)."""
 
     port_b = choice(0, 2, HotplugPulse, "what port B saw (write 1 to clear)")
     port_b_enable = flag(4, "port B watches")
@@ -65,8 +65,8 @@ class SouthErrors(Bits):
 class Hotplug(RegisterBlock, source=SOURCE):
     """Which ports watch for monitors, and what they saw."""
 
-    digital_port = Register(0x44030, DigitalPortHotplug, "port A on the processor's side (gen8)", kernel_name="DIGITAL_PORT_HOTPLUG_CNTRL")
-    pch = Register(0xC4030, PchHotplug, "ports of the platform controller hub", kernel_name="PCH_PORT_HOTPLUG")
-    pch2 = Register(0xC403C, PchHotplug2, "one more port (gen9)", kernel_name="PCH_PORT_HOTPLUG2")
+    digital_port = Register(0x44030, DigitalPortHotplug, "port A on the processor's side (gen8)", emulated=True, kernel_name="DIGITAL_PORT_HOTPLUG_CNTRL")
+    pch = Register(0xC4030, PchHotplug, "ports of the platform controller hub", emulated=True, kernel_name="PCH_PORT_HOTPLUG")
+    pch2 = Register(0xC403C, PchHotplug2, "one more port (gen9)", emulated=True, kernel_name="PCH_PORT_HOTPLUG2")
     filter_count = Register(0xC4038, int, "how long a level must last to count", unit="cycles", kernel_name="SHPD_FILTER_CNT")
     serr_int = Register(0xC4040, SouthErrors, "errors of the south display", Access.WRITE_1_CLEARS, kernel_name="SERR_INT")

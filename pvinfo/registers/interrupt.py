@@ -225,7 +225,7 @@ INTERRUPT_SOURCES: Final[dict[str, type[Bits]]] = {
 class InterruptGroup(RegisterBlock, bases=INTERRUPT_GROUPS, source=SOURCE):
     """Four registers over the same bits; what the bits mean says INTERRUPT_SOURCES for each group."""
 
-    isr = Register(0x0, int, "state of each source now; a latch in the other registers remembers it", Access.READ_ONLY, kernel_name="GEN8_GT_ISR")
+    isr = Register(0x0, int, "state of each source now; a latch in the other registers remembers it", Access.READ_ONLY, emulated=True, kernel_name="GEN8_GT_ISR")
     imr = Register(0x4, int, "sources whose events are not remembered (1 masks)", reset=0xFFFFFFFF, emulated=True, kernel_name="GEN8_GT_IMR")
     iir = Register(
         0x8, int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from host_model.device.display.monitor import Monitor
 from host_model.host import Host
 from host_model.mediator.vgpu import Vgpu
 from pvinfo.page import PVINFO_BASE
@@ -10,9 +11,9 @@ from pvinfo.pci import COMMAND, Command, MsiControl
 __all__ = ("make_vgpu", "send_messages_to")
 
 
-def make_vgpu(platform: str = "skl", *, aware: bool = True) -> Vgpu:
-    """The smallest vGPU of a new host; ``aware``: its guest has read the PVINFO page."""
-    vgpu = Host(platform).plug().vgpu
+def make_vgpu(platform: str = "skl", *, aware: bool = True, monitor: Monitor | None = None) -> Vgpu:
+    """The smallest vGPU of a new host, with nothing plugged in unless a ``monitor`` is given; ``aware``: its guest has read the PVINFO page."""
+    vgpu = Host(platform).plug(monitor=monitor).vgpu
     if aware:
         vgpu.mmio.read(PVINFO_BASE, 8)
     return vgpu

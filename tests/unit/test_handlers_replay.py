@@ -38,9 +38,9 @@ def _rows(probe: str) -> list[TraceRow]:
 
 def _vgpu(probe: str) -> Vgpu:
     host = Host(probe[:3])
-    # The recorded guest was another host's, which kept nothing for itself; here only registers are replayed.
+    # The recorded guest was another host's, which kept nothing for itself and had no monitor; here only registers are replayed.
     host.pool = ResourcePool(host.gpu.aperture_size, host.gpu.ggtt_size, host_low=0, host_high=0)
-    return host.plug(low_at=LOW_AT, high_at=HIGH_AT).vgpu
+    return host.plug(low_at=LOW_AT, high_at=HIGH_AT, monitor=None).vgpu
 
 
 def _replay(vgpu: Vgpu, rows: list[TraceRow]) -> None:

@@ -51,6 +51,7 @@ class _Write(NamedTuple):
     handler: _AnyHandler
     value_type: type[int]
     zero_filled: bool
+    whole: bool
 
 
 @final
@@ -80,13 +81,16 @@ class HandlerSet(Generic[D]):
         return enter
 
     def on_write(
-        self, register: Register[V] | RegisterArray[V], *, platforms: Collection[str] = ()
+        self, register: Register[V] | RegisterArray[V], *, platforms: Collection[str] = (), whole: bool = False
     ) -> Callable[[Callable[[D, int, V], int]], Callable[[D, int, V], int]]:
-        """Serve writes of ``register`` (every instance) on the named platforms, or on all."""
+        """Serve writes of ``register`` (every instance) on the named platforms, or on all.
+
+        ``whole``: the handler is given also what was written to bits that cannot be written.
+        """
 
         def enter(handler: Callable[[D, int, V], int]) -> Callable[[D, int, V], int]:
             zero_filled = register.access in _ZERO_FILLED
-            self._writes.append(_Write(tuple(register.offsets()), platforms, handler, register.value_type, zero_filled))
+            self._writes.append(_Write(tuple(register.offsets()), platforms, handler, register.value_type, zero_filled, whole))
             return handler
 
         return enter
@@ -97,7 +101,7 @@ class HandlerSet(Generic[D]):
         """Serve writes of every dword in ``offsets``; the value is a plain number."""
 
         def enter(handler: Callable[[D, int, int], int]) -> Callable[[D, int, int], int]:
-            self._writes.append(_Write(tuple(offsets), platforms, handler, int, False))
+            self._writes.append(_Write(tuple(offsets), platforms, handler, int, False, False))
             return handler
 
         return enter
@@ -116,9 +120,11 @@ class Handlers(NamedTuple):
     reads: dict[int, _AnyHandler]
     writes: dict[int, tuple[_AnyHandler, type[int]]]
     zero_filled: frozenset[int]
+    whole: frozenset[int]
+    """Where a write handler is given also what was written to bits that cannot be written."""
 
 
-NO_HANDLERS: Final = Handlers({}, {}, frozenset())
+NO_HANDLERS: Final = Handlers({}, {}, frozenset(), frozenset())
 
 
 @cache
@@ -130,6 +136,7 @@ def handlers_of(platform: str, *sets: HandlerSet[D]) -> Handlers:
     reads: dict[int, _AnyHandler] = {}
     writes: dict[int, tuple[_AnyHandler, type[int]]] = {}
     zero_filled = set()
+    whole = set()
     for handler_set in sets:
         entered_reads, entered_writes = handler_set.load()
         for read in entered_reads:
@@ -146,4 +153,6 @@ def handlers_of(platform: str, *sets: HandlerSet[D]) -> Handlers:
                     writes[offset] = write.handler, write.value_type
                     if write.zero_filled:
                         zero_filled.add(offset)
-    return Handlers(reads, writes, frozenset(zero_filled))
+                    if write.whole:
+                        whole.add(offset)
+    return Handlers(reads, writes, frozenset(zero_filled), frozenset(whole))

@@ -73,7 +73,7 @@ def build_policy(platform: str, handlers: Handlers, *, known: Iterable[int] = ()
             attribute |= Attribute.MODE_MASK
         if run.attributes & TrackedAttribute.UNALIGNED:
             attribute |= Attribute.UNALIGNED
-        if run.read_only:
+        if run.read_only and offset not in handlers.whole:
             attribute |= Attribute.READ_ONLY_BITS
             read_only[offset] = run.read_only
         attributes[offset >> 2] = attribute
