@@ -141,7 +141,7 @@ def test_the_kernels_part_of_an_image_is_the_hosts_and_the_rest_comes_back(rig: 
 def test_a_render_context_without_state_finds_nothing_of_another_guests(platform: str, inhibited: bool) -> None:
     rig = GuestRig(Host(platform))
     other = GuestRig(rig.host)
-    registers = (0x2410, 0x2500) if not inhibited else (0x2410, 0x2500, 0x2600, 0x267C)
+    registers = (0x2410, 0x2500, 0x2600, 0x267C)
     secret, _ = context(other, 1, Engine.RCS0)
     batch = other.page()
     secret.map(BATCH, batch)
@@ -160,6 +160,27 @@ def test_a_render_context_without_state_finds_nothing_of_another_guests(platform
     rig.wait()
     assert rig.vgpu.submission.queues[Engine.RCS0].completed == 1
     assert [rig.read32(page + 4 * at) for at in range(len(registers))] == [0] * len(registers)
+
+
+@pytest.mark.parametrize("platform", ["skl", "bdw"])
+def test_a_render_context_whose_image_was_never_saved_has_the_modes_of_its_own_vgpu(platform: str) -> None:
+    rig = GuestRig(Host(platform))
+    other = GuestRig(rig.host)
+    before = rig.host.gpu.registers.read32(0x7004)
+    secret, _ = context(other, 1, Engine.RCS0)
+    batch = other.page()
+    secret.map(BATCH, batch)
+    other.write(batch, [0x11000001, 0x7004, 0x00300010, 0x05000000])
+    secret.write(*batch_start(BATCH))
+    other.submit(secret)
+    other.wait()
+    assert rig.host.gpu.registers.read32(0x7004) & 0x30 == 0x10
+    work, _ = context(rig, 2, Engine.RCS0)
+    work.set("context_control", 0x000F0008)
+    rig.submit(work)
+    rig.wait()
+    assert rig.vgpu.submission.queues[Engine.RCS0].completed == 1
+    assert rig.host.gpu.registers.read32(0x7004) & 0xFFFF == before & 0xFFFF
 
 
 # ---- two at a time ----

@@ -20,7 +20,7 @@ from ...memory import HostMemory
 from .engine import HardwareEngine
 from .graphics_memory import GraphicsMemory
 from .interrupts import HostInterrupts
-from .preamble import inhibited_preamble
+from .preamble import incomplete_preamble, inhibited_preamble
 from .register_switch import RegisterSwitch
 
 if TYPE_CHECKING:
@@ -144,3 +144,7 @@ class Hardware:
     def inhibited_preamble(self, vgpu: Holder, engine: Engine) -> list[int]:
         """Commands to put in front of a context of ``vgpu`` that is restored with inhibit."""
         return inhibited_preamble(self._gpu.platform.graphics_version, engine, vgpu.registers)
+
+    def incomplete_preamble(self, vgpu: Holder, engine: Engine) -> list[int]:
+        """The same in front of one that is restored from an image which hardware has never saved."""
+        return incomplete_preamble(self._gpu.platform.graphics_version, engine, vgpu.registers)

@@ -25,6 +25,7 @@ from pvinfo.execlist import SCRATCH_OFFSET
 from pvinfo.platform import ENGINES, Engine
 from pvinfo.registers.mocs import L3CacheControl, Mocs
 
+from ...gpu.context_layout import render_registers
 from .switched_registers import SwitchedRegister, switched_registers
 
 if TYPE_CHECKING:
@@ -45,15 +46,7 @@ _BARRIER: Final = [_PIPE_CONTROL, 0, 0, 0, 0, 0, _PIPE_CONTROL, int(_FLUSH_AND_I
 """Preceded by one that does nothing, without which vertices must not be dropped on gen9."""
 _HIGH: Final = 0xFFFF0000
 _MODES: Final = ("excc", "instpm")
-_GEN8_PURPOSE: Final = tuple(range(0x2600, 0x2680, 4))
-"""General purpose registers, which no image of gen8 names. Source: linux:drivers/gpu/drm/i915/gt/selftest_lrc.c"""
 _RECKONING: Final = ("bb_start_addr_udw", "bb_start_addr", "bb_add_diff", "bb_offset", "mi_predicate_result_1")
-
-_RENDER_RECKONING: Final = (
-    0x2290, 0x2294, *range(0x2300, 0x2358, 4), 0x23BC, *range(0x2400, 0x241C, 4), 0x2420, *range(0x2430, 0x2444, 4), *range(0x2500, 0x250C, 4),
-    *range(0x5200, 0x5220, 4), *range(0x5240, 0x5260, 4), *range(0x5280, 0x5290, 4), 0x7034,
-)  # fmt: skip
-"""Counters, predicates and indirect parameters that render contexts keep. Source: prm:skl:vol2c"""
 
 
 @cache
@@ -62,20 +55,42 @@ def _in_context(graphics_version: int, engine: Engine) -> tuple[SwitchedRegister
 
 
 @cache
+def _reckoning_behind_layout(graphics_version: int) -> tuple[int, ...]:
+    """What render contexts keep behind the layout that drivers know and no vGPU has for itself: counters, predicates, parameters."""
+    own = {row.offset for row in switched_registers(graphics_version)}
+    return tuple(offset for offset, masked in render_registers(graphics_version) if not masked and offset not in own)
+
+
+@cache
+def _own_behind_layout(graphics_version: int) -> tuple[SwitchedRegister, ...]:
+    """What they keep there that each vGPU has for itself, and that does not go with the turn."""
+    if graphics_version < 9:
+        return ()
+    behind = {offset for offset, _ in render_registers(graphics_version)}
+    return tuple(row for row in _in_context(graphics_version, Engine.RCS0) if row.offset in behind)
+
+
+@cache
 def _streamer_state(graphics_version: int, engine: Engine) -> tuple[tuple[int, bool], ...]:
     """Registers of the streamer's own that contexts keep, and whether they are modes of the vGPU's, whose upper half enables the write."""
     known = {register.name: ENGINES[engine].base + register.offset for register in context_image(graphics_version, engine).registers}
     listed = {row.offset for row in _in_context(graphics_version, engine)}
     modes = [(known[name], True) for name in _MODES if name in known and known[name] not in listed]
-    render = _RENDER_RECKONING if engine is Engine.RCS0 else ()
+    render = tuple((offset, False) for offset in _reckoning_behind_layout(graphics_version)) if engine is Engine.RCS0 else ()
     if graphics_version == 8:
-        return tuple((offset, False) for offset in ((*render, *_GEN8_PURPOSE) if engine is Engine.RCS0 else ()))
-    return (*modes, *((offset, False) for offset in render), *((offset, False) for name, offset in known.items() if name.startswith("gpr_") or name in _RECKONING))
+        return render
+    return (*modes, *render, *((offset, False) for name, offset in known.items() if name.startswith("gpr_") or name in _RECKONING))
 
 
 def _load(pairs: Iterable[tuple[int, int]]) -> list[int]:
     words = [word for pair in pairs for word in pair]
     return [int(MI_LOAD_REGISTER_IMM.header(1 + len(words))), *words, _NOOP]
+
+
+def _own(rows: Iterable[SwitchedRegister], registers: RegisterPage) -> list[int]:
+    """Load what the vGPU's own registers hold, between barriers."""
+    pairs = [(row.offset, registers.read32(row.offset) | (_HIGH if row.masked else 0)) for row in rows]
+    return [*_BARRIER, *_load(pairs), *_BARRIER] if pairs else []
 
 
 def inhibited_preamble(graphics_version: int, engine: Engine, registers: RegisterPage) -> list[int]:
@@ -84,11 +99,7 @@ def inhibited_preamble(graphics_version: int, engine: Engine, registers: Registe
     if graphics_version < 9:
         return [*_ARBITRATION_OFF, *_load((offset, 0) for offset, _ in state), *_ARBITRATION_ON] if state else []
     dwords = list(_ARBITRATION_OFF)
-    kept = _in_context(graphics_version, engine)
-    if kept:
-        dwords += _BARRIER
-        dwords += _load((row.offset, registers.read32(row.offset) | (_HIGH if row.masked else 0)) for row in kept)
-        dwords += _BARRIER
+    dwords += _own(_in_context(graphics_version, engine), registers)
     dwords += _load((offset, registers.read32(offset) | _HIGH if mode else 0) for offset, mode in state)
     if engine is Engine.RCS0:
         for table, first in ((Mocs.entry, Mocs.entry.at(engine.name)), (L3CacheControl.entry, L3CacheControl.entry.at())):
@@ -96,8 +107,9 @@ def inhibited_preamble(graphics_version: int, engine: Engine, registers: Registe
     return dwords + _ARBITRATION_ON
 
 
-def incomplete_preamble(engine: Engine) -> list[int]:
+def incomplete_preamble(graphics_version: int, engine: Engine, registers: RegisterPage) -> list[int]:
     """For a context that is restored from an image without what hardware saves behind the layout that drivers know."""
     if engine is not Engine.RCS0:
         return []
-    return [*_ARBITRATION_OFF, *_load((offset, 0) for offset in _RENDER_RECKONING), *_ARBITRATION_ON]
+    own = _own(_own_behind_layout(graphics_version), registers)
+    return [*_ARBITRATION_OFF, *own, *_load((offset, 0) for offset in _reckoning_behind_layout(graphics_version)), *_ARBITRATION_ON]

@@ -19,7 +19,6 @@ from pvinfo.units import PAGE_MASK, PAGE_SIZE, GraphicsAddress
 
 from ..cost import AUDIT, COMPLETION, COPY, MAPPING, SUBMISSION
 from ..failsafe import FailsafeReason
-from ..hardware.preamble import incomplete_preamble
 from ..refusal import Consequence, Refused
 from .execlist import Elements, GuestExeclist
 from .guest_context import ContextPages, ContextState, StateDwords, read_state
@@ -184,7 +183,7 @@ class EngineQueue:
         """What comes first, so that a context finds nothing that another guest has left."""
         if state.inhibited:
             return self.vgpu.hardware.inhibited_preamble(self.vgpu, self.engine)
-        return [] if shadow.is_whole else incomplete_preamble(self.engine)
+        return [] if shadow.is_whole else self.vgpu.hardware.incomplete_preamble(self.vgpu, self.engine)
 
     # ---- what becomes of it ----
 
