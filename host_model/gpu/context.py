@@ -13,11 +13,9 @@ from typing import Final, NamedTuple, final
 
 from pvinfo.context_image import RING_CONTEXT_DWORDS, context_image
 from pvinfo.platform import ENGINES, Engine, Platform
-from pvinfo.register import Access
 from pvinfo.registers.engine import (
     BatchState,
     ContextControl,
-    EngineRegisters,
     IndirectContext,
     PerContextBatch,
     RingControl,
@@ -27,7 +25,7 @@ from pvinfo.registers.engine import (
 from pvinfo.units import PAGE_SIZE
 
 from .buffers import BatchPosition
-from .context_layout import Slot, Slots, Words, further_state, render_registers
+from .context_layout import MASKED_NAMES, Slot, Slots, Words, further_state, render_registers
 
 __all__ = ("RegisterState", "RestoredContext", "SavedContext")
 
@@ -37,7 +35,6 @@ _UNIT_STATE_TAG: Final = 0xB17
 
 _VALID: Final = 1
 """Bit of the batch addresses in the image: the context was left inside the batch. Source: prm:skl:vol2c"""
-_MASKED: Final = frozenset({"swctrl", *(register.name for register in EngineRegisters.registers if register.access is Access.MASKED)})
 _INHIBIT: Final = ContextControl.restore_inhibit.mask
 _SAVE_INHIBIT: Final = ContextControl.save_inhibit.mask
 _PPGTT: Final = BatchState.ppgtt.mask
@@ -88,7 +85,7 @@ class RegisterState:
         base = ENGINES[engine].base
         self._dword = {register.name: register.value_dword for register in image.registers}
         slots = {
-            register.name: Slot(register.value_dword, base + register.offset >> 2, register.name in _MASKED)
+            register.name: Slot(register.value_dword, base + register.offset >> 2, register.name in MASKED_NAMES)
             for register in image.registers
         }  # fmt: skip
         saved = [slot for name, slot in slots.items() if name not in _KEPT_BY_SOFTWARE and name not in _POSITION]

@@ -14,13 +14,18 @@ from typing import Final, NamedTuple, final
 
 from pvinfo.context_image import BATCH_BUFFER_END
 from pvinfo.errors import LayoutError
+from pvinfo.register import Access
+from pvinfo.registers.engine import EngineRegisters
 from pvinfo.units import PAGE_SIZE
 
-__all__ = ("FurtherState", "Slot", "Slots", "Words", "further_state", "render_registers")
+__all__ = ("MASKED_NAMES", "FurtherState", "Slot", "Slots", "Words", "further_state", "render_registers")
 
 _LOAD_REGISTER_IMM: Final = 0x11000000
 _PAIRS_PER_LOAD: Final = 126
 """Source: linux:drivers/gpu/drm/i915/gt/intel_gpu_commands.h (MI_LOAD_REGISTER_IMM_MAX_REGS)"""
+
+MASKED_NAMES: Final = frozenset({"swctrl", *(register.name for register in EngineRegisters.registers if register.access is Access.MASKED)})
+"""Of the registers that the layout names, those whose upper half enables the write of the lower."""
 
 
 class Slot(NamedTuple):

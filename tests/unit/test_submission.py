@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from support.vgpu_rig import GuestContext, GuestRig, batch_start, store, user_interrupt
 
+from host_model.gpu.context_layout import further_state, render_registers
 from host_model.host import Host
 from host_model.mediator.failsafe import FailsafeReason
-from pvinfo.context_image import RING_CONTEXT_DWORDS, STATE_OFFSET
+from pvinfo.context_image import RING_CONTEXT_DWORDS, STATE_OFFSET, context_image
 from pvinfo.execlist import Submission
 from pvinfo.platform import ENGINES, Engine
 from pvinfo.registers.engine import EngineRegisters, ExeclistStatus
-from pvinfo.units import PAGE_SIZE
+from pvinfo.units import PAGE_SIZE, GraphicsAddress
 
 TARGET = 0x20_0000
 BATCH = 0x40_0000
@@ -181,6 +182,38 @@ def test_a_render_context_whose_image_was_never_saved_has_the_modes_of_its_own_v
     rig.wait()
     assert rig.vgpu.submission.queues[Engine.RCS0].completed == 1
     assert rig.host.gpu.registers.read32(0x7004) & 0xFFFF == before & 0xFFFF
+
+
+@pytest.mark.parametrize(("platform", "engine"), [("skl", Engine.RCS0), ("skl", Engine.VECS0), ("bdw", Engine.VCS0)])
+def test_modes_that_an_image_does_not_enable_are_loaded_all_the_same(platform: str, engine: Engine) -> None:
+    rig = GuestRig(Host(platform))
+    base = ENGINES[engine].base
+    left = [base + 0x28, *([base + 0xC0] if platform == "skl" else [])]
+    for register in left:
+        rig.host.gpu.registers.write32(register, 0x0010)  # by a context of another guest's
+    work, _ = context(rig, 2, engine)
+    work.set("context_control", 0x000F0008)
+    rig.submit(work)
+    rig.wait()
+    assert rig.vgpu.submission.queues[engine].completed == 1
+    assert [rig.host.gpu.registers.read32(register) & 0xFFFF for register in left] == [0] * len(left)
+
+
+@pytest.mark.parametrize("platform", ["skl", "bdw"])
+def test_nor_do_modes_behind_the_layout_have_to_be_enabled(platform: str) -> None:
+    rig = GuestRig(Host(platform))
+    version = rig.vgpu.platform.graphics_version
+    work, _ = context(rig, 2, Engine.RCS0)
+    work.set("context_control", 0x000F0008)
+    state = rig.vgpu.ggtt.page(GraphicsAddress(work.image + PAGE_SIZE))
+    assert state is not None
+    further = further_state(context_image(version, Engine.RCS0).end, render_registers(version))
+    state.cast("I")[further.header[0]] = further.header[1]  # as if hardware had saved it
+    rig.host.gpu.registers.write32(0xE184, 0x0010)
+    rig.submit(work)
+    rig.wait()
+    assert rig.vgpu.submission.queues[Engine.RCS0].completed == 1
+    assert rig.host.gpu.registers.read32(0xE184) & 0xFFFF == 0
 
 
 # ---- two at a time ----

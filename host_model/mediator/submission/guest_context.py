@@ -16,6 +16,7 @@ from pvinfo.platform import Engine, Platform
 from pvinfo.registers.engine import ContextControl, IndirectContext, PerContextBatch, RingControl, RingHead, RingTail
 from pvinfo.units import PAGE_SIZE, GraphicsAddress
 
+from ...gpu.context_layout import MASKED_NAMES
 from ..refusal import Refused
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class StateDwords:
         self.indirect = image.value_dword("indirect_ctx") if self.has_workarounds else 0
         self.indirect_offset = image.value_dword("indirect_ctx_offset") if self.has_workarounds else 0
         self.per_context = image.value_dword("bb_per_ctx_ptr") if self.has_workarounds else 0
-        self.tile_register = image.value_dword("swctrl") if image.has("swctrl") else 0
-        """How the blitter tiles; 0 where there is none."""
+        self.masked = tuple(register.value_dword for register in image.registers if register.name in MASKED_NAMES)
+        """Registers of which a write must enable each bit."""
 
 
 class ContextState(NamedTuple):

@@ -60,6 +60,7 @@ class ShadowContext:
         self._template = array("I", template[:RING_CONTEXT_DWORDS])
         further = further_state(dwords.image.end, render_registers(vgpu.platform.graphics_version) if engine is Engine.RCS0 else ())
         self._saved_header = further.header
+        self._saved_masked = tuple(slot.dword for slot in further.slots if slot.masked)
         self._loaded: tuple[int, int, int] | None = None
         """Whose engine pages stand in the shadow: image, context id, and how often the guest had written its GGTT."""
 
@@ -84,8 +85,11 @@ class ShadowContext:
         shadow[:RING_CONTEXT_DWORDS] = memoryview(self._template)
         shadow[at.control] = state.control | _ALL_ENABLED
         shadow[at.timestamp] = guest[at.timestamp]
-        if at.tile_register:
-            shadow[at.tile_register] = guest[at.tile_register] | _ALL_ENABLED  # else what another guest left would stay
+        for dword in at.masked:
+            shadow[dword] = guest[dword] | _ALL_ENABLED  # else what another guest left would stay
+        if self.is_whole:
+            for dword in self._saved_masked:
+                shadow[dword] |= _ALL_ENABLED
         key = (pages.address, context_id, self._vgpu.ggtt.entry_writes)
         if state.inhibited or key == self._loaded:
             return PAGE_SIZE
