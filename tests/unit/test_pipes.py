@@ -15,6 +15,7 @@ from host_model.clock import HostClock, VirtualClock
 from host_model.gpu.display_wait import DisplayWait
 from host_model.host import Host
 from host_model.hypervisor.vfio_user import VfioUserPort
+from host_model.mediator.failsafe import FailsafeReason
 from host_model.mediator.vgpu import Vgpu
 from pvinfo.page import PVINFO_BASE
 from pvinfo.platform import Engine
@@ -391,6 +392,18 @@ def test_a_device_that_wakes_up_goes_on_with_what_its_registers_say() -> None:
     vgpu.reset()
     light_up(vgpu)
     assert vgpu.display.pipes.running == ("PIPE_A",), "a reset wakes the device up"
+
+
+def test_a_guest_in_failsafe_mode_whose_writes_reach_nothing_is_not_told_of_frames_that_it_does_not_send() -> None:
+    vgpu = make_vgpu()
+    heard: list[int] = []
+    on_interrupt(vgpu, heard.append)
+    light_up(vgpu)
+    vgpu.mmio.write32(IMR, ~VBLANK & 0xFFFFFFFF)
+    vgpu.failsafe.enter(FailsafeReason.GUEST_ERROR, "here")
+    switch(vgpu, False)
+    wait(vgpu, 3 * FRAME)
+    assert heard == [] and idle(vgpu) and not vgpu.display.pipes.running
 
 
 # ---- a server that is late ----
