@@ -34,6 +34,7 @@ from .context import Context
 from .detect import VgpuInterface
 from .device import Resources
 from .device_info import DeviceInfo, Topology
+from .display import Display, Flip, Framebuffer, Output, Screen
 from .driver import GuestDriver
 from .fence import Fence, Fences
 from .ggtt import Binding, Ggtt
@@ -69,11 +70,14 @@ __all__ = (
     "Client",
     "Context",
     "DeviceInfo",
+    "Display",
     "DriverLog",
     "DriverState",
     "EngineState",
     "Fence",
     "Fences",
+    "Flip",
+    "Framebuffer",
     "Ggtt",
     "Gt",
     "GtState",
@@ -81,6 +85,7 @@ __all__ = (
     "GuestPages",
     "Interrupts",
     "LogLine",
+    "Output",
     "PciFunction",
     "PipelineChoice",
     "Priority",
@@ -89,6 +94,7 @@ __all__ = (
     "Refusal",
     "Request",
     "Resources",
+    "Screen",
     "Severity",
     "Streamer",
     "Submittable",

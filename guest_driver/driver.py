@@ -16,6 +16,7 @@ from .blit import copy, fill
 from .buffer import BufferObject, make_buffer, surface_shape
 from .client import Client, Submittable
 from .device import Device
+from .display import Display
 from .gt import GtState
 from .probe import PROBE_STEPS
 from .request import Priority, Request
@@ -52,6 +53,7 @@ class GuestDriver(Device):
         """``vgpu_required``: refuse a bare GPU."""
         super().__init__(machine, vgpu_required=vgpu_required)
         self._client: Client | None = None
+        self._display: Display | None = None
 
     @property
     def gt_state(self) -> GtState:
@@ -99,11 +101,26 @@ class GuestDriver(Device):
         """
         self.states.check(Act.UNLOAD)
         if self.state is DriverState.READY:
+            if self._display is not None:
+                self._display.shut_down()
             i915_driver_remove(self)
             i915_driver_release(self)
-        self._client = None
+        self._client = self._display = None
         self.parts.clear()
         self.states.perform(Act.UNLOAD)
+
+    # ---- pictures ----
+
+    @property
+    def display(self) -> Display:
+        """Its monitors and what they show. Nothing of it is touched before it is asked for something.
+
+        Raises: StateError unless the driver is READY.
+        """
+        self.states.require("use of the display", DriverState.READY)
+        if self._display is None:
+            self._display = Display(self)
+        return self._display
 
     # ---- clients ----
 

@@ -108,6 +108,8 @@ class Interrupts:
         self.events: Counter[str] = Counter()
         """How often each source was seen: ``GT0.rcs_context_switch``."""
         self._listeners: dict[str, Callable[[EngineInterrupt], None]] = {}
+        self._display_listeners: dict[str, Callable[[int], None]] = {}
+        self._pipe_masks = {pipe: ~self._events.pipe[0] & _ALL for pipe in _PIPES}
         self.then: Callable[[], None] | None = None
         """Called when an interrupt was served: what it has left to do."""
 
@@ -117,6 +119,38 @@ class Interrupts:
             self._listeners.pop(engine.name, None)
         else:
             self._listeners[engine.name] = listener
+
+    def listen_to_display(self, group: str, listener: Callable[[int], None] | None) -> None:
+        """Tell ``listener`` of the events of a display group, after they were acknowledged; None: nobody."""
+        if listener is None:
+            self._display_listeners.pop(group, None)
+        else:
+            self._display_listeners[group] = listener
+
+    # ---- sources of the display ----
+
+    def mask_pipe(self, pipe: str, events: int, *, masked: bool) -> None:
+        """Mask or unmask ``events`` of a pipe; nothing is written when that changes nothing (``bdw_update_pipe_irq``)."""
+        before = self._pipe_masks[pipe]
+        after = before | events if masked else before & ~events
+        if after != before:
+            self._pipe_masks[pipe] = after
+            self._uncore.write(InterruptGroup.imr, after, pipe)
+            self._uncore.read(InterruptGroup.imr, pipe)
+
+    def mask_group(self, group: str, events: int, *, masked: bool) -> None:
+        """The same for another group of the display (``ibx_display_interrupt_update``, ``bdw_update_port_irq``)."""
+        before = int(self._uncore.read(InterruptGroup.imr, group))
+        after = before | events if masked else before & ~events
+        if after != before:
+            self._uncore.write(InterruptGroup.imr, after, group)
+            self._uncore.read(InterruptGroup.imr, group)
+
+    def open_pipes(self, pipes: tuple[str, ...]) -> None:
+        """Open pipes anew whose power was off (``gen8_irq_power_well_post_enable``)."""
+        if self._has_display and self.installed:
+            for pipe in pipes:
+                self._open_group(pipe, ~self._pipe_masks[pipe] & _ALL, self._events.pipe[1])
 
     # ---- set-up ----
 
@@ -261,7 +295,7 @@ class Interrupts:
         self._count(group, events)
 
     def _serve_display(self, master: MasterControl) -> None:
-        """Acknowledge display events; what they mean is the display's business."""
+        """Acknowledge display events, and tell those who listen: what they mean is the display's business."""
         wanted = (
             (master.de_misc, "DE_MISC"),
             (master.de_port, "DE_PORT"),
@@ -271,5 +305,10 @@ class Interrupts:
             (master.pch and self._events.pch is not None, "SDE"),
         )
         for pending, group in wanted:
-            if pending and not self._acknowledge(group):
+            if not pending:
+                continue
+            events = self._acknowledge(group)
+            if not events:
                 self._uncore.log.error("master-lied", f"the master register shows {group}, but its iir reads 0")
+            elif group in self._display_listeners:
+                self._display_listeners[group](events)

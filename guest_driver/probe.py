@@ -1,8 +1,8 @@
 """The probe, step by step, in the order, with the widths and the values of the real driver.
 
 Each step is named after the kernel function it mirrors; ``PROBE_STEPS`` lists them with the state each leads to.
-What is missing is the display, which is a later part of this driver: power wells, display clocks, outputs,
-planes. Of what is said to the host about the display there is the one write that says it is ready.
+The display is not part of it: power wells, display clocks, outputs and planes are taken up when somebody asks for a picture,
+:mod:`guest_driver.display`. Of what is said to the host about it there is the one write that says it is ready.
 Source: linux:drivers/gpu/drm/i915/i915_driver.c, linux:drivers/gpu/drm/i915/i915_gem.c
 """
 
