@@ -11,7 +11,9 @@ from typing import Final
 from . import __version__
 from .command_line import end_with_status
 from .errors import UsageError, WireError
-from .explain import explain_page, format_explanation, read_dump
+from .explain import Explanation, explain_page, format_explanation, read_dump
+from .opregion import OPREGION_SIGNATURE
+from .opregion.explain import explain_opregion
 from .submission_trace import compare_submissions, format_submissions
 from .trace import NumberedRow, Op, TraceRow, read_numbered_trace
 from .trace_diff import compare_traces, format_comparison
@@ -38,6 +40,8 @@ _DECODE_EXAMPLES: Final = """\
 examples:
   pvinfo decode page.bin                          4096 bytes, raw
   pvinfo decode page.txt                          what xxd or hexdump -C print of them
+  pvinfo decode opregion.bin                      8192 bytes, as host-model serve --opregion writes them; a guest's are
+                                                  in /sys/kernel/debug/dri/0/i915_opregion
 """
 _TRACE_EXAMPLES: Final = """\
 examples:
@@ -105,8 +109,13 @@ def _arguments() -> argparse.ArgumentParser:
     docs.add_argument("--out", type=Path, required=True, metavar="DIR", help="directory to write to; made if need be")
     docs.add_argument("--format", choices=_FORMATS, default="all", help="what to write (all)")
 
-    decode = commands.add_parser("decode", help="explain a dump of the PVINFO page")
-    _describe(decode, "Explains a 4 KiB dump of the PVINFO page field by field, and what a guest driver would make of it.", _DECODE_EXAMPLES)
+    decode = commands.add_parser("decode", help="explain a dump of the PVINFO page, or an OpRegion")
+    _describe(
+        decode,
+        "Explains a 4 KiB dump of the PVINFO page, or an OpRegion of 8 KiB with its video BIOS table, field by field,\n"
+        "and what a guest driver would make of it.",
+        _DECODE_EXAMPLES,
+    )
     decode.add_argument("file", type=Path, metavar="FILE", help="the dump")
 
     trace = commands.add_parser("trace", help="look at traces, or compare two")
@@ -160,7 +169,7 @@ def _run_decode(arguments: argparse.Namespace) -> int:
     file: Path = arguments.file
     data = read_dump(file)
     try:
-        explanation = explain_page(data)
+        explanation: Explanation = explain_opregion(data) if data.startswith(OPREGION_SIGNATURE) else explain_page(data)
     except WireError as error:
         raise WireError(f"{file}: {error.record}", error.field, error.offset, error.rule) from None
     sys.stdout.write(format_explanation(explanation))

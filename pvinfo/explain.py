@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from .errors import UsageError, WireError
 from .notify import NOTIFICATION_DOC, Notification
@@ -21,7 +21,7 @@ from .register_index import describe_value
 from .registers.fence import FENCE_COUNT
 from .units import GIB, MIB, PAGE_MASK, PAGE_SIZE, format_range, format_size
 
-__all__ = ("FieldExplanation", "PageExplanation", "Verdict", "explain_page", "format_explanation", "read_dump")
+__all__ = ("Explanation", "FieldExplanation", "PageExplanation", "Verdict", "explain_page", "format_explanation", "read_dump")
 
 _NEVER_SET: Final = 0xFFFFFFFF
 _APERTURES: Final = tuple(MIB << shift for shift in range(7, 13))
@@ -232,7 +232,19 @@ def explain_page(data: bytes) -> PageExplanation:
     return PageExplanation(page, tuple(_explain_fields(data, page)), tuple(_judge(page)))
 
 
-def format_explanation(explanation: PageExplanation) -> str:
+class Explanation(Protocol):
+    """Something explained: its fields, and what a driver makes of it."""
+
+    @property
+    def fields(self) -> tuple[FieldExplanation, ...]:
+        """The fields, in order."""
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What a driver makes of them."""
+
+
+def format_explanation(explanation: Explanation) -> str:
     """The explanation as text: a line per field, then the verdicts."""
     paths = max(len(field.path) for field in explanation.fields)
     values = max(len(field.value) for field in explanation.fields)
