@@ -57,9 +57,10 @@ handed over when the module is loaded.
 --screenshot keeps each guest's screen in DIR/guest0.png, DIR/guest1.png, …: as it is when the post
 script has ended, or at the time-out, or as it was when the guest went down. For a picture at a moment
 of its own choice the post script runs "gvt-screenshot NAME", which returns once the picture is in
-DIR/guest0-NAME.png; its status is 1, with the reason on standard error, when there is none. What is to
-be seen on the console is written to /dev/tty0: echo hello >/dev/tty0. All pictures are named in the
-report ("screenshots").
+DIR/guest0-NAME.png; its status is 1, with the reason on standard error, when there is none. A program
+that cannot run it prints the line "gvt-screenshot NAME" instead, and stays as it is for a moment. What
+is to be seen on the console is written to /dev/tty0: echo hello >/dev/tty0. All pictures are named in
+the report ("screenshots").
 
 exit status: 0 when the driver of every guest initialised and every post script succeeded (with
 --physical: and did not give the GPU up; with --kvmgt: and the mediator did all it was asked), else 1;

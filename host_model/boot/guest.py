@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeAlias, final
+from typing import Final, NamedTuple, TypeAlias, final
 
 from host_model.boot.guest_log import GuestReport, Stage, asked_picture, judge, parse_line, stage_of
 from host_model.boot.parts import QemuProgram
@@ -17,7 +18,7 @@ from host_model.boot.process import QemuProcess
 from host_model.boot.qemu import GuestMachine, command_line
 from host_model.boot.stream import GuestStream
 
-__all__ = ("Guest", "StageObserver")
+__all__ = ("AskedPicture", "Guest", "StageObserver")
 
 StageObserver: TypeAlias = Callable[[int, Stage, float], None]
 """Told of each new stage: the guest's number, the stage, and the seconds since QEMU started."""
@@ -26,6 +27,15 @@ _EXPECTED_WARNING: Final = 'warning: externally provided fw_cfg item names shoul
 """The name is SeaBIOS's."""
 
 _KVM_GAVE_UP: Final = b"KVM internal error"
+_WISH: Final = re.compile(rb"gvt-screenshot ([!-~]+)\r?")
+_LONGEST_WISH: Final = 256
+
+
+class AskedPicture(NamedTuple):
+    """A picture that a guest asks for; ``waits`` tells whether it wants to hear what came of it."""
+
+    name: str
+    waits: bool
 
 
 @final
@@ -50,13 +60,14 @@ class Guest:
         self.stage = Stage.STARTING
         self.timed_out = False
         self.halted = False
-        self.asked: list[str] = []
-        """Names of the pictures that the guest has asked for and had no answer about."""
+        self.asked: list[AskedPicture] = []
+        """Pictures that the guest has asked for and had no answer about."""
         self._physical: Final = physical
         self._observe: Final = observe
         self._started: Final = time.monotonic()
         self._ended: float | None = None
         self._partial_line = b""
+        self._partial_output = b""
         observe(number, self.stage, 0.0)
         with ExitStack() as stack:
 
@@ -69,7 +80,7 @@ class Guest:
             # The pipes have their readers before QEMU starts: it could not open them otherwise.
             self._console: Final = stream("console", self._follow_stage)
             self._console.follow(_named_pipe(machine.console), selector)
-            self._post: Final = stream("post")
+            self._post: Final = stream("post", self._follow_output)
             self._post.follow(_named_pipe(machine.post_output), selector)
             self._answers: int | None = None
             if machine.answers is not None:
@@ -121,9 +132,8 @@ class Guest:
         return "".join(line for line in self._qemu.text().splitlines(keepends=True) if _EXPECTED_WARNING not in line)
 
     def answer(self, text: str) -> None:
-        """Tells the guest, in one line, what came of the oldest thing that it asked for."""
-        del self.asked[0]
-        if self._answers is not None:
+        """Tells the guest, if it waits for that, what came of the oldest picture that it asked for: in one line."""
+        if self.asked.pop(0).waits and self._answers is not None:
             with suppress(BlockingIOError):
                 os.write(self._answers, f"{' '.join(text.split())}\n".encode())
 
@@ -159,7 +169,16 @@ class Guest:
                 self.stage = stage
                 self._observe(self.number, stage, self.seconds)
             elif self._answers is not None and (name := asked_picture(line)) is not None:
-                self.asked.append(name)
+                self.asked.append(AskedPicture(name, waits=True))
+
+    def _follow_output(self, data: bytes) -> None:
+        """A post script may ask by a line of what it prints; it goes on meanwhile."""
+        *lines, self._partial_output = (self._partial_output + data).split(b"\n")
+        self._partial_output = self._partial_output[-_LONGEST_WISH:]
+        if self._answers is not None:
+            for line in lines:
+                if match := _WISH.fullmatch(line):
+                    self.asked.append(AskedPicture(match[1].decode(), waits=False))
 
 
 def _named_pipe(path: Path) -> int:

@@ -36,11 +36,7 @@ def _guest_object(outcome: GuestOutcome) -> dict[str, object]:
         "driver_initialized": report.driver_initialized,
         "wedged": report.wedged,
         "drm_nodes": list(report.drm_nodes),
-        "connectors": dict(report.connectors),
-        "monitors": {
-            name: {"enabled": monitor.enabled, "mode": next(iter(monitor.modes), None), "modes": list(monitor.modes)}
-            for name, monitor in report.monitors.items()
-        },
+        "connectors": [_connector_object(report, name) for name in report.connectors],
         "framebuffer": None if report.framebuffer is None else report.framebuffer._asdict(),
         "screenshots": [str(path) for path in outcome.screenshots],
         "no_screenshot": outcome.no_screenshot,
@@ -55,6 +51,18 @@ def _guest_object(outcome: GuestOutcome) -> dict[str, object]:
             "probe": report.probe_s,
             "total": round(outcome.seconds, 3),
         },
+    }
+
+
+def _connector_object(report: GuestReport, name: str) -> dict[str, object]:
+    monitor = report.monitors.get(name)
+    modes = [] if monitor is None else list(monitor.modes)
+    return {
+        "name": name,
+        "status": report.connectors[name],
+        "enabled": monitor is not None and monitor.enabled,
+        "mode": modes[0] if modes else None,
+        "modes": modes,
     }
 
 

@@ -261,7 +261,7 @@ def _take_pictures(host: HostSide, guests: Sequence[Guest], pictures: Pictures) 
         _drain(host, _PICTURE_DRAIN_S)
     for guest in guests:
         while guest.asked:
-            guest.answer(pictures.take(guest.number, guest.asked[0]))
+            guest.answer(pictures.take(guest.number, guest.asked[0].name))
 
 
 def _drain(host: HostSide, most_s: float) -> None:

@@ -583,6 +583,15 @@ def test_a_guest_has_its_picture_before_it_goes_on_and_one_of_its_end(stage: Sta
     assert host.request.pictures and host.pictures == [0, 0]
 
 
+def test_a_line_of_its_output_asks_for_a_picture_too_and_is_not_answered(stage: Stage) -> None:
+    wishes = "drawn\\ngvt-screenshot one\\r\\ngvt-screenshot: no\\n gvt-screenshot no\\ngvt-screenshot two\\n"
+    stage.play(f'printf "{wishes}" >&4\nsleep 0.5; cat "$here/log" >&3; read -r answer <&5; echo "$answer" >&4\n', PROBED + ASKS % "" + END)
+    _, report = host_with_pictures(stage)
+    (guest,) = report["guests"]
+    assert [Path(path).name for path in guest["screenshots"]] == ["guest0-one.png", "guest0-two.png", "guest0.png"]
+    assert guest["post_output"].splitlines()[-1] == "kept"
+
+
 def test_a_guest_that_goes_down_early_has_a_picture_of_what_it_showed_last(stage: Stage) -> None:
     stage.play(SPEAKS, PROBED)
     _, report = host_with_pictures(stage, "--guests", "2")
@@ -676,8 +685,10 @@ def test_a_monitor_that_is_lit_is_told_with_its_mode(stage: Stage, capsys: pytes
     )
     stage.play(SPEAKS, PROBED + lines + END)
     (guest,) = stage.report()["guests"]
-    assert guest["connectors"] == {"DP-1": "disconnected", "DP-3": "connected"}
-    assert guest["monitors"] == {"DP-3": {"enabled": True, "mode": "1024x768", "modes": ["1024x768", "800x600"]}}
+    assert guest["connectors"] == [
+        {"name": "DP-1", "status": "disconnected", "enabled": False, "mode": None, "modes": []},
+        {"name": "DP-3", "status": "connected", "enabled": True, "mode": "1024x768", "modes": ["1024x768", "800x600"]},
+    ]
     assert guest["framebuffer"] == {"name": "i915drmfb", "size": "1024x768", "console": True}
     printed = capsys.readouterr().out
     assert "  DP-1 disconnected, DP-3 connected (1024x768)\n  console on i915drmfb 1024x768\n" in printed
