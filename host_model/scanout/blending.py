@@ -77,13 +77,14 @@ class ColorKey(NamedTuple):
     of_below: bool
     """The upper plane is seen only where the lower one has the colour; else, where the upper one does not have it."""
 
-    def applied(self, below: Buffer, above: Buffer) -> bytes:
-        """One row above another."""
+    def applied(self, below: Buffer, above: Buffer, own: Buffer) -> bytes:
+        """One row above another. ``own`` is the upper one as it was before it was blended."""
         size = len(above)
         count = size // 4
         upper, lower = int.from_bytes(above, "little"), int.from_bytes(below, "little")
+        judged = lower if self.of_below else int.from_bytes(own, "little")
         mask = self.mask & 0xFFFFFF
-        differing = ((lower if self.of_below else upper) ^ _repeated(self.color & mask, 4, count)) & _repeated(mask, 4, count)
+        differing = (judged ^ _repeated(self.color & mask, 4, count)) & _repeated(mask, 4, count)
         # A digit that differs from the key overflows into its fourth byte, which no digit uses.
         other = (differing + _repeated(0xFFFFFF, 4, count)) >> 24 & _repeated(1, 4, count)
         shown = (_repeated(1, 4, count) ^ other if self.of_below else other) * 0xFFFFFFFF

@@ -178,13 +178,14 @@ class _Picture:
         length = visible.width * PIXEL_SIZE
         start = row * self._pitch + visible.left * PIXEL_SIZE
         for at in range(0, len(rows), length):
-            above: Buffer = rows[at : at + length]
+            own = rows[at : at + length]
             place = canvas[start : start + length]
+            seen: Buffer = own
             if view.blend is not Blend.OPAQUE:
-                above = blended(place, above, straight=view.blend is Blend.STRAIGHT)
+                seen = blended(place, own, straight=view.blend is Blend.STRAIGHT)
             if view.key is not None:
-                above = view.key.applied(place, above)
-            place[:] = above
+                seen = view.key.applied(place, seen, own)
+            place[:] = seen
             start += self._pitch
         return row + len(rows) // length
 

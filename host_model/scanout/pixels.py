@@ -118,7 +118,7 @@ def _ten_bits(blue_shift: int, green_shift: int, red_shift: int) -> Callable[[Bu
 _BLUE_OF_LOW: Final = bytes([(low & 31) << 3 | (low & 31) >> 2 for low in range(256)])
 _GREEN_OF_LOW: Final = bytes([low >> 5 << 2 for low in range(256)])
 _GREEN_OF_HIGH: Final = bytes([(high & 7) << 5 | (high & 7) >> 1 for high in range(256)])
-_RED_OF_HIGH: Final = bytes([high >> 3 << 3 | high >> 6 for high in range(256)])
+_RED_OF_HIGH: Final = bytes([high >> 3 << 3 | high >> 5 for high in range(256)])
 """Five or six bits are stretched to eight by repeating their highest ones: all ones stay all ones."""
 
 
