@@ -8,6 +8,7 @@ import selectors
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final, NamedTuple, final
 
@@ -349,18 +350,10 @@ def run_serve(arguments: argparse.Namespace) -> int:
     try:
         if isinstance(host, ServedHost) and arguments.opregion is not None:
             _write_opregions(host, arguments.opregion)
-        for device in host.devices:
-            print(f"ready {device.path}", flush=True)
-        if host.view_url is not None:
-            print(f"view {host.view_url}", flush=True)
-        if sys.stderr.isatty():
-            for findings in host.findings:
-                findings.on_first = _show_finding
-        if pictures is None:
+        on_wish = nullcontext() if pictures is None else on_signal(signal.SIGUSR1, host.selector, lambda: pictures.write(host.screens, now=True))
+        with on_wish:
             _serve_until_ended(host, once=arguments.once)
-        else:
-            with on_signal(signal.SIGUSR1, host.selector, lambda: pictures.write(host.screens, now=True)):
-                _serve_until_ended(host, once=arguments.once)
+        if pictures is not None:
             pictures.write(host.screens)
         report = host.report()
     finally:
@@ -394,8 +387,15 @@ def _host_of(arguments: argparse.Namespace) -> ServedHost | ServedGpu:
 
 
 def _serve_until_ended(host: ServedHost | ServedGpu, *, once: bool) -> None:
-    """Ctrl-C and SIGTERM are how a server is meant to end: they are no error."""
+    """Ctrl-C and SIGTERM are how a server is meant to end, from the moment that it says "ready": they are no error."""
     try:
+        for device in host.devices:
+            print(f"ready {device.path}", flush=True)
+        if host.view_url is not None:
+            print(f"view {host.view_url}", flush=True)
+        if sys.stderr.isatty():
+            for findings in host.findings:
+                findings.on_first = _show_finding
         while not (once and _all_gone(host.devices)):
             host.step(_TURN_S)
     except KeyboardInterrupt:
