@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from operator import ge, le, lt, ne
 from pathlib import Path
 
@@ -21,7 +17,6 @@ from guest_driver.scenarios import (
     InProcess,
     Needs,
     Outcome,
-    RunResult,
     Scenario,
     Stage,
     built_in,
@@ -40,6 +35,8 @@ from host_model.gpu.engine import Engine
 from host_model.gpu.execlist import SubmissionPort
 from pvinfo.platform import ENGINES
 from pvinfo.platform import Engine as EngineName
+from support.serving import serving_one
+from support.stories import every
 
 ON_PHYSICAL = [name for name, found in built_in().items() if found.needs.devices == (DeviceKind.PHYSICAL,)]
 
@@ -47,49 +44,34 @@ ON_PHYSICAL = [name for name, found in built_in().items() if found.needs.devices
 # ---- behind a socket ----
 
 
-@contextmanager
-def serving(folder: Path, *words: str) -> Iterator[Path]:
-    """A server of the kit's own with one device."""
-    path = folder / "gpu.sock"
-    command = [sys.executable, "-m", "host_model", "serve", "--socket", str(path), *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            assert server.stdout.readline().strip() == f"ready {path}"
-            yield path
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.communicate(timeout=20)
-
-
 @pytest.fixture(scope="module")
 def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with serving(tmp_path_factory.mktemp("p"), "--physical") as path:
+    with serving_one(tmp_path_factory.mktemp("p"), "--physical") as path:
         yield path
 
 
-@pytest.fixture(scope="module")
-def run(socket: Path) -> RunResult:
+@pytest.fixture
+def place(socket: Path) -> Iterator[Connected]:
     with Connected([socket]) as place:
-        return run_scenarios(select([]), place)
+        yield place
 
 
-@pytest.mark.parametrize("name", ON_PHYSICAL)
-def test_every_scenario_of_the_physical_gpu_holds_behind_a_socket(run: RunResult, name: str) -> None:
-    (result,) = [result for result in run.scenarios if result.name == name]
+@pytest.mark.parametrize("name", every(ON_PHYSICAL))
+def test_every_scenario_of_the_physical_gpu_holds_behind_a_socket(place: Connected, name: str) -> None:
+    result = play(built_in()[name], place)
     assert (result.outcome, result.reason) == (Outcome.PASSED, "")
     assert result.setting[0].startswith("Skylake GPU, the physical GPU with 256 MiB of aperture, behind ")
     assert not any(check.view in (View.HOST, View.GPU) for check in result.checks)
 
 
-def test_scenarios_of_vgpus_are_skipped_where_the_physical_gpu_is_served(run: RunResult, socket: Path) -> None:
-    skipped = [result for result in run.scenarios if result.outcome is Outcome.SKIPPED]
-    assert {result.name for result in skipped} == set(built_in()) - set(ON_PHYSICAL)
-    assert {result.reason for result in skipped} == {f"it needs a vGPU: {socket} serves the physical GPU"}
+def test_scenarios_of_vgpus_are_skipped_where_the_physical_gpu_is_served(place: Connected, socket: Path) -> None:
+    results = [play(found, place) for name, found in built_in().items() if name not in ON_PHYSICAL]
+    assert {result.outcome for result in results} == {Outcome.SKIPPED}
+    assert {result.reason for result in results} == {f"it needs a vGPU: {socket} serves the physical GPU"}
 
 
 def test_scenarios_of_the_physical_gpu_are_skipped_where_a_vgpu_is_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with serving(tmp_path) as path:
+    with serving_one(tmp_path) as path:
         assert main(["run", "first-request", "probe", "--connect", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"skipped  first-request  it needs the physical GPU: {path} serves a vGPU"
@@ -97,7 +79,7 @@ def test_scenarios_of_the_physical_gpu_are_skipped_where_a_vgpu_is_served(tmp_pa
 
 
 def test_each_scenario_finds_its_kind_of_device_among_several_sockets(socket: Path, tmp_path: Path) -> None:
-    with serving(tmp_path) as vgpu, Connected([vgpu, socket]) as place:
+    with serving_one(tmp_path) as vgpu, Connected([vgpu, socket]) as place:
         for name, path in (("probe", vgpu), ("first-request", socket)):
             result = play(built_in()[name], place)
             assert result.outcome is Outcome.PASSED
