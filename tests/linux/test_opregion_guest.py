@@ -1,7 +1,7 @@
 """A real guest whose firmware tells of its displays: its i915 makes the connectors that the OpRegion declares, and no other.
 
-One boot, with a monitor at an HDMI connector, which no guest of ours finds without being told. The guests of the other tests
-here all have an OpRegion, with the connector of the kernel's mediator.
+One boot, with a monitor at an HDMI connector. The guests of the other tests here have an OpRegion as well, with the
+DisplayPort connector of the kernel's mediator.
 """
 
 from __future__ import annotations

@@ -118,6 +118,10 @@ def test_the_guest_warns_of_nothing_and_does_not_give_the_gpu_up(boot: Boot) -> 
     assert "Resetting" not in boot.console and "GPU HANG" not in boot.console
 
 
+def test_the_guest_has_the_connector_that_its_firmware_declares_and_no_other(boot: Boot) -> None:
+    assert [connector["name"] for connector in boot.guest["connectors"]] == ["DP-1"]
+
+
 def test_every_request_completes_on_the_engine_that_it_was_meant_for(boot: Boot) -> None:
     """The driver's first ones on each engine: its kernel context's, a fresh one's, and the kernel's again. What is handed
     over is a context, and one of two may go with another's submission."""
