@@ -464,6 +464,26 @@ def test_a_flip_asked_for_after_a_blank_that_nobody_has_dealt_with_waits_for_the
     assert vgpu.mmio.read32(LIVE) == 0x1000 and vgpu.mmio.read32(IIR) == VBLANK | 8
 
 
+def test_on_real_time_a_driver_with_registers_to_write_is_told_to_wait_for_the_blank_a_millisecond_before_it() -> None:
+    vgpu, clock = late_vgpu()
+    light_up(vgpu)
+    last, first = FULL_HD.vdisplay - 1, FULL_HD.vdisplay
+    for before_ns, line in ((1_000_500, None), (999_999, last), (500_000, last), (1, last), (0, first)):
+        clock.now = -(-FRAME // 1) - before_ns
+        shown = vgpu.mmio.read32(LINE) + 2
+        assert shown == line if line is not None else first - 100 < shown < last
+    vgpu.mmio.write32(0x6000C, 124 << 16 | 107)
+    vgpu.mmio.write32(0x60010, 124 << 16 | 107)
+    switch(vgpu, False)
+    switch(vgpu, True)
+    start, short = clock.now, FRAME / 9
+    lines = []
+    for eighth in range(1, 9):
+        clock.now = start + int(short * eighth / 8) - 1
+        lines.append(vgpu.mmio.read32(LINE) + 2)
+    assert len(set(lines)) == 8 and lines[-1] == 107, "of a short frame no more than an eighth is taken"
+
+
 # ---- flips by command, and engines that wait ----
 
 

@@ -21,7 +21,7 @@ from pvinfo.registers.pipe import PIPE_BASES, Pipe
 from pvinfo.registers.plane import PLANES_PER_PIPE, Plane
 from pvinfo.registers.transcoder import EdpInput, Transcoder, TranscoderSwitch
 
-from ...clock import Timer
+from ...clock import Timer, VirtualClock
 from ..interrupts import Event, event_places
 from .refresh import timing_of
 from .scan_line import Raster
@@ -42,6 +42,11 @@ _FLIP: Final = {
     "PIPE_A": Event.PIPE_A_PRIMARY_FLIP, "PIPE_B": Event.PIPE_B_PRIMARY_FLIP, "PIPE_C": Event.PIPE_C_PRIMARY_FLIP,
 }  # fmt: skip
 """The events of a pipe's other planes stand above that of its first."""
+_LAST_LINE_NS: Final = 1_000_000
+"""How long the last visible line is shown, on real time. A driver that has a frame's registers to write looks at the scan line
+first: if a tenth of a millisecond or less is left it waits for the vertical blank. Here its writes take up to ten times as long as
+on hardware, and would otherwise be caught in their midst by the end of the frame. It is prepared to wait a millisecond, not more.
+Source: linux:drivers/gpu/drm/i915/display/intel_vblank.c (intel_vblank_evade)"""
 _PLANES_THAT_TELL: Final = {8: 2, 9: PLANES_PER_PIPE}
 
 
@@ -121,6 +126,7 @@ class Pipes:
         self._pipes = {name: _Pipe(name, 1 << places[_VBLANK[name]].bit) for name in PIPE_BASES}
         self._surfaces = _surfaces(device.platform)
         self._asleep = False
+        self._last_line_ns = 0 if isinstance(device.clock, VirtualClock) else _LAST_LINE_NS
 
     # ---- what others ask ----
 
@@ -165,7 +171,7 @@ class Pipes:
         if raster is None:
             return 0, False
         now = self._clock.now_ns()
-        return raster.shown_line(now), raster.second_field(now)
+        return raster.shown_line(now, self._last_line_ns), raster.second_field(now)
 
     def frame_time_us(self, pipe: str) -> int:
         """PIPE_FRMTMSTMP: when the present frame began."""

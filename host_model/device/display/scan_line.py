@@ -42,10 +42,15 @@ class Raster:
         phase = (now_ns - self._start_ns) * self._denominator % self._numerator
         return (timing.vblank_start + phase * timing.lines // self._numerator) % timing.lines
 
-    def shown_line(self, now_ns: int) -> int:
-        """The line as the register has it: behind by a line or two, and never 0, for which drivers would look again and again."""
+    def shown_line(self, now_ns: int, last_ns: int = 0) -> int:
+        """The line as the register has it: behind by a line or two, and never 0, for which drivers would look again and again.
+
+        The last visible line is shown for the last ``last_ns`` of a frame, or an eighth of it where that is less.
+        """
         timing = self.timing
-        return (self.line(now_ns) - timing.scan_line_lead) % timing.lines or 1
+        left_ns = self.end_ns(self.frames(now_ns) + 1) - now_ns
+        line = timing.vblank_start - 1 if left_ns <= min(last_ns, timing.period_ns // 8) else self.line(now_ns)
+        return (line - timing.scan_line_lead) % timing.lines or 1
 
     def second_field(self, now_ns: int) -> bool:
         """The second field of an interlaced picture is being sent."""
