@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from pvinfo.golden_state import GoldenState
 from pvinfo.pci import ASLS, BAR0, BAR4, BSM, COMMAND, GMCH_CTL, EXPANSION_ROM
+from pvinfo.registers.cursor import Cursor, CursorControl
+from pvinfo.registers.ddi import DdiBufferControl, DdiPortRegisters
+from pvinfo.registers.plane import Plane, PlaneControl
 from pvinfo.registers.tracked import MMIO_SIZE, tracked_runs
+from pvinfo.registers.transcoder import DdiFunctionControl, Transcoder, TranscoderConfig, TranscoderSwitch
 
 from ..device.config_space import CAPABILITY_MSI, capabilities
 from ..device.mmio.registers import RegisterPage
@@ -36,17 +40,31 @@ GT_REGISTERS_END: Final = 0x44200
 
 _CLEARED: Final = (0x13805C, 0x138060)
 """Residency counters of the host's own power saving."""
+_DISPLAY_OFF: Final = {
+    **dict.fromkeys(TranscoderSwitch.conf.offsets(), TranscoderConfig.enable.mask | TranscoderConfig.state.mask),
+    **dict.fromkeys(Transcoder.ddi_func_ctl.offsets(), DdiFunctionControl.enable.mask),
+    **dict.fromkeys(Plane.ctl.offsets(), PlaneControl.enable.mask),
+    **dict.fromkeys(Cursor.ctl.offsets(), CursorControl.mode.mask),
+    **dict.fromkeys(DdiPortRegisters.buf_ctl.offsets(), DdiBufferControl.enable.mask),
+}
+"""Bits by which the host shows a picture of its own. Source: linux:drivers/gpu/drm/i915/gvt/display.c (emulate_monitor_status_change)"""
 _GUC_STATUS: Final = 0xC000
 _GUC_IN_RESET: Final = 1
 
 
 def show_to_guest(golden: GoldenState, registers: RegisterPage, end: int = MMIO_SIZE) -> None:
-    """Put the snapshot's registers ``[0, end)`` in front of a guest."""
+    """Put the snapshot's registers ``[0, end)`` in front of a guest. Whatever the host shows, the guest's display is off."""
     registers.load(golden.mmio, 0, end)
     registers.write32(_GUC_STATUS, registers.read32(_GUC_STATUS) | _GUC_IN_RESET)
     for offset in _CLEARED:
         if offset < end:
             registers.write32(offset, 0)
+    for offset, bits in _DISPLAY_OFF.items():
+        if offset < end and registers.read32(offset) & bits:
+            registers.write32(offset, registers.read32(offset) & ~bits)
+    for offset in DdiPortRegisters.buf_ctl.offsets():
+        if offset < end:
+            registers.write32(offset, registers.read32(offset) | DdiBufferControl.idle.mask)
 
 
 _KEPT_TYPE_BITS: Final = 0xF

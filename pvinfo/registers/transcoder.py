@@ -183,7 +183,7 @@ class TranscoderConfig(Bits):
     color_space_yuv = flag(11, "put out YUV (Haswell)")
     interlace = choice(21, 2, Interlace, "how frames are fetched and shown")
     state = flag(30, "the transcoder runs: follows enable at once when switched on, at the end of a frame when switched off")
-    enable = flag(31, "the transcoder is to run; the mediator starts and stops the vblank timer with it")
+    enable = flag(31, "the transcoder is to run; frames are sent from then on")
 
 
 class TranscoderSwitch(

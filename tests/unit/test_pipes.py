@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import pytest
 from support.audit_rig import AuditRig
+from support.golden import made_host
 from support.mode_setting import FULL_HD, XGA, light_up, set_clock, set_timings, switch
 from support.vgpus import make_vgpu, send_messages_to
 
@@ -404,6 +405,16 @@ def test_a_guest_in_failsafe_mode_whose_writes_reach_nothing_is_not_told_of_fram
     switch(vgpu, False)
     wait(vgpu, 3 * FRAME)
     assert heard == [] and idle(vgpu) and not vgpu.display.pipes.running
+
+
+def test_a_guest_finds_its_display_off_whatever_the_host_showed_when_the_snapshot_was_taken() -> None:
+    shown = {0x70008: 3 << 30, 0x7F008: 3 << 30, 0x60400: 0x92000002, 0x70180: 0x84000000, 0x71280: 0x84002000, 0x70080: 0x04000027, 0x64100: 0x80000006}
+    vgpu = made_host(shown).plug().vgpu
+    vgpu.mmio.read(PVINFO_BASE, 8)
+    light_up(vgpu, pipe=1)
+    assert vgpu.display.pipes.running == ("PIPE_B",)
+    off = {0x70008: 0, 0x7F008: 0, 0x60400: 0x12000002, 0x70180: 0x04000000, 0x71280: 0x04002000, 0x70080: 0x04000000, 0x64100: 0x86}
+    assert {offset: vgpu.mmio.read32(offset) for offset in off} == off
 
 
 # ---- a server that is late ----
