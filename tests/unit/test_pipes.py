@@ -530,16 +530,18 @@ def test_an_engine_waits_for_what_a_pipe_that_is_on_will_do() -> None:
     host = Host()
     gpu, clock = host.gpu, host.clock
     assert isinstance(clock, VirtualClock)
-    waiting = DisplayWait(gpu.display.pipes)
+    waiting, other = (DisplayWait(gpu.display.pipes) for _ in range(2))
     for header in (WAIT_VBLANK, WAIT_FLIP, WAIT_LINE, 0x01800000):
         assert waiting.reached(header), "the pipe is off: it would wait for ever"
     light_up(gpu)
     assert waiting.reached(WAIT_LINE) and waiting.reached(WAIT_FLIP) and waiting.reached(WAIT_VBLANK_B)
-    assert not waiting.reached(WAIT_VBLANK)
+    engine = gpu.engines[Engine.BCS0]
+    assert not waiting.reached(WAIT_VBLANK) and not engine.event_reached(WAIT_VBLANK)
     clock.wait_ns(int(FRAME))
     assert not waiting.reached(WAIT_VBLANK)
     clock.wait_ns(1)
-    assert waiting.reached(WAIT_VBLANK)
+    assert waiting.reached(WAIT_VBLANK) and engine.event_reached(WAIT_VBLANK)
+    assert not other.reached(WAIT_VBLANK), "each engine waits for itself"
     assert not waiting.reached(WAIT_VBLANK), "a new wait is for the next one"
     assert waiting.reached(WAIT_VBLANK | WAIT_VBLANK_B), "any of the events ends a wait"
     gpu.mmio.write32(SURFACE, 0x1000)
