@@ -14,7 +14,7 @@ from .tiling import Buffer, Matrix, Tiling
 __all__ = ("TiledWindow",)
 
 _RUNS_AT_ONCE: Final = 1 << 16
-"""Of a tiling that is put together run by run; more are taken one by one."""
+"""Of a tiling that is put together block by block; more are taken one by one."""
 
 
 class _Part(NamedTuple):

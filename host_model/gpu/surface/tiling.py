@@ -5,8 +5,8 @@ address count columns and the others rows; a tiling is the order of these bits. 
 the columns that the lowest address bits count: 512 bytes in an X tile, 16 in all others.
 
 In X tiles and in Y tiles of the older kind, each column of runs is one piece of memory. A row of such tiles is then the
-matrix of its runs, transposed, and is tiled and untiled as a whole. Tiles of the newer kinds mix the bits further and
-are put together run by run.
+matrix of its runs, transposed, and is tiled and untiled as a whole. Tiles of the newer kinds mix the bits further: only some
+rows of a few columns lie together, as a *block*. Blocks that hold the same rows are brought together, and are such a matrix then.
 
 Source: prm:bdw:vol5 (Address Tiling Function), gmmlib:Source/GmmLib/Utility/CpuSwizzleBlt/CpuSwizzleBlt.c
 """
@@ -95,6 +95,12 @@ class Tiling:
         """Each column of runs lies together."""
         self.unit = 1 if self.transposed else self.columns
         """Columns that are tiled and untiled together."""
+        row_bits = lowest_first.find("X", run_bits) - run_bits if not self.transposed else len(rows)
+        self.block_rows = 1 << row_bits
+        """Rows of a block."""
+        next_row = lowest_first.find("Y", run_bits + row_bits)
+        self.block_columns = 1 if next_row < 0 else 1 << next_row - run_bits - row_bits
+        """Runs of each of its rows."""
 
     def __repr__(self) -> str:
         return f"<tiling {self.name}>"
@@ -104,14 +110,28 @@ class Tiling:
         if self.transposed:
             return Matrix(self.height, columns, self.run).transposed
         scatter = _scatter(self, columns // self.columns)
-        return lambda rows: b"".join(scatter(b"".join(rows)))
+        matrix = Matrix(self.block_rows, columns, self.run)
+        size = self.block_rows * columns * self.run
+
+        def tile(rows: Iterable[Buffer]) -> bytes:
+            whole = memoryview(b"".join(rows))
+            return b"".join(scatter(b"".join([matrix.transposed((whole[at : at + size],)) for at in range(0, len(whole), size)])))
+
+        return tile
 
     def untiler(self, columns: int) -> Callable[[Iterable[Buffer]], bytes]:
         """Makes rows of memory, the reverse of :meth:`tiler`."""
         if self.transposed:
             return Matrix(columns, self.height, self.run).transposed
         gather = _gather(self, columns // self.columns)
-        return lambda memory: b"".join(gather(b"".join(memory)))
+        matrix = Matrix(columns, self.block_rows, self.run)
+        size = self.block_rows * columns * self.run
+
+        def untile(memory: Iterable[Buffer]) -> bytes:
+            blocks = memoryview(b"".join(gather(b"".join(memory))))
+            return b"".join([matrix.transposed((blocks[at : at + size],)) for at in range(0, len(blocks), size)])
+
+        return untile
 
     def offset(self, column: int, row: int) -> int:
         """Offset of a run in a row of tiles, from its first tile."""
@@ -119,23 +139,25 @@ class Tiling:
         return tile * self.size + self.column_offsets[inside] + self.row_offsets[row]
 
 
+def _blocks(tiling: Tiling, tiles: int) -> list[int]:
+    """Offsets of all blocks of a row of tiles, those of the same rows together, from left to right."""
+    rows, columns = range(0, tiling.height, tiling.block_rows), range(0, tiles * tiling.columns, tiling.block_columns)
+    return [tiling.offset(column, row) for row in rows for column in columns]
+
+
 @lru_cache(maxsize=8)
 def _gather(tiling: Tiling, tiles: int) -> Callable[[bytes], tuple[bytes, ...]]:
-    """Takes the runs of a row of tiles out of its memory, row by row."""
-    run = tiling.run
-    places = (tiling.offset(column, row) for row in range(tiling.height) for column in range(tiles * tiling.columns))
-    return itemgetter(*(slice(place, place + run) for place in places))
+    """Takes the blocks of a row of tiles out of its memory, those of the same rows together."""
+    size = tiling.run * tiling.block_rows * tiling.block_columns
+    return itemgetter(*(slice(place, place + size) for place in _blocks(tiling, tiles)))
 
 
 @lru_cache(maxsize=8)
 def _scatter(tiling: Tiling, tiles: int) -> Callable[[bytes], tuple[bytes, ...]]:
-    """Takes the runs of a row of tiles out of its rows, in the order of memory."""
-    run, stride = tiling.run, tiles * tiling.width
-    inside = sorted(
-        (tiling.offset(column, row), row * stride + column * run) for row in range(tiling.height) for column in range(tiling.columns)
-    )
-    places = (tile * tiling.width + place for tile in range(tiles) for _, place in inside)
-    return itemgetter(*(slice(place, place + run) for place in places))
+    """Takes the blocks out of where those of the same rows are together, in the order of memory."""
+    size = tiling.run * tiling.block_rows * tiling.block_columns
+    order = sorted((place, number) for number, place in enumerate(_blocks(tiling, tiles)))
+    return itemgetter(*(slice(number * size, (number + 1) * size) for _, number in order))
 
 
 TILE_X: Final = Tiling("X", "YYYXXXXXXXXX")
