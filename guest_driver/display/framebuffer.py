@@ -54,6 +54,11 @@ _TILES: Final = {
     PlaneTiling.Y: _Tile(128, 32, 16, _in_y),
     PlaneTiling.YF: _Tile(128, 32, 16, _in_yf),
 }
+_ROWS: Final = {
+    tiling: tuple(tuple((x, tile.place(x, y)) for x in range(0, tile.width, tile.run)) for y in range(tile.height))
+    for tiling, tile in _TILES.items()
+}
+"""For each row of a tile: where its runs begin, and where they lie."""
 _LINEAR_UNIT: Final = 64
 _ALIGNMENTS: Final = {PlaneTiling.LINEAR: 256 * KIB, PlaneTiling.X: 256 * KIB, PlaneTiling.Y: MIB, PlaneTiling.YF: MIB}
 
@@ -65,9 +70,13 @@ def _pieces(tiling: PlaneTiling, pitch: int, y: int, length: int) -> Iterator[tu
         return
     tile = _TILES[tiling]
     down, inside = divmod(y, tile.height)
-    row = down * (pitch // tile.width) * PAGE_SIZE
-    for x in range(0, length, tile.run):
-        yield row + x // tile.width * PAGE_SIZE + tile.place(x % tile.width, inside), x, min(tile.run, length - x)
+    page = down * (pitch // tile.width) * PAGE_SIZE
+    runs, run = _ROWS[tiling][inside], tile.run
+    for left in range(0, length, tile.width):
+        for x, place in runs:
+            if left + x < length:
+                yield page + place, left + x, min(run, length - left - x)
+        page += PAGE_SIZE
 
 
 def tiled_bytes(tiling: PlaneTiling, pitch: int, rows: list[bytes]) -> bytes:

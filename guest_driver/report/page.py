@@ -12,7 +12,7 @@ from typing import Final
 from pvinfo.finding import Finding
 
 from ..scenarios.access import count_by_kind
-from ..scenarios.outcome import Check, GuestRecord, Outcome, RunResult, ScenarioResult, Step, View
+from ..scenarios.outcome import Check, GuestRecord, Outcome, Picture, RunResult, ScenarioResult, Step, View
 from ..state import draw_svg
 from .lanes import describe
 from .memory_map import memory_map
@@ -62,9 +62,19 @@ def _check(check: Check) -> str:
     return f'<li class="{kind}" title="{escape(check.place)}"><b>{sign}</b> {escape(check.what)}{view}: {values}</li>'
 
 
+def _picture(picture: Picture) -> str:
+    caption, size = escape(picture.caption), f"{picture.width} × {picture.height}"
+    source = f"data:image/png;base64,{b64encode(picture.png).decode()}"
+    return (
+        f'<figure class="screen"><img src="{source}" width="{picture.width}" height="{picture.height}" alt="{caption}" loading="lazy">'
+        f'<figcaption>{caption} <span class="quiet">{size}</span></figcaption></figure>'
+    )
+
+
 def _step(step: Step) -> str:
     checks = "".join(map(_check, step.checks))
-    return f'<li><span class="title">{escape(step.title)}</span><ul class="checks">{checks}</ul></li>'
+    screens = f'<div class="screens">{"".join(map(_picture, step.pictures))}</div>' if step.pictures else ""
+    return f'<li><span class="title">{escape(step.title)}</span><ul class="checks">{checks}</ul>{screens}</li>'
 
 
 def _states(path: Iterable[str]) -> str:

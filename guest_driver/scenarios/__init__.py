@@ -24,8 +24,8 @@ from .catalogue import Scenario, built_in, scenario, select
 from .connected import Connected
 from .guest import Guest
 from .in_process import InProcess
-from .needs import Announced, DeviceKind, Needs, Slice
-from .outcome import Check, Offer, Outcome, RunResult, ScenarioResult, Step
+from .needs import Announced, DeviceKind, Needs, PluggedIn, Slice
+from .outcome import Check, Offer, Outcome, Picture, RunResult, ScenarioResult, Step
 from .run import play, run_scenarios
 from .stage import Stage
 
@@ -41,6 +41,8 @@ __all__ = (
     "Needs",
     "Offer",
     "Outcome",
+    "Picture",
+    "PluggedIn",
     "RunResult",
     "Scenario",
     "ScenarioResult",

@@ -22,7 +22,7 @@ __all__ = ("Scenario", "built_in", "declared_in", "scenario", "select")
 
 Act = Callable[["Stage"], None]
 
-_FAMILIES: Final = ("vgpu", "work", "mediation")
+_FAMILIES: Final = ("vgpu", "work", "mediation", "display")
 """The packages beside this module that hold the kit's own scenarios."""
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Final, final
 
 from host_model.bare_metal import bare_machine
+from host_model.device.display.monitor import Monitor
 from host_model.host import DEFAULT_APERTURE, Host, PluggedVgpu
 from host_model.mediator.pv import Announcement
-from host_model.mediator.types import HOST_HIGH, HOST_LOW, VgpuType, types_for
+from host_model.mediator.types import HOST_HIGH, HOST_LOW, DefaultMonitor, VgpuType, types_for
 from pvinfo.bus import Machine
+from pvinfo.connector import Connector, Link, default_connector
+from pvinfo.edid import edid_for
 from pvinfo.errors import ResourceExhausted
 from pvinfo.page import GraphicsRange
 from pvinfo.platform import DEFAULT_PLATFORM, platform_named
@@ -77,6 +80,16 @@ class InProcess:
         slot = wanted.resolve(part, range(part.start, part.start + size))
         return slot if wanted.is_placed and slot.start >= part.start + host_size else None
 
+    def _monitor(self, needs: Needs, vgpu_type: VgpuType) -> Monitor | DefaultMonitor | None:
+        """What is plugged into the vGPUs."""
+        wanted = needs.plugged_in
+        if wanted.nothing:
+            return None
+        if wanted.link is Link.DISPLAYPORT and not wanted.edid:
+            return DefaultMonitor.OF_TYPE
+        connector = Connector(default_connector(self.platform).port, wanted.link)
+        return Monitor(connector, wanted.edid or edid_for(vgpu_type.resolution, wanted.link))
+
     def _plug_first(self, host: Host, needs: Needs, vgpu_type: VgpuType) -> PluggedVgpu:
         announced = needs.announced
         aperture, total = host.gpu.aperture_size, host.gpu.ggtt_size
@@ -91,6 +104,7 @@ class InProcess:
             announcement=Announcement(
                 magic=announced.magic, version_major=announced.version_major, capabilities=announced.capabilities
             ),
+            monitor=self._monitor(needs, vgpu_type),
         )
 
     @staticmethod
@@ -122,7 +136,7 @@ class InProcess:
         host = self._host_for(needs, vgpu_type)
         try:
             plugged = [self._plug_first(host, needs, vgpu_type)]
-            plugged += [host.plug(vgpu_type) for _ in range(needs.vgpus - 1)]
+            plugged += [host.plug(vgpu_type, monitor=self._monitor(needs, vgpu_type)) for _ in range(needs.vgpus - 1)]
         except ResourceExhausted as error:
             raise CannotStage(f"{vgpu_type.name} with {format_size(host.gpu.aperture_size)} of aperture: {error}") from error
         remarks = [

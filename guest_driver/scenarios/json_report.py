@@ -39,6 +39,7 @@ def _scenario_report(result: ScenarioResult) -> Json:
             {"title": step.title, "seconds_virtual": _seconds(step.time_ns), "checks": len(step.checks)} for step in result.steps
         ],
         "checks": [{"step": number, **check.to_json()} for number, step in enumerate(result.steps, 1) for check in step.checks],
+        **({"pictures": [{"step": number, **picture.to_json()} for number, step in enumerate(result.steps, 1) for picture in step.pictures]} if result.pictures else {}),
         "findings": [finding_report(finding) for finding in result.findings],
         "accesses": count_by_kind(access for guest in result.guests for access in guest.accesses),
         **_requests(result),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, NamedTuple
 
+from pvinfo.connector import Link
 from pvinfo.page import VGT_MAGIC, VGT_VERSION_MAJOR, Capability
 
-__all__ = ("EVERY_CAPABILITY", "Announced", "DeviceKind", "Needs", "Slice")
+__all__ = ("EVERY_CAPABILITY", "Announced", "DeviceKind", "Needs", "PluggedIn", "Slice")
 
 EVERY_CAPABILITY: Final = Capability.FULL_PPGTT | Capability.HWSP_EMULATION | Capability.HUGE_GTT
 
@@ -69,6 +70,16 @@ class Announced(NamedTuple):
     """False: base address register 2 has no length."""
 
 
+class PluggedIn(NamedTuple):
+    """What is plugged into the port at which the platform has its monitor. Everything but the defaults needs the host's own hand."""
+
+    link: Link = Link.DISPLAYPORT
+    edid: bytes = b""
+    """What the monitor says of itself; empty: it is one of the type's resolution."""
+    nothing: bool = False
+    """There is no monitor."""
+
+
 class Needs(NamedTuple):
     """A host that the scenario can run on."""
 
@@ -90,3 +101,5 @@ class Needs(NamedTuple):
     """Platforms on which it means something; empty: all of those generations."""
     in_process: bool = False
     """It needs the host's own hand, which no socket reaches."""
+    plugged_in: PluggedIn = PluggedIn()
+    """The monitor of each vGPU."""

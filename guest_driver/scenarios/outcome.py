@@ -13,7 +13,7 @@ from pvinfo.registers import FENCE_COUNT
 from .access import Access, count_by_kind
 from .needs import DeviceKind
 
-__all__ = ("Check", "DriverRecord", "GuestRecord", "Offer", "Outcome", "RunResult", "ScenarioResult", "Step", "View")
+__all__ = ("Check", "DriverRecord", "GuestRecord", "Offer", "Outcome", "Picture", "RunResult", "ScenarioResult", "Step", "View")
 
 Json = dict[str, object]
 
@@ -58,6 +58,21 @@ class Check(NamedTuple):
         }  # fmt: skip
 
 
+class Picture(NamedTuple):
+    """What a monitor showed."""
+
+    caption: str
+    width: int
+    height: int
+    png: bytes
+    digest: str
+    """SHA-256 of the pixels, four bytes each, in hexadecimal: the same picture has the same, however it is packed."""
+
+    def to_json(self) -> Json:
+        """For ``--json``: without the pixels."""
+        return {"caption": self.caption, "width": self.width, "height": self.height, "sha256": self.digest}
+
+
 class Step(NamedTuple):
     """A part of the story, with the checks made in it."""
 
@@ -66,6 +81,8 @@ class Step(NamedTuple):
     checks: tuple[Check, ...]
     begins_at: tuple[int, ...]
     """How many accesses each guest had made when it began."""
+    pictures: tuple[Picture, ...] = ()
+    """What monitors showed in it."""
 
 
 class Offer(NamedTuple):
@@ -183,6 +200,11 @@ class ScenarioResult(NamedTuple):
     def checks(self) -> tuple[Check, ...]:
         """Every check, in order."""
         return tuple(check for step in self.steps for check in step.checks)
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """What monitors showed, in order."""
+        return tuple(picture for step in self.steps for picture in step.pictures)
 
     @property
     def accesses(self) -> int:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Collection, Iterable
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, TypeVar, final
 
 from host_model.gpu.device import PhysicalGpu
 from host_model.host import Host
 from host_model.mediator.vgpu import Vgpu
+from host_model.scanout import Frame, png, scan_out
 from pvinfo.errors import UsageError
 from pvinfo.finding import Finding, FindingKind
 from pvinfo.platform import Platform
 
 from .guest import Guest
 from .needs import DeviceKind
-from .outcome import Check, Step, View
+from .outcome import Check, Picture, Step, View
 from .words import in_words
 
 __all__ = ("CannotStage", "CheckFailed", "Setting", "Stage")
@@ -53,6 +55,8 @@ class Setting(NamedTuple):
 
 
 _OPENING: Final = "the curtain rises"
+_COMPRESSION: Final = 9
+"""Of pictures: a report holds many."""
 
 
 def _caller() -> str:
@@ -89,6 +93,7 @@ class Stage:
         self._setting = setting
         self._steps: list[Step] = []
         self._checks: list[Check] = []
+        self._pictures: list[Picture] = []
         self._title = _OPENING
         self._began_ns = 0
         self._begins_at = tuple(0 for _ in self.guests)
@@ -135,8 +140,25 @@ class Stage:
     def _end_step(self) -> None:
         idle = self._title == _OPENING and not self._checks and not any(len(guest.accesses) for guest in self.guests)
         if not idle:
-            self._steps.append(Step(self._title, self._began_ns, tuple(self._checks), self._begins_at))
-        self._checks = []
+            self._steps.append(Step(self._title, self._began_ns, tuple(self._checks), self._begins_at, tuple(self._pictures)))
+        self._checks, self._pictures = [], []
+
+    # ---- pictures ----
+
+    def picture(self, caption: str, *, guest: int = 0) -> Frame | None:
+        """What the monitor of guest number ``guest`` shows now, which is also put into the report under ``caption``; None when it shows
+        nothing, and behind a socket, where nobody sees it."""
+        if self._setting.bare_gpu is not None:
+            frame = scan_out(self._setting.bare_gpu)
+        elif self._setting.vgpus:
+            frame = scan_out(self._setting.vgpus[guest])
+        else:
+            self._checks.append(Check(caption, View.BEHIND_SOCKET, None, "a picture", "", _caller()))
+            return None
+        if frame is not None:
+            digest = sha256(frame.pixels).hexdigest()
+            self._pictures.append(Picture(caption, frame.width, frame.height, png(frame, level=_COMPRESSION), digest))
+        return frame
 
     # ---- checks ----
 

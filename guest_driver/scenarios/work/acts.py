@@ -18,6 +18,7 @@ from ...driver import GuestDriver
 from ...gt import GtState
 from ...request import Request
 from ...state import DriverState
+from ..access import AccessKind
 from ..guest import Guest
 from ..stage import Stage
 
@@ -30,6 +31,7 @@ __all__ = (
     "await_spin",
     "await_that",
     "check_content",
+    "check_messages",
     "check_quiet_end",
     "check_requests",
     "come_to_rest",
@@ -83,6 +85,16 @@ def check_quiet_end(stage: Stage, driver: GuestDriver) -> None:
     """The engines come to rest, and the driver had nothing to complain of."""
     stage.check("the engines come to rest", driver.wait_idle(PATIENCE_NS), True)
     stage.check("what the driver complains of", [line.text for line in driver.log.complaints()], [])
+
+
+def check_messages(stage: Stage, driver: GuestDriver) -> None:
+    """Every message of an interrupt that the host has sent has reached the machine, and its driver has served it."""
+    told = sum(1 for _ in stage.guest.accesses_of(AccessKind.INTERRUPT))
+    stage.check("messages that the machine got, and the driver served", told, driver.interrupts.received)
+    if stage.mediated:
+        stage.host_view("messages that were sent", lambda vgpu: vgpu.interrupts_sent, told)
+    else:
+        stage.gpu_view("messages that were sent", lambda gpu: gpu.interrupts_sent, told)
 
 
 def check_requests(stage: Stage, done: dict[str, int]) -> None:

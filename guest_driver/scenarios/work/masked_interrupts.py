@@ -6,12 +6,11 @@ from pvinfo.platform import ENGINES
 from pvinfo.registers import EngineInterrupt, EngineRegisters, InterruptGroup
 
 from ...batch import Batch
-from ..access import AccessKind
 from ..catalogue import scenario
 from ..needs import DeviceKind
 from ..stage import Stage
 from . import NEEDS
-from .acts import PATIENCE_NS, Gate, at_work, await_that, check_quiet_end, come_to_rest, user_interrupts
+from .acts import PATIENCE_NS, Gate, at_work, await_that, check_messages, check_quiet_end, come_to_rest, user_interrupts
 
 _A_WHILE_NS = 200_000
 
@@ -63,9 +62,7 @@ def interrupts_masked_and_unmasked(stage: Stage) -> None:
         gate.open(3)
         request.wait(PATIENCE_NS)
         stage.check("interrupts", user_interrupts(driver, engine) - before, 2)
-    told = sum(1 for _ in guest.accesses_of(AccessKind.INTERRUPT))
-    stage.check("messages that the machine got, and the driver served", told, driver.interrupts.received)
-    stage.gpu_view("messages that were sent", lambda gpu: gpu.interrupts_sent, told)
+    check_messages(stage, driver)
     check_quiet_end(stage, driver)
 
 
@@ -104,7 +101,5 @@ def interrupts_at_the_end(stage: Stage) -> None:
             stage.check("interrupts: at least one, and no more than requests, one of which put the engine to rest", 0 < told <= done, not masked)
             stage.check("it is in the identity register", int(group.iir) & user, 0)
             group.imr = mask
-    told = sum(1 for _ in guest.accesses_of(AccessKind.INTERRUPT))
-    stage.check("messages that the machine got, and the driver served", told, driver.interrupts.received)
-    stage.host_view("messages that were sent", lambda vgpu: vgpu.interrupts_sent, told)
+    check_messages(stage, driver)
     check_quiet_end(stage, driver)

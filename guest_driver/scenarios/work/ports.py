@@ -5,18 +5,37 @@ from __future__ import annotations
 from functools import partial
 
 from pvinfo.commands.mi.memory import AtomicOpcode
+from pvinfo.platform import Engine
 from pvinfo.registers import EngineRegisters
 from pvinfo.units import PAGE_SIZE
 
 from ...batch import Batch
+from ...driver import GuestDriver
+from ...request import Request
 from ..catalogue import scenario
 from ..needs import DeviceKind
 from ..stage import Stage
 from . import NEEDS
 from .acts import Events, Gate, at_work, await_that, check_quiet_end, come_to_rest, mix, mixed, wait_for_all
 
-
 _A_WHILE_NS = 200_000
+
+
+def _wait_at_gate(stage: Stage, driver: GuestDriver, engine: Engine) -> tuple[Gate, list[Request]]:
+    """A gate, and a request of the engine that has come to it."""
+    gate, batch = Gate(driver.client), Batch()
+    gate.guard(batch)
+    requests = [driver.submit(engine, batch)]
+    await_that(stage, driver, "it has come to the gate", lambda: gate.reached == 1)
+    return gate, requests
+
+
+def _open_and_check(stage: Stage, driver: GuestDriver, gate: Gate, requests: list[Request]) -> None:
+    """Let them go on: all are done, and the engine comes to rest."""
+    stage.step("the gate is opened")
+    gate.open()
+    wait_for_all(requests)
+    stage.check("the engine comes to rest", driver.wait_idle(1_000_000_000), True)
 
 
 @scenario(needs=NEEDS)
@@ -69,11 +88,8 @@ def lite_restore(stage: Stage) -> None:
     result = driver.create_buffer(PAGE_SIZE, "result")
     for place, engine in enumerate(driver.platform.engines):
         stage.step(f"a request of {engine.value} waits, and more of its context join")
-        gate, events, execlists = Gate(driver.client), Events(driver, engine), driver.gt.engines[engine].execlists
-        batch = Batch()
-        gate.guard(batch)
-        requests = [driver.submit(engine, batch)]
-        await_that(stage, driver, "it has come to the gate", lambda: gate.reached == 1)
+        events, execlists = Events(driver, engine), driver.gt.engines[engine].execlists
+        gate, requests = _wait_at_gate(stage, driver, engine)
         numbers = [stage.random.getrandbits(32) for _ in range(3)]
         for number in numbers:
             requests.append(driver.submit(engine, mix(result.gpu_address + 64 * place, number)))
@@ -85,11 +101,8 @@ def lite_restore(stage: Stage) -> None:
             driver.uncore.read(EngineRegisters.execlist_status_hi, engine.name), requests[0].context.ccid,
         )  # fmt: skip
 
-        stage.step("the gate is opened")
-        gate.open()
-        wait_for_all(requests)
+        _open_and_check(stage, driver, gate, requests)
         stage.check("what they leave, in their order", result.read_dword(64 * place), mixed(numbers))
-        stage.check("the engine comes to rest", driver.wait_idle(1_000_000_000), True)
     check_quiet_end(stage, driver)
 
 
@@ -102,11 +115,8 @@ def requests_that_join(stage: Stage) -> None:
     for place, engine in enumerate(driver.platform.engines):
         stage.step(f"a request of {engine.value} waits, and more of its context join")
         come_to_rest(stage, driver)
-        gate, events, execlists = Gate(driver.client), Events(driver, engine), driver.gt.engines[engine].execlists
-        batch = Batch()
-        gate.guard(batch)
-        requests = [driver.submit(engine, batch)]
-        await_that(stage, driver, "it has come to the gate", lambda: gate.reached == 1)
+        events, execlists = Events(driver, engine), driver.gt.engines[engine].execlists
+        gate, requests = _wait_at_gate(stage, driver, engine)
         numbers = [stage.random.getrandbits(32) for _ in range(3)]
         requests += [driver.submit(engine, mix(result.gpu_address + 64 * place, number)) for number in numbers]
         driver.wait(_A_WHILE_NS)
@@ -117,11 +127,8 @@ def requests_that_join(stage: Stage) -> None:
             driver.uncore.read(EngineRegisters.execlist_status_hi, engine.name), requests[0].context.ccid,
         )  # fmt: skip
 
-        stage.step("the gate is opened")
-        gate.open()
-        wait_for_all(requests)
+        _open_and_check(stage, driver, gate, requests)
         stage.check("what they leave, in their order", result.read_dword(64 * place), mixed(numbers))
-        stage.check("the engine comes to rest", driver.wait_idle(1_000_000_000), True)
         stage.check("the tail was read again", events.of(preempted=1, lite_restore=1) > 0, True)
     check_quiet_end(stage, driver)
 
