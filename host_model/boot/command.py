@@ -110,7 +110,7 @@ def add_boot_arguments(parser: argparse.ArgumentParser) -> None:
     )
     machine.add_argument(
         "--no-opregion", action="store_true",
-        help="tell the driver nothing of displays: it then assumes DisplayPort and HDMI at every port",
+        help="tell the driver nothing of displays: it then assumes a panel at port A, DisplayPort and HDMI at the others",
     )
     machine.add_argument(
         "--accel", choices=["auto", "kvm", "tcg"], default="auto",
