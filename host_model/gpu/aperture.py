@@ -115,6 +115,10 @@ class HardwareAperture:
         self._pages[offset >> PAGE_SHIFT] = self._entries[offset >> PAGE_SHIFT], page
         return page
 
+    def forget_pages(self) -> None:
+        """The GPU is reset: hold on to no memory."""
+        self._pages.clear()
+
     def copy_out(self, offset: int, size: int) -> bytes:
         """``size`` bytes at ``offset``; ones where there is no memory."""
         start = offset & PAGE_MASK

@@ -115,6 +115,7 @@ class PhysicalGpu:
         self.resets["device"] += 1
         self.engines.reset(self.platform.engines)
         self.registers.load(self._fresh)
+        self.aperture.forget_pages()
         self.sideband.clear()
         self.display.reset()
         self.config.reset()
@@ -135,6 +136,7 @@ class PhysicalGpu:
         self.resets["full" if full else "engine"] += 1
         if full:
             self.registers.load(self._fresh, 0, _GT_END)
+            self.aperture.forget_pages()
         self.engines.reset(engines)
 
     def engine_at(self, offset: int) -> Engine:
