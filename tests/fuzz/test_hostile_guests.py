@@ -30,7 +30,7 @@ from support.hostile.intrusion import WAYS, global_command
 from support.hostile.judge import Judge, Violation
 from support.hostile.neighbour import Neighbour
 from support.hostile.stage import Stage
-from support.shrink import as_test, shrink
+from support.shrink import failure_of, hold
 
 from host_model.hypervisor.local import LocalPort
 from host_model.isolation import GuardedMemory
@@ -52,29 +52,16 @@ SEEDS_OF_A_JOB = 10
 """How many a process is given at a time."""
 
 
-def failure_of(program: bytes, platform: str) -> Exception | None:
-    try:
-        guest_campaign(program, platform)
-    except Exception as failure:  # whatever escapes is a failure
-        return failure
-    return None
-
-
-def hold(program: bytes, platform: str) -> GuestOutcome:
-    """Run a campaign; when it fails, make it small and fail with a test that shows it."""
-    try:
-        return guest_campaign(program, platform)
-    except Exception as failure:
-        small = shrink(program, lambda shorter: failure_of(shorter, platform) is not None, ACT_BYTES)
-        last = failure_of(small, platform) or failure
-        story = f"{type(last).__name__}: {last}\n{guest_story(small, platform)}"
-        test = as_test(small, f"guest_campaign({{}}, {platform!r})", story, ACT_BYTES, "a_hostile_guest_is_boring")
-        pytest.fail(f"{story}\n\n{test}", pytrace=False)
+def hold_guest(program: bytes, platform: str) -> GuestOutcome:
+    return hold(
+        program, lambda some: guest_campaign(some, platform), lambda small: guest_story(small, platform),
+        f"guest_campaign({{}}, {platform!r})", ACT_BYTES, "a_hostile_guest_is_boring",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_a_few_hostile_guests_are_boring(platform: str) -> None:
-    outcomes = [hold(random_program(seed, 300), platform) for seed in range(2)]
+    outcomes = [hold_guest(random_program(seed, 300), platform) for seed in range(2)]
     assert sum(outcome.acts for outcome in outcomes) == 600
     assert all(outcome.slices > 10 and outcome.pieces > 1 for outcome in outcomes), "the engines had something to do, for both"
     assert any(outcome.completed for outcome in outcomes) and any(outcome.failsafe for outcome in outcomes)
@@ -105,7 +92,7 @@ def test_many_hostile_guests_are_boring(request: pytest.FixtureRequest, capsys: 
         )  # fmt: skip
     for (platform, _), (_, failed) in results:
         for seed in failed:
-            hold(random_program(seed, ACTS_PER_PROGRAM), platform)
+            hold_guest(random_program(seed, ACTS_PER_PROGRAM), platform)
     assert acts == count * len(PLATFORMS) * ACTS_PER_PROGRAM
 
 
@@ -342,7 +329,7 @@ def test_tables_that_are_never_looked_at_again_are_found(monkeypatch: pytest.Mon
 
 def _what_is_noticed(first: int) -> set[str]:
     """Kinds of failure of a few programs that begin with one byte, which decides on the port."""
-    failures = (failure_of(bytes((first,)) + random_program(seed, 400), "skl") for seed in range(4))
+    failures = (failure_of(guest_campaign, bytes((first,)) + random_program(seed, 400)) for seed in range(4))
     return {type(failure).__name__ for failure in failures if failure is not None}
 
 

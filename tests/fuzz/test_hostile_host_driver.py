@@ -16,7 +16,7 @@ import pytest
 from support.hostile.campaign import Outcome, campaign, random_program, story_of
 from support.hostile.driver import ACT_BYTES
 from support.hostile.memory import SECRET, GuardedMemory, Trespass, Window
-from support.shrink import as_test, shrink
+from support.shrink import failure_of, hold
 
 from host_model.gpu.execlist import SubmissionPort
 from host_model.gpu.table_window import HardwareTable
@@ -27,34 +27,17 @@ ACTS_PER_PROGRAM = 1000
 """Long enough for what is left of one job to get into the way of the next."""
 
 
-def fails(program: bytes, platform: str) -> bool:
-    try:
-        campaign(program, platform)
-    except Exception:  # whatever escapes is a failure
-        return True
-    return False
-
-
-def hold(program: bytes, platform: str) -> Outcome:
-    """Run a campaign; when it fails, make it small and fail with a test that shows it."""
-    try:
-        return campaign(program, platform)
-    except Exception as failure:
-        small = shrink(program, lambda shorter: fails(shorter, platform), ACT_BYTES)
-        last: Exception = failure
-        try:
-            campaign(small, platform)
-        except Exception as again:
-            last = again
-        story = f"{type(last).__name__}: {last}\n{story_of(small, platform)}"
-        test = as_test(small, f"campaign({{}}, {platform!r})", story, ACT_BYTES, "a_hostile_driver_is_boring")
-        pytest.fail(f"{story}\n\n{test}", pytrace=False)
+def hold_driver(program: bytes, platform: str) -> Outcome:
+    return hold(
+        program, lambda some: campaign(some, platform), lambda small: story_of(small, platform),
+        f"campaign({{}}, {platform!r})", ACT_BYTES, "a_hostile_driver_is_boring",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("seed", range(2))
 def test_a_few_hostile_drivers_are_boring(platform: str, seed: int) -> None:
-    outcome = hold(random_program(seed, 500), platform)
+    outcome = hold_driver(random_program(seed, 500), platform)
     assert outcome.acts == 500
     assert outcome.slices > 20 and outcome.commands > 100, "the engines had something to do"
 
@@ -65,7 +48,7 @@ def test_many_hostile_drivers_are_boring(platform: str, request: pytest.FixtureR
     count = max(request.config.getoption("--fuzz-host-acts") // (ACTS_PER_PROGRAM * len(PLATFORMS)), 1)
     first = request.config.getoption("--fuzz-seed") + count * list(PLATFORMS).index(platform)
     begun = time.perf_counter()
-    outcomes = [hold(random_program(seed, ACTS_PER_PROGRAM), platform) for seed in range(first, first + count)]
+    outcomes = [hold_driver(random_program(seed, ACTS_PER_PROGRAM), platform) for seed in range(first, first + count)]
     seconds = time.perf_counter() - begun
     acts, slices, commands = (sum(getattr(outcome, name) for outcome in outcomes) for name in ("acts", "slices", "commands"))
     with capsys.disabled():
@@ -113,7 +96,7 @@ def test_a_defect_is_found_and_made_small(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(HardwareTable, "guest_write", store_or_fail)
     with pytest.raises(pytest.fail.Exception) as caught:
-        hold(random_program(1, 300), "skl")
+        hold_driver(random_program(1, 300), "skl")
     told = str(caught.value)
     assert told.startswith("OverflowError: half an entry\ntable: 4 at 0x80")
     assert told.count("\ntable: ") == 1, "one act is enough"
@@ -122,7 +105,7 @@ def test_a_defect_is_found_and_made_small(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_engine_that_does_not_come_back_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SubmissionPort, "reset", lambda port: None)
-    assert any(fails(random_program(seed, 300), "skl") for seed in range(3))
+    assert any(failure_of(campaign, random_program(seed, 300)) for seed in range(3))
 
 
 class _Holder:

@@ -93,11 +93,16 @@ def in_range(depth: int, alpha: bool, low: int, high: int, pixel: int) -> bool:
 
 
 def raster(code: int, pattern: int, source: int, destination: int, bits: int) -> int:
+    """Each bit of the code says what comes of one combination of pattern, source and destination."""
     result = 0
-    for number in range(bits):
-        index = bit(pattern, number) << 2 | bit(source, number) << 1 | bit(destination, number)
-        result |= bit(code, index) << number
-    return result
+    for combination in range(8):
+        if bit(code, combination):
+            result |= (
+                (pattern if bit(combination, 2) else ~pattern)
+                & (source if bit(combination, 1) else ~source)
+                & (destination if bit(combination, 0) else ~destination)
+            )
+    return result & (1 << bits) - 1
 
 
 @dataclass

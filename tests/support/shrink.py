@@ -6,8 +6,13 @@ First whole acts are cut out, in ever smaller runs; then single bytes are made s
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
-__all__ = ("as_test", "shrink")
+import pytest
+
+__all__ = ("as_test", "failure_of", "hold", "shrink")
+
+T = TypeVar("T")
 
 
 def _without_runs(script: bytes, fails: Callable[[bytes], bool], unit: int) -> bytes:
@@ -56,3 +61,25 @@ def as_test(script: bytes, call: str, story: str, unit: int, name: str = "the_gu
     body = "\n".join(f'        "{row} "' for row in rows) or '        ""'
     comment = "\n".join(f"    # {line}" for line in story.splitlines())
     return f"def test_{name}() -> None:\n{comment}\n    script = bytes.fromhex(\n{body}\n    )\n    {call.format('script')}\n"
+
+
+def failure_of(run: Callable[[bytes], object], script: bytes) -> Exception | None:
+    """What escapes from a program that is run; None where nothing does."""
+    try:
+        run(script)
+    except Exception as failure:  # whatever escapes is a failure
+        return failure
+    return None
+
+
+def hold(
+    script: bytes, run: Callable[[bytes], T], tell: Callable[[bytes], str], call: str, unit: int, name: str = "the_guest_sees_what_the_rules_say"
+) -> T:
+    """Run a program; when it fails, make it small and fail with its story, as ``tell`` has it, and a test that shows it."""
+    try:
+        return run(script)
+    except Exception as failure:
+        small = shrink(script, lambda shorter: failure_of(run, shorter) is not None, unit)
+        last = failure_of(run, small) or failure
+        story = f"{type(last).__name__}: {last}\n{tell(small)}"
+        pytest.fail(f"{story}\n\n{as_test(small, call, story, unit, name)}", pytrace=False)
