@@ -23,6 +23,7 @@ from .execlist import SUBMISSION_DWORDS, ContextDescriptor, ContextStatusEvent, 
 from .platform import ENGINES, Engine
 from .registers.engine import CONTEXT_STATUS_ENTRIES, ContextStatus, EngineRegisters
 from .trace import NumberedRow, Op
+from .trace_diff import side_that_ends
 from .units import PAGE_SHIFT
 
 __all__ = (
@@ -252,12 +253,7 @@ def _compare(engine: Engine, left: Sequence[Step], right: Sequence[Step], applie
         equal += 1
     if equal == len(left) == len(right):
         return None
-    if equal == len(left):
-        summary = f"the left side ends after {equal} steps, the right one goes on for {len(right) - equal}"
-    elif equal == len(right):
-        summary = f"the right side ends after {equal} steps, the left one goes on for {len(left) - equal}"
-    else:
-        summary = f"step {equal + 1} differs"
+    summary = side_that_ends("steps", equal, len(left) - equal, equal, len(right) - equal) or f"step {equal + 1} differs"
     return SubmissionDifference(
         engine, summary, tuple(left[max(equal - _CONTEXT, 0) : equal]), tuple(left[equal : equal + _AHEAD]), tuple(right[equal : equal + _AHEAD])
     )

@@ -20,7 +20,7 @@ from .registers.fence import FENCE_BASE, FENCE_COUNT
 from .trace import Op, TraceRow
 from .units import PAGE_MASK
 
-__all__ = ("RULES", "Comparison", "Difference", "PvAccess", "PvBehaviour", "Rule", "compare_traces", "format_comparison", "pv_behaviour")
+__all__ = ("RULES", "Comparison", "Difference", "PvAccess", "PvBehaviour", "Rule", "compare_traces", "format_comparison", "pv_behaviour", "side_that_ends")
 
 _GGTT_ENTRY_SIZE: Final = 8
 _CONTEXT: Final = 3
@@ -125,6 +125,15 @@ RULES: Final = (
 # ---- comparing ----
 
 
+def side_that_ends(unit: str, left_done: int, left_more: int, right_done: int, right_more: int) -> str | None:
+    """Which side has no more to compare, in words, while the other one goes on; None while both do."""
+    if not left_more:
+        return f"the left side ends after {left_done} {unit}, the right one goes on for {right_more}"
+    if not right_more:
+        return f"the right side ends after {right_done} {unit}, the left one goes on for {left_more}"
+    return None
+
+
 class Difference(NamedTuple):
     """The first place where one part of the behaviour differs."""
 
@@ -172,11 +181,8 @@ def _compare(part: str, left: Sequence[PvAccess], right: Sequence[PvAccess], rul
             break
     if i == len(left) and j == len(right):
         return None
-    if i == len(left):
-        summary = f"the left side ends after {i} accesses, the right one goes on for {len(right) - j}"
-    elif j == len(right):
-        summary = f"the right side ends after {j} accesses, the left one goes on for {len(left) - i}"
-    else:
+    summary = side_that_ends("accesses", i, len(left) - i, j, len(right) - j)
+    if summary is None:
         summary = f"access {i + 1} differs"
         if left[i].op is Op.READ and left[i][:3] == right[j][:3]:
             summary += ": the hosts answered differently, and only guests of the same host can be compared"
