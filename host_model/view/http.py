@@ -6,11 +6,12 @@ Bytes in, bytes out: sockets are in :mod:`.server`. Source: RFC 9110, RFC 9112.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from itertools import count
+from typing import Final, NamedTuple, Protocol
 
-__all__ = ("LONGEST_HEAD", "Request", "Response", "read_request", "refusal")
+__all__ = ("LONGEST_HEAD", "Pieces", "Request", "Response", "read_request", "refusal")
 
 LONGEST_HEAD: Final = 8192
 """Bytes of a request, all its header lines included."""
@@ -35,27 +36,46 @@ class Request(NamedTuple):
     path: str
     host: str
     head_only: bool = False
+    chunked: bool = True
+    """The client understands an answer whose length is not known when it begins."""
+
+
+class Pieces(Protocol):
+    """Content that is made while it is sent, and once however many want it."""
+
+    def piece(self, number: int) -> bytes | None:
+        """Piece ``number``, from 0, which is made if it is not there yet; None after the last."""
 
 
 class Response(NamedTuple):
     """What is answered."""
 
-    content: bytes
+    content: bytes | Pieces
     content_type: str
     status: HTTPStatus = HTTPStatus.OK
     headers: Mapping[str, str] = {}
 
-    def encode(self, *, head_only: bool = False) -> bytes:
-        """The bytes on the wire."""
-        fields = {
-            "Content-Type": self.content_type,
-            "Content-Length": str(len(self.content)),
-            "Connection": "close",
-            **_SAFETY,
-            **self.headers,
-        }
+    def wire(self, *, head_only: bool = False, chunked: bool = True) -> Iterator[bytes]:
+        """The bytes on the wire, piece by piece."""
+        fields = {"Content-Type": self.content_type, "Connection": "close", **_SAFETY, **self.headers}
+        if isinstance(self.content, bytes):
+            fields["Content-Length"] = str(len(self.content))
+        elif chunked:
+            fields["Transfer-Encoding"] = "chunked"
         lines = [f"HTTP/1.1 {self.status.value} {self.status.phrase}", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
-        return "\r\n".join(lines).encode("latin-1") + (b"" if head_only else self.content)
+        yield "\r\n".join(lines).encode("latin-1")
+        if head_only:
+            return
+        if isinstance(self.content, bytes):
+            yield self.content
+            return
+        for number in count():
+            piece = self.content.piece(number)
+            if piece is None:
+                break
+            yield b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece
+        if chunked:
+            yield b"0\r\n\r\n"
 
 
 def refusal(status: HTTPStatus, why: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -96,7 +116,7 @@ def read_request(data: bytes) -> Request | Response | None:
             return refusal(HTTPStatus.BAD_REQUEST, "a request for something to look at has no body")
     if len(hosts) > 1 or (not hosts and minor != "0"):
         return refusal(HTTPStatus.BAD_REQUEST, f"a request names one host, this one {len(hosts)}")
-    return Request(target.partition("?")[0], hosts[0] if hosts else "", method == "HEAD")
+    return Request(target.partition("?")[0], hosts[0] if hosts else "", method == "HEAD", minor != "0")
 
 
 def _too_long(data: bytes) -> Response:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, final
 
-from ..scanout import Frame, png, scan_out
+from ..scanout import Frame, png_pieces, scan_out
 
 if TYPE_CHECKING:
     from ..gpu.device import PhysicalGpu
     from ..mediator.vgpu import Vgpu
 
-__all__ = ("Glance", "Screen", "ShowingDevice", "same_picture")
+__all__ = ("Glance", "PngInPieces", "Screen", "ShowingDevice", "same_picture")
 
 _GLANCE_NS: Final = 500_000_000
 """However many people look, a screen is looked at no more often."""
@@ -27,6 +27,24 @@ class Glance(NamedTuple):
 
 
 @final
+class PngInPieces:
+    """A frame as a PNG, made as far as somebody has asked for it."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._rest = png_pieces(frame)
+        self._made: list[bytes] = []
+
+    def piece(self, number: int) -> bytes | None:
+        """Piece ``number``, from 0; None after the last."""
+        while len(self._made) <= number:
+            piece = next(self._rest, None)
+            if piece is None:
+                return None
+            self._made.append(piece)
+        return self._made[number]
+
+
+@final
 class Screen:
     """The screen of ``device``."""
 
@@ -38,7 +56,7 @@ class Screen:
         """What was shown when the last client left: soon after, the memory it is in is gone."""
         self._glance = Glance(0, None)
         self._glanced_ns: int | None = None
-        self._png: bytes | None = None
+        self._png: PngInPieces | None = None
 
     def look(self) -> Frame | None:
         """What is shown now."""
@@ -55,11 +73,11 @@ class Screen:
             self._glanced_ns = self.device.clock.now_ns()
         return self._glance
 
-    def glanced_png(self) -> bytes | None:
+    def glanced_png(self) -> PngInPieces | None:
         """The last glance as a PNG, made once however often it is asked for; None where nothing is shown."""
         frame = self.glance().frame
         if frame is not None and self._png is None:
-            self._png = png(frame)
+            self._png = PngInPieces(frame)
         return self._png
 
     def shown(self, *, connected: bool) -> Frame | None:

@@ -1,7 +1,8 @@
 """The sockets of the view: a listener and its connections, in the selector that the devices' own sockets wait in.
 
 Nobody who looks can hold up a guest: a turn is one read or one write that never blocks, a request is short, a
-connection lives for one of them, and when too many are open the oldest makes room.
+connection lives for one of them, a picture is made piece by piece while it is sent, and when too many connections are
+open the oldest makes room.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import selectors
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Final, NamedTuple, TypeAlias, final
 
@@ -191,6 +192,7 @@ class _Connection:
         self._respond: Final = respond
         self._gone: Final = gone
         self._received = b""
+        self._pieces: Iterator[bytes] = iter(())
         self._unsent = memoryview(b"")
         self._closed = False
         self._timer: Final = clock.call_after(_LIFE_NS, self.close)
@@ -203,6 +205,7 @@ class _Connection:
             self._timer.cancel()
             self._selector.unregister(self._client)
             self._client.close()
+            self._pieces = iter(())
             self._unsent = memoryview(b"")
             self._gone(self)
 
@@ -223,9 +226,9 @@ class _Connection:
         if request is None:
             return
         if isinstance(request, Response):
-            self._unsent = memoryview(request.encode())
+            self._pieces = request.wire()
         else:
-            self._unsent = memoryview(self._respond(request).encode(head_only=request.head_only))
+            self._pieces = self._respond(request).wire(head_only=request.head_only, chunked=request.chunked)
         self._received = b""
         self._selector.modify(self._client, selectors.EVENT_WRITE, self._write)
         self._write(selectors.EVENT_WRITE)
@@ -233,6 +236,12 @@ class _Connection:
     def _write(self, events: int) -> None:
         if self._closed:
             return
+        while not self._unsent:
+            piece = next(self._pieces, None)
+            if piece is None:
+                self._finish()
+                return
+            self._unsent = memoryview(piece)
         try:
             sent = self._client.send(self._unsent[:_SEND_SIZE], socket.MSG_NOSIGNAL)
         except BlockingIOError:
@@ -241,9 +250,9 @@ class _Connection:
             self.close()
             return
         self._unsent = self._unsent[sent:]
-        if self._unsent:
-            return
-        # To hang up at once could cost the client the end of what it has not read yet.
+
+    def _finish(self) -> None:
+        """To hang up at once could cost the client the end of what it has not read yet."""
         try:
             self._client.shutdown(socket.SHUT_WR)
         except OSError:

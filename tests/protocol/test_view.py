@@ -20,6 +20,17 @@ HERE = ViewAddress("127.0.0.1", 0)
 LARGE = bytes(range(256)) * 16384
 
 
+class Counted:
+    """Content of three pieces that notes when each is made."""
+
+    def __init__(self) -> None:
+        self.made: list[int] = []
+
+    def piece(self, number: int) -> bytes | None:
+        self.made.append(number)
+        return b"%d" % number * 20 if number < 3 else None
+
+
 class Loop:
     """A view that answers each path with itself, on a loop that a test steps."""
 
@@ -27,6 +38,7 @@ class Loop:
         self.selector = selectors.DefaultSelector()
         self.clock = RealClock()
         self.asked: list[str] = []
+        self.counted = Counted()
         self.listen(address)
 
     def listen(self, address: ViewAddress = HERE) -> None:
@@ -36,6 +48,8 @@ class Loop:
         self.asked.append(path)
         if path == "/large":
             return Response(LARGE, "image/png")
+        if path == "/pieces":
+            return Response(self.counted, "image/png")
         return Response(path.encode(), "text/plain", HTTPStatus.OK if path == "/" else HTTPStatus.NOT_FOUND)
 
     def step(self, timeout_s: float = 0.0) -> None:
@@ -137,6 +151,26 @@ def test_a_large_answer_arrives_whole_however_slowly_it_is_read(loop: Loop) -> N
         assert loop.read(client).partition(b"\r\n\r\n")[2] == LARGE
 
 
+def test_a_picture_is_made_while_it_is_sent_a_piece_a_turn(loop: Loop) -> None:
+    with loop.connect() as client:
+        client.sendall(get("/pieces"))
+        made = []
+        while len(loop.counted.made) < 4:
+            loop.step(0.01)
+            made.append(len(loop.counted.made))
+        assert {later - earlier for earlier, later in zip(made, made[1:], strict=False)} <= {0, 1}
+        head, _, content = loop.read(client).partition(b"\r\n\r\n")
+    assert b"\r\nTransfer-Encoding: chunked" in head and b"Content-Length" not in head
+    assert content == b"".join(b"14\r\n%b\r\n" % (b"%d" % number * 20) for number in range(3)) + b"0\r\n\r\n"
+
+
+def test_an_old_client_gets_the_pieces_as_they_are_and_a_head_request_makes_none(loop: Loop) -> None:
+    assert b"chunked" in loop.exchange(get("/pieces", method="HEAD"))
+    assert loop.counted.made == []
+    head, _, content = loop.exchange(b"GET /pieces HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
+    assert b"chunked" not in head and content == b"0" * 20 + b"1" * 20 + b"2" * 20
+
+
 def test_a_request_may_come_byte_by_byte(loop: Loop) -> None:
     with loop.connect() as client:
         for byte in get("/"):
@@ -208,8 +242,9 @@ def test_requests_are_judged_alike_however_they_are_cut() -> None:
     request = get("/screen/1.png?5", "Accept: image/png", "User-Agent: test", method="HEAD")
     for end in range(len(request)):
         assert read_request(request[:end]) is None
-    assert read_request(request) == ("/screen/1.png", "127.0.0.1", True)
-    assert read_request(b"\r\n" + request) == ("/screen/1.png", "127.0.0.1", True)
+    assert read_request(request) == ("/screen/1.png", "127.0.0.1", True, True)
+    assert read_request(b"\r\n" + request) == ("/screen/1.png", "127.0.0.1", True, True)
+    assert read_request(b"GET / HTTP/1.0\r\n\r\n") == ("/", "", False, False)
 
 
 # ---- clients that do not behave ----

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import selectors
 import signal
 import threading
@@ -13,14 +14,24 @@ import pytest
 
 from host_model.host import Host
 from host_model.mediator.vgpu import Vgpu
+from host_model.scanout import Frame, png, png_pieces
 from host_model.view.facts import vgpu_facts
-from host_model.view.screen import Glance, Screen
+from host_model.view.screen import Glance, PngInPieces, Screen
 from host_model.view.screenshot import ScreenshotFiles, on_signal
 from host_model.view.view import Viewed
 from pvinfo.errors import SetupError, UsageError
 from pvinfo.frame import FRAME_HEADER, FRAME_MAGIC
 from support.lit_screen import dark, light, paint
 from support.picture import read_png
+
+
+def whole(pieces: PngInPieces | None) -> bytes:
+    """All of a picture that is made in pieces."""
+    assert pieces is not None
+    made: list[bytes] = []
+    while (piece := pieces.piece(len(made))) is not None:
+        made.append(piece)
+    return b"".join(made)
 
 
 class Subject:
@@ -65,16 +76,31 @@ def test_however_often_people_look_the_screen_is_looked_at_now_and_then() -> Non
     assert subject.screen.glanced_png() is png
     subject.wait(600)
     fresh = subject.screen.glanced_png()
-    assert png is not None and fresh is not None
-    assert [read_png(data).pixel(0, 0) for data in (png, fresh)] == [(0x10, 0x20, 0x30), (0xFF, 0, 0)]
+    assert [read_png(whole(pieces)).pixel(0, 0) for pieces in (png, fresh)] == [(0x10, 0x20, 0x30), (0xFF, 0, 0)]
 
 
-def test_a_picture_is_made_once_for_each_change() -> None:
+def test_a_picture_is_made_once_for_each_change_and_as_far_as_it_is_wanted() -> None:
     subject = Subject()
-    light(subject.write)
+    light(subject.write, 1024, 768)
     png = subject.screen.glanced_png()
+    assert png is not None
+    first = png.piece(0)
+    assert first is not None and len(first) == 33, "the signature and the header, and no row yet"
+    assert png.piece(0) is first
     subject.wait(5000)
     assert subject.screen.glanced_png() is png
+    picture = read_png(whole(png))
+    assert (picture.width, picture.height, len(picture.rows)) == (1024, 768, 768)
+    assert whole(png) == whole(png)
+
+
+def test_the_pieces_are_the_same_picture_however_long_the_rows_are() -> None:
+    noise = random.Random(5).randbytes(40 * 96)
+    frame = Frame(20, 40, 96, bytearray(noise))
+    for rows in (1, 7, 40, 100):
+        pieces = list(png_pieces(frame, rows=rows))
+        assert read_png(b"".join(pieces)) == read_png(png(frame))
+    assert read_png(png(frame)).pixel(19, 39) == tuple(noise[39 * 96 + 76 : 39 * 96 + 79][::-1])
 
 
 # ---- files ----
