@@ -42,7 +42,11 @@ def sockets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
 
 OF_PATIENCE = frozenset({"spinning-batch-on-vgpu", "guilty-context-banned-on-vgpu", "others-go-on-on-vgpu"})
 """A driver on a vGPU finds out by waiting that work hangs, half a minute or so; behind a socket that is our time, too."""
-OF_VGPUS = [name for name, found in built_in().items() if found.needs.devices == (DeviceKind.VGPU,) and name not in OF_PATIENCE]
+BY_HAND = [name for name, found in built_in().items() if found.needs.in_process]
+OF_VGPUS = [
+    name for name, found in built_in().items()
+    if found.needs.devices == (DeviceKind.VGPU,) and name not in OF_PATIENCE and not found.needs.in_process
+]  # fmt: skip
 LOOKED_AT = ("fence-set-up", "refuse-version-0", "refuse-no-aperture", "probe", "balloon-type-8", "second-vgpu-fences")
 Played = Callable[[str], ScenarioResult]
 
@@ -67,6 +71,12 @@ def test_every_scenario_holds_behind_a_socket(played: Played, name: str) -> None
     assert all(check.held is not False for check in result.checks)
     assert not any(check.view is View.HOST for check in result.checks)
     assert {check.view for check in result.checks if check.held is None} <= {View.BEHIND_SOCKET}
+
+
+def test_scenarios_in_which_the_host_acts_are_skipped_behind_a_socket(played: Played) -> None:
+    assert {"hotplug", "custom-edid", "hdmi-mode-set", "plane-outside-the-slice"} <= set(BY_HAND)
+    for name in BY_HAND:
+        assert (played(name).outcome, played(name).reason) == (Outcome.SKIPPED, "it needs the host's own hand, which no socket reaches")
 
 
 def test_what_no_wire_shows_is_named_and_not_claimed(played: Played) -> None:
