@@ -81,25 +81,25 @@ def _of_type(stage: Stage) -> None:
     check_quiet(stage, driver)
 
 
-@scenario(needs=Needs(type_suffix="8"))
+@scenario(needs=Needs(type_suffix="8", in_process=True))
 def mode_set_type_8(stage: Stage) -> None:
     """An eighth of the GPU shows a picture of its resolution."""
     _of_type(stage)
 
 
-@scenario(needs=Needs(type_suffix="4"))
+@scenario(needs=Needs(type_suffix="4", in_process=True))
 def mode_set_type_4(stage: Stage) -> None:
     """A quarter of the GPU shows a picture of its resolution."""
     _of_type(stage)
 
 
-@scenario(needs=Needs(type_suffix="2"))
+@scenario(needs=Needs(type_suffix="2", in_process=True))
 def mode_set_type_2(stage: Stage) -> None:
     """Half of the GPU shows a picture of its resolution."""
     _of_type(stage)
 
 
-@scenario(needs=Needs(type_suffix="1"))
+@scenario(needs=Needs(type_suffix="1", in_process=True))
 def mode_set_type_1(stage: Stage) -> None:
     """The largest share of the GPU shows a picture of its resolution."""
     _of_type(stage)
