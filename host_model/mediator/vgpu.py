@@ -19,6 +19,7 @@ from ..device.mmio.registers import RegisterPage
 from ..device.mmio.window import BAR0_SIZE, MmioWindow
 from ..device.sideband import SidebandRegisters
 from ..hypervisor.base import HypervisorPort
+from ..scanout.exported_plane import ExportedPlanes
 from .aperture import ApertureWindow
 from .audit.audit import CommandAudit
 from .cost import ProcessorTime
@@ -77,6 +78,7 @@ class Vgpu:
         self.sideband = SidebandRegisters()
         self.display = Display(self)
         self.display_memory = VgpuDisplayMemory(self)
+        self.exported_planes = ExportedPlanes(self)
         self.pv = PvState(self, announcement)
         self.mmio = MmioWindow(self, policy_for(self.platform.name))
         self.failsafe = Failsafe(self)
@@ -169,6 +171,7 @@ class Vgpu:
         self.end_trace()
         self.submission.close()
         self.display.close()
+        self.exported_planes.close()
         self.turn.leave(self)
         self.gpu.findings.forget(self.number)
         self.tables.clear()

@@ -8,7 +8,7 @@ from pvinfo.units import PAGE_MASK, PAGE_SIZE
 
 from ..gpu.address_space import TranslationFault
 
-__all__ = ("DisplayFetch", "DisplayMemory", "ForeignMemory")
+__all__ = ("DisplayFetch", "DisplayMemory", "ForeignMemory", "HeldPages")
 
 _BLACK_PAGE: Final = memoryview(bytes(PAGE_SIZE))
 
@@ -25,8 +25,28 @@ class ForeignMemory(Exception):
         super().__init__(f"[{address:#x}, {address + size:#x}) is not all in {owned}")
 
 
+class HeldPages(Protocol):
+    """Pages of a surface that are held for somebody outside, whatever the GGTT says meanwhile."""
+
+    @property
+    def bus_addresses(self) -> tuple[int, ...]:
+        """Where they are, page by page."""
+
+    def views(self) -> list[memoryview] | None:
+        """The pages, for reading only, at once; None when the machine has lost one, or they were released."""
+
+    def release(self) -> None:
+        """Let them go."""
+
+
 class DisplayMemory(Protocol):
     """What a device's planes can show."""
+
+    def hold(self, address: int, size: int) -> HeldPages:
+        """Hold the pages behind whole pages of graphics memory.
+
+        Raises: ForeignMemory where not all of it is the device's; TranslationFault where the GGTT leads nowhere.
+        """
 
     def spans(self, address: int, size: int, *, write: bool = False) -> list[memoryview]:
         """The memory behind ``size`` bytes at graphics ``address``, in order; to be read, at once.
