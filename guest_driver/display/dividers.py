@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import cache
 from typing import Final, NamedTuple
 
 from pvinfo.errors import DriverError
@@ -166,40 +167,40 @@ _BUDGETS: Final = {
 _BUDGET_OF: Final = {clock: budget for budget, clocks in _BUDGETS.items() for clock in clocks}
 
 
-def _wrpll_candidates() -> Iterator[WrpllDividers]:
+def _wrpll_candidates() -> Iterator[tuple[int, int]]:
+    """Every r and n, in the order in which they are tried."""
     slowest, fastest = _REFERENCE_MHZ
     low, high = _OSCILLATOR_MHZ
     for r2 in range(_LC_MHZ * 2 // fastest + 1, _LC_MHZ * 2 // slowest + 1):
         for n2 in range(low * r2 // _LC_MHZ + 1, high * r2 // _LC_MHZ + 1):
-            for p in _POST_DIVIDERS:
-                yield WrpllDividers(r2, n2, p)
+            yield r2, n2
 
 
+@cache
 def broadwell_dividers(clock_khz: int) -> WrpllDividers:
     """Dividers for a clock of gen8 (``hsw_ddi_calculate_wrpll``): of those that are near enough the fastest loop, else the nearest."""
     clock_hz = clock_khz * 1000
     wanted = clock_hz // 100
-    budget = _BUDGET_OF.get(clock_hz, _USUAL_BUDGET)
     if wanted == _LC_2K:
         return WrpllDividers(2, 2, 1)
-    best: WrpllDividers | None = None
-    best_off, best_near = 0, False
-    for candidate in _wrpll_candidates():
-        r2, n2, p = candidate
-        off = abs(wanted * p * r2 - _LC_2K * n2)
-        near = wanted * budget * p * r2 >= 1_000_000 * off
-        if best is None:
-            better = True
-        elif near and best_near:
-            better = n2 * best.r2 * best.r2 > best.n2 * r2 * r2
-        elif near or best_near:
-            better = near
-        else:
-            better = best.p * best.r2 * off < p * r2 * best_off
-        if better:
-            best, best_off, best_near = candidate, off, near
-    assert best is not None, "the ranges hold candidates"
-    return best
+    near_at = wanted * _BUDGET_OF.get(clock_hz, _USUAL_BUDGET)
+    best_r2 = best_n2 = best_p = best_off = 0
+    best_near = False
+    for r2, n2 in _wrpll_candidates():
+        made = _LC_2K * n2
+        for p in _POST_DIVIDERS:
+            product = p * r2
+            off = abs(wanted * product - made)
+            near = near_at * product >= 1_000_000 * off
+            if near and best_near:
+                better = n2 * best_r2 * best_r2 > best_n2 * r2 * r2
+            elif near or best_near:
+                better = near
+            else:
+                better = not best_p or best_p * best_r2 * off < product * best_off
+            if better:
+                best_r2, best_n2, best_p, best_off, best_near = r2, n2, p, off, near
+    return WrpllDividers(best_r2, best_n2, best_p)
 
 
 # ---- Broxton ----
