@@ -45,8 +45,8 @@ DESCRIPTION: Final = """\
 Serves vGPUs of one host over vfio-user, each on a Unix socket of its own. Prints "ready PATH" for each
 once it listens. Ends on SIGTERM or Ctrl-C, or with --once when the last client has gone.
 
---screenshot writes what is shown when serving ends or, where no client is left then, what was shown as
-the last one left; and on SIGUSR1 at once. A file that ends in .png is a picture, one that ends in .raw
+--screenshot writes what is shown when serving ends, and on SIGUSR1 at once; where the client has gone,
+what it showed last. A file that ends in .png is a picture, one that ends in .raw
 a frame of 32-bit pixels behind a header. Where nothing is shown there is no file, and a line that says why.
 
 --frame keeps the newest frame in a file, best in /dev/shm, for programs that map it: it changes
@@ -124,8 +124,8 @@ class ServedHost:
         self._sockets[vgpu.number] = str(entry.path)
         if trace is not None:
             _trace(vgpu, file_of(trace, vgpu.number, alone=alone))
-        screen = Screen(vgpu, entry.title or f"vGPU {vgpu.number}")
-        if wanted.last:
+        screen = Screen(vgpu, entry.title or f"vGPU {vgpu.number}", lambda: device.abandoned)
+        if wanted.anything:
             device.on_leaving = screen.keep_last
         return Viewed(vgpu.number, vgpu.type.name, str(entry.path), screen, lambda: device.connected, lambda: vgpu_facts(vgpu))
 
@@ -214,8 +214,8 @@ class ServedGpu:
             device = self._server.listen(path, self.gpu, self._machine, self.gpu.findings)
             if trace is not None:
                 _trace(self.gpu, trace)
-            screen = Screen(self.gpu, title)
-            if wanted.last:
+            screen = Screen(self.gpu, title, lambda: device.abandoned)
+            if wanted.anything:
                 device.on_leaving = screen.keep_last
             viewed = Viewed(0, "physical GPU", str(path), screen, lambda: device.connected, lambda: gpu_facts(self.gpu))
             site = Site(self.gpu.platform.name, (viewed,), self.report, self._totals)
@@ -274,7 +274,7 @@ class ServedGpu:
 def host_for_boot(request: HostRequest) -> ServedHost | ServedGpu:
     """The host of a boot: a vGPU for each guest's socket, or the physical GPU for the one machine there is."""
     aperture_size = DEFAULT_APERTURE if request.aperture_mib is None else request.aperture_mib * MIB
-    wanted = Wanted(view=request.view, last=request.pictures)
+    wanted = Wanted(view=request.view, pictures=request.pictures)
     if not request.physical:
         served = [ServedType(request.vgpu_type, path, f"guest {number}") for number, path in enumerate(request.sockets)]
         return ServedHost(request.platform, served, aperture_size=aperture_size, trace=request.trace, wanted=wanted)
@@ -289,7 +289,7 @@ def _screens(shows: Shows | None) -> tuple[Viewed, ...]:
 
 
 def _picture(viewed: Viewed) -> Picture:
-    frame = viewed.screen.shown(connected=viewed.connected())
+    frame = viewed.screen.look()
     return Picture(None, viewed.screen.nothing_shown) if frame is None else Picture(png(frame))
 
 
@@ -350,7 +350,7 @@ def run_serve(arguments: argparse.Namespace) -> int:
     try:
         if isinstance(host, ServedHost) and arguments.opregion is not None:
             _write_opregions(host, arguments.opregion)
-        on_wish = nullcontext() if pictures is None else on_signal(signal.SIGUSR1, host.selector, lambda: pictures.write(host.screens, now=True))
+        on_wish = nullcontext() if pictures is None else on_signal(signal.SIGUSR1, host.selector, lambda: pictures.write(host.screens))
         with on_wish:
             _serve_until_ended(host, once=arguments.once)
         if pictures is not None:
@@ -369,7 +369,7 @@ def run_serve(arguments: argparse.Namespace) -> int:
 
 def _host_of(arguments: argparse.Namespace) -> ServedHost | ServedGpu:
     aperture_size = arguments.aperture * MIB
-    wanted = Wanted(view_address_of(arguments), arguments.frame, last=arguments.screenshot is not None)
+    wanted = Wanted(view_address_of(arguments), arguments.frame, pictures=arguments.screenshot is not None)
     if arguments.physical:
         if arguments.opregion is not None:
             raise UsageError("--opregion is of vGPUs: a machine's own GPU (--physical) is described by the machine's own firmware")

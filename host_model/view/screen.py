@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, final
 
 from ..scanout import Frame, png_pieces, scan_out
@@ -46,21 +47,21 @@ class PngInPieces:
 
 @final
 class Screen:
-    """The screen of ``device``."""
+    """The screen of ``device``; ``abandoned`` tells that its client has gone."""
 
-    def __init__(self, device: ShowingDevice, title: str) -> None:
+    def __init__(self, device: ShowingDevice, title: str, abandoned: Callable[[], bool] = lambda: False) -> None:
         self.device: Final = device
         self.title: Final = title
         """What the device is called where people read of it."""
-        self.last: Frame | None = None
-        """What was shown when the last client left: soon after, the memory it is in is gone."""
+        self._abandoned: Final = abandoned
+        self._last: Frame | None = None
         self._glance = Glance(0, None)
         self._glanced_ns: int | None = None
         self._png: PngInPieces | None = None
 
     def look(self) -> Frame | None:
-        """What is shown now."""
-        return scan_out(self.device)
+        """What is shown now or, when the client has gone and taken its memory along, what it showed last."""
+        return self._last if self._abandoned() else scan_out(self.device)
 
     def glance(self) -> Glance:
         """What is shown now, or was half a second ago at most."""
@@ -80,18 +81,15 @@ class Screen:
             self._png = PngInPieces(frame)
         return self._png
 
-    def shown(self, *, connected: bool) -> Frame | None:
-        """What is shown now or, when the client has gone, what it showed last."""
-        return self.look() if connected else self.last
-
     def keep_last(self) -> None:
-        """The client is about to leave, and takes its memory along: remember what it showed."""
-        self.last = self.look()
+        """The client has gone, but what it showed can still be read: remember it."""
+        self._last = scan_out(self.device)
 
     @property
     def nothing_shown(self) -> str:
         """Why there is no frame, in words."""
-        return f"{self.title} shows nothing: no pipe is on"
+        when = "was on when its client left" if self._abandoned() else "is on"
+        return f"{self.title} shows nothing: no pipe {when}"
 
 
 def same_picture(one: Frame | None, other: Frame | None) -> bool:

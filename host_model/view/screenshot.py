@@ -44,14 +44,11 @@ class ScreenshotFiles:
         self.failed = False
         """A picture that was there could not be written."""
 
-    def write(self, devices: Sequence[Viewed], *, now: bool = False) -> None:
-        """Write what each device shows; without ``now``, what it showed last where its client has gone.
-
-        What is missing, and why, is said on standard error.
-        """
+    def write(self, devices: Sequence[Viewed]) -> None:
+        """Write what each device shows. What is missing, and why, is said on standard error."""
         for device in devices:
             path = file_of(self._path, device.number, alone=len(devices) == 1)
-            frame = device.screen.shown(connected=now or device.connected())
+            frame = device.screen.look()
             if frame is None:
                 print(f"{device.screen.nothing_shown}; {path} is not written", file=sys.stderr, flush=True)
                 continue

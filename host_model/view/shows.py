@@ -24,8 +24,13 @@ class Wanted(NamedTuple):
     """Where to serve the page."""
     frame: Path | None = None
     """The file of the shared frame; with several devices each has its own, as :func:`file_of` names it."""
-    last: bool = False
-    """Remember what each screen showed when its client left."""
+    pictures: bool = False
+    """Pictures will be asked for."""
+
+    @property
+    def anything(self) -> bool:
+        """Somebody will look."""
+        return self.view is not None or self.frame is not None or self.pictures
 
 
 def file_of(path: Path, number: int, *, alone: bool) -> Path:

@@ -162,7 +162,7 @@ def test_the_physical_gpu_has_a_page_as_well(tmp_path: Path) -> None:
 
 def test_whoever_looks_and_whoever_is_served_share_the_loop_and_leave_nothing(tmp_path: Path) -> None:
     before = open_fds()
-    wanted = Wanted(view=HERE, frame=tmp_path / "frame", last=True)
+    wanted = Wanted(view=HERE, frame=tmp_path / "frame")
     host = ServedHost("skl", [ServedType(None, tmp_path / f"{name}.sock") for name in "ab"], wanted=wanted)
     clients = [Raw(tmp_path / f"{name}.sock", lambda: host.step(0.005)) for name in "ab"]
     for client, color in zip(clients, (0x112233, 0x445566), strict=True):

@@ -41,8 +41,8 @@ class Subject:
         self.plugged = (host if host is not None else Host("skl")).plug()
         self.vgpu: Vgpu = self.plugged.vgpu
         self.write = self.vgpu.mmio.write32
-        self.screen = Screen(self.vgpu, f"vGPU {number}")
         self.connected = True
+        self.screen = Screen(self.vgpu, f"vGPU {number}", lambda: not self.connected)
         self.viewed = Viewed(number, "GVTg_V5_8", "socket", self.screen, lambda: self.connected, lambda: vgpu_facts(self.vgpu))
 
     def wait(self, milliseconds: int) -> None:
@@ -110,7 +110,7 @@ def test_a_picture_has_the_size_and_the_colours_of_the_screen(tmp_path: Path) ->
     subject = Subject()
     light(subject.write, 80, 60, 0xCC9933)
     files = ScreenshotFiles(tmp_path / "now.png")
-    files.write([subject.viewed], now=True)
+    files.write([subject.viewed])
     picture = read_png((tmp_path / "now.png").read_bytes())
     assert (picture.width, picture.height) == (80, 60)
     assert picture.pixel(79, 59) == (0xCC, 0x99, 0x33)
@@ -120,7 +120,7 @@ def test_a_picture_has_the_size_and_the_colours_of_the_screen(tmp_path: Path) ->
 def test_a_raw_frame_is_known_by_its_header(tmp_path: Path) -> None:
     subject = Subject()
     light(subject.write, 80, 60, 0xCC9933)
-    ScreenshotFiles(tmp_path / "now.RAW").write([subject.viewed], now=True)
+    ScreenshotFiles(tmp_path / "now.RAW").write([subject.viewed])
     data = (tmp_path / "now.RAW").read_bytes()
     header = FRAME_HEADER.parse(data[: FRAME_HEADER.size])
     assert (header.magic, header.width, header.height, header.size) == (FRAME_MAGIC, 80, 60, 80 * 60 * 4)
@@ -131,25 +131,28 @@ def test_each_of_several_screens_has_its_own_file(tmp_path: Path, capsys: pytest
     host = Host("skl")
     subjects = [Subject(number, host) for number in (1, 2)]
     light(subjects[1].write)
-    ScreenshotFiles(tmp_path / "now.png").write([subject.viewed for subject in subjects], now=True)
+    ScreenshotFiles(tmp_path / "now.png").write([subject.viewed for subject in subjects])
     assert [path.name for path in tmp_path.iterdir()] == ["2-now.png"]
     assert capsys.readouterr().err == f"vGPU 1 shows nothing: no pipe is on; {tmp_path}/1-now.png is not written\n"
 
 
-def test_at_the_end_what_a_client_showed_last_counts_when_it_has_gone(tmp_path: Path) -> None:
+def test_what_a_client_showed_last_is_there_when_it_has_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     subject = Subject()
-    light(subject.write, color=0x00FF00)
-    subject.screen.keep_last()
-    subject.connected = False
-    dark(subject.write)
     files = ScreenshotFiles(tmp_path / "end.png")
+    light(subject.write, color=0x00FF00)
+    subject.connected = False
+    subject.screen.keep_last()
+    paint(subject.write, 0xFF0000)
     files.write([subject.viewed])
     assert read_png((tmp_path / "end.png").read_bytes()).pixel(0, 0) == (0, 0xFF, 0)
-    (tmp_path / "end.png").unlink()
-    files.write([subject.viewed], now=True)
     subject.connected = True
     files.write([subject.viewed])
-    assert list(tmp_path.iterdir()) == []
+    assert read_png((tmp_path / "end.png").read_bytes()).pixel(0, 0) == (0xFF, 0, 0)
+    dark(subject.write)
+    subject.connected = False
+    subject.screen.keep_last()
+    files.write([subject.viewed])
+    assert capsys.readouterr().err.startswith("vGPU 1 shows nothing: no pipe was on when its client left; ")
 
 
 def test_a_picture_that_cannot_be_written_is_told_and_remembered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,7 +160,7 @@ def test_a_picture_that_cannot_be_written_is_told_and_remembered(tmp_path: Path,
     light(subject.write)
     files = ScreenshotFiles(tmp_path / "now.png")
     (tmp_path / "now.png").mkdir()
-    files.write([subject.viewed], now=True)
+    files.write([subject.viewed])
     assert files.failed
     assert capsys.readouterr().err == f"vGPU 1: {tmp_path}/now.png cannot be written: Is a directory\n"
     assert [path.name for path in tmp_path.iterdir()] == ["now.png"]

@@ -63,6 +63,11 @@ class ServedDevice:
         return self._client is not None
 
     @property
+    def abandoned(self) -> bool:
+        """There was a client, and it has gone."""
+        return self.clients_seen > 0 and self._client is None
+
+    @property
     def connections(self) -> int:
         """The client, and who else is connected."""
         return len(self._waiting) + self.connected
