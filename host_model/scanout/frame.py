@@ -18,7 +18,7 @@ from ..gpu.surface.window import open_window
 from .blending import blended
 from .cursor import cursor_view
 from .memory import DisplayFetch, ForeignMemory
-from .pixels import ColorTables, bytes_per_pixel, corrected, is_yuv, to_xrgb
+from .pixels import ColorTables, bytes_per_pixel, corrected, is_slow, is_yuv, to_xrgb
 from .planes import Blend, PipeSize, PlaneView, ScannedDevice, Unshown, background, pipe_gamma, pipe_size, plane_views
 
 __all__ = ("PIXEL_SIZE", "Frame", "HotSpot", "hot_spot", "scan_out")
@@ -26,6 +26,9 @@ __all__ = ("PIXEL_SIZE", "Frame", "HotSpot", "hot_spot", "scan_out")
 PIXEL_SIZE: Final = 4
 _BAND: Final = 1 << 20
 """Bytes of a surface that are converted at once."""
+_SLOW_PIXELS: Final = 1 << 23
+"""Pixels of a picture that are blended, or converted one by one: as many as a screen of 3840 by 2160 has. The device serves nobody
+meanwhile, and no guest may make that longer."""
 _GREY: Final = b"\x80\x80\x80\x00"
 _BLACK: Final = bytes(PIXEL_SIZE)
 _UNSET: Final = 0xFFFFFFFF
@@ -102,6 +105,7 @@ class _Picture:
         self._pitch = size.width * PIXEL_SIZE
         self._pixels: bytearray | None = None
         """None: nothing has been drawn."""
+        self._slow_left = _SLOW_PIXELS
         self._gamma: ColorTables | None = None
         self._gamma_known = False
 
@@ -126,6 +130,16 @@ class _Picture:
             return
         if visible.empty:
             return
+        if view.blend is not Blend.OPAQUE or is_slow(view.pixel_format):
+            count = visible.width * visible.height
+            if count > self._slow_left:
+                self._device.findings.not_modelled(
+                    "plane-too-large", view.name,
+                    f"with it, more than {_SLOW_PIXELS} pixels would be blended or converted one by one; a grey rectangle is shown in its place", value=count,
+                )  # fmt: skip
+                self._fill(visible, _GREY)
+                return
+            self._slow_left -= count
         fetch = DisplayFetch(self._device.display_memory)
         try:
             self._draw(view, visible, fetch)

@@ -16,7 +16,7 @@ from pvinfo.drm_format import DrmFormat
 
 from ..gpu.surface.tiling import Buffer
 
-__all__ = ("IDENTITY", "Colors", "ColorTables", "bytes_per_pixel", "corrected", "has_alpha", "is_yuv", "to_xrgb")
+__all__ = ("IDENTITY", "Colors", "ColorTables", "bytes_per_pixel", "corrected", "has_alpha", "is_slow", "is_yuv", "to_xrgb")
 
 _CHUNK: Final = 1 << 16
 """Bytes that become one number: few enough to stay near the processor."""
@@ -61,6 +61,11 @@ def has_alpha(pixel_format: DrmFormat) -> bool:
 def is_yuv(pixel_format: DrmFormat) -> bool:
     """Whether two pixels share a colour."""
     return pixel_format in _YUV_ORDERS
+
+
+def is_slow(pixel_format: DrmFormat) -> bool:
+    """Whether it is converted pixel by pixel, which takes fifty times as long as the others."""
+    return is_yuv(pixel_format) or bytes_per_pixel(pixel_format) == 8
 
 
 def to_xrgb(pixel_format: DrmFormat, rows: Buffer, colors: Colors) -> Buffer:

@@ -184,6 +184,21 @@ def test_the_largest_picture_has_8192_by_4096_pixels() -> None:
     assert (frame.width, frame.height, len(frame.pixels)) == (8192, 4096, 128 * MIB)
 
 
+@pytest.mark.parametrize("control", [0, 6 << 24, XRGB | 2 << 4])
+def test_no_more_pixels_than_a_large_screen_has_are_made_one_by_one(control: int) -> None:
+    # 32 Mi pixels of these kinds would keep the host busy for many seconds, again and again.
+    rig = ScanoutRig()
+    rig.size(8192, 1025)
+    rig.plane(1, control, 0, size=(8192, 1025))
+    frame = rig.frame()
+    assert frame.pixels == b"\x80\x80\x80\0" * (8192 * 1025)
+    assert rig.vgpu.findings.of_rule("plane-too-large")[0].value == 8192 * 1025
+    rig.size(64, 48)
+    rig.vgpu.findings.clear()
+    rig.frame()
+    assert not rig.vgpu.findings.of_rule("plane-too-large")
+
+
 def test_a_plane_far_larger_than_the_pipe_is_read_only_where_it_is_seen() -> None:
     rig = ScanoutRig()
     rig.store(0, bytes([1, 2, 3, 4]) * 16384)
