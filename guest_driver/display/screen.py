@@ -171,6 +171,7 @@ class Screen:
             undo.append(lambda: self._wells.put(well))
         prepare_lanes(self._uncore, connector.port, connector.link)
         if self.link is None:
+            undo.append(self._switch_off_hdmi)
             clocks.connect_transcoder(self.pipe, connector.port)
             undo.append(lambda: clocks.disconnect_transcoder(self.pipe))
             return
@@ -184,9 +185,9 @@ class Screen:
         undo.append(training.stop)
         training.train()
         self._training = training
-        undo.append(self._put_monitor_to_sleep)
         clocks.connect_transcoder(self.pipe, connector.port)
         undo.append(lambda: clocks.disconnect_transcoder(self.pipe))
+        undo.append(self._put_monitor_to_sleep)
 
     def _put_monitor_to_sleep(self) -> None:
         """Unless it was pulled out."""
@@ -246,12 +247,13 @@ class Screen:
             port = self.output.connector.port
             drive_lanes(uncore, port, Link.HDMI)
             uncore.write(DdiPortRegisters.buf_ctl, DdiBufferControl.enable.mask, self._port)
-            # The port goes off after the transcoder, and so below it in the list.
-            self._undo.insert(len(self._undo) - 2, self._switch_off_hdmi)
             uncore.clock.wait_ns(_ACTIVE_NS)
 
     def _switch_off_hdmi(self) -> None:
+        """Raises: WaitTimeout when the port does not become quiet."""
         uncore, idle = self._uncore, DdiBufferControl.idle.mask
+        if not uncore.read(DdiPortRegisters.buf_ctl, self._port).enable:
+            return
         uncore.modify(DdiPortRegisters.buf_ctl, DdiBufferControl.enable.mask, 0, self._port)
         uncore.wait_for(DdiPortRegisters.buf_ctl, idle, idle, _IDLE_BUFFER_TIMEOUT_NS, self._port)
 
