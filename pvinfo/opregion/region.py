@@ -18,7 +18,6 @@ __all__ = (
     "OPREGION",
     "OPREGION_SIGNATURE",
     "OPREGION_SIZE",
-    "SWSCI_MAILBOX",
     "VBT_OFFSET",
     "AcpiMailbox",
     "AsleCommand",
@@ -223,5 +222,4 @@ class OpRegion(NamedTuple):
 
 
 OPREGION: Final = Codec(OpRegion, doc="the OpRegion", source=SOURCE, size=OPREGION_SIZE)
-SWSCI_MAILBOX: Final = Codec(SoftwareSciMailbox, doc="mailbox 2 of the OpRegion", source=SOURCE, size=0x100)
 VBT_OFFSET: Final = OPREGION.offset_of("vbt")
