@@ -206,6 +206,26 @@ def test_file_descriptors_belong_to_the_message_they_came_beside() -> None:
     assert frames == list(zip(messages, fds, strict=True))
 
 
+@pytest.mark.parametrize("behind", range(4))
+def test_among_writes_that_are_not_answered_file_descriptors_belong_to_the_last_message_that_may_carry_any(behind: int) -> None:
+    """Such writes are read by the hundred. The system ends a read behind the piece with the file descriptors, and its sender
+    may have sent more in that piece, even half a message."""
+    posted = region_write(2, 0, bytes(8), flags=NO_REPLY)
+    messages = [posted] * 5 + [dma_map(0, 4096)] + [posted] * 3
+    stream = b"".join(messages)
+    end = len(posted) * (5 + behind) + len(dma_map(0, 4096)) + (7 if behind < 3 else 0)
+    connection = ServerConnection()
+    connection.phase = Phase.OPEN
+    connection.receive(stream[:30])
+    assert connection.wanted > len(stream)
+    connection.receive(stream[30:end], (101,))
+    connection.receive(stream[end:])
+    frames = []
+    while (frame := connection.next_frame()) is not None:
+        frames.append((frame.data, frame.fds))
+    assert frames == [(each, (101,) if index == 5 else ()) for index, each in enumerate(messages)]
+
+
 def test_no_read_goes_so_far_that_file_descriptors_could_be_another_messages() -> None:
     connection = ServerConnection()
     assert connection.wanted == READ_AHEAD == 36 == len(set_irqs(0, 0))

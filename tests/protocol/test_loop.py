@@ -86,14 +86,14 @@ def test_a_turn_is_short_however_much_one_client_has_sent(tmp_path: Path) -> Non
     device.bars[0].accesses = accesses
     with Served(tmp_path, device) as served:
         client = served.connect()
-        client.send(region_write(0, 0, bytes(8), flags=NO_REPLY) * 2000)
+        client.send(region_write(0, 0, bytes(8), flags=NO_REPLY) * 4000)
         per_turn = []
-        while len(accesses) < 2000:
+        while len(accesses) < 4000:
             before = len(accesses)
             served.server.step(0)
             per_turn.append(len(accesses) - before)
-        assert max(per_turn) <= 200
-        assert len(per_turn) >= 10
+        assert max(per_turn) <= 500
+        assert len(per_turn) >= 8
 
 
 def test_timers_run_between_turns_and_those_that_an_access_sets_run_at_once(tmp_path: Path) -> None:

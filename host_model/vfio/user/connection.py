@@ -12,6 +12,9 @@ Rules of the stream:
 * File descriptors travel beside the first byte of their message. Whoever reads at most :attr:`~ServerConnection.wanted`
   bytes at a time knows to which message they belong: to the last one that begins in those bytes, because no message
   that may carry any is shorter than ``READ_AHEAD``, and thus none that may is followed by another in the same read.
+* Nobody waits for a write that must not be answered, and a guest that draws sends them by the hundred thousand: behind
+  one that has begun, whatever has come is wanted at once. The system ends a read behind the bytes that file descriptors
+  came beside; of the messages that begin in it they belong to the last one that may carry any.
 """
 
 from __future__ import annotations
@@ -53,8 +56,15 @@ __all__ = ("READ_AHEAD", "Frame", "MemoryReadReply", "Phase", "ServerConnection"
 
 READ_AHEAD: Final = HEADER.size + IRQ_SET.size
 """Bytes to read where a message begins: the shortest message that may carry file descriptors."""
+_BULK_READ: Final = 1 << 14
+"""Some hundred writes."""
 _LARGEST_READ: Final = 1 << 18
 """A socket holds less than this by default; a larger buffer would be set up for nothing."""
+
+_POSTED_WRITE: Final = Command.REGION_WRITE.to_bytes(2, "little")
+_POSTED_FLAGS: Final = int(HeaderFlags.of(MessageType.COMMAND, no_reply=True)).to_bytes(4, "little")
+_CARRIERS: Final = frozenset({Command.DMA_MAP.value, Command.DEVICE_SET_IRQS.value})
+"""Commands that may come with file descriptors."""
 
 _MOST_WAITING_FDS: Final = 2 * MAX_MESSAGE_FDS
 """File descriptors that are held for messages that have not come whole: those of one, and of the one behind it."""
@@ -119,10 +129,13 @@ class ServerConnection:
 
     @property
     def wanted(self) -> int:
-        """How many bytes to read next: what is missing of the message that has begun, and the first bytes of the next."""
+        """How many bytes to read next: what is missing of the message that has begun, and the first bytes of the next; behind a
+        write that must not be answered, a lot."""
         buffered = len(self._buffer)
         if not buffered:
             return READ_AHEAD
+        if self._buffer[8:12] == _POSTED_FLAGS and self._buffer[2:4] == _POSTED_WRITE:
+            return _BULK_READ
         size = int.from_bytes(self._buffer[4:8], "little") if buffered >= HEADER.size else HEADER.size
         if not HEADER.size <= size <= MAX_MESSAGE_SIZE:
             return READ_AHEAD
@@ -152,7 +165,18 @@ class ServerConnection:
             fds, surplus = (), True
             if self._arrivals and self._arrivals[-1].surplus:
                 first, _, fds, _ = self._arrivals.pop()
-        self._arrivals.append(_Arrival(first, end, fds, surplus))
+        self._arrivals.append(_Arrival(first, self._end_of_span(first, end), fds, surplus))
+
+    def _end_of_span(self, first: int, end: int) -> int:
+        """Up to where the bytes go that file descriptors came beside, if it is the last message in them that they belong to."""
+        buffer, at, carrier_end = self._buffer, self._position, end
+        while at + HEADER.size <= end:
+            start = at - self._position
+            command, size = int.from_bytes(buffer[start + 2 : start + 4], "little"), int.from_bytes(buffer[start + 4 : start + 8], "little")
+            if at >= first and command in _CARRIERS:
+                carrier_end = at + 1
+            at += max(size, HEADER.size)
+        return carrier_end
 
     def next_frame(self) -> Frame | None:
         """The next whole message, or None until more comes.
@@ -180,6 +204,16 @@ class ServerConnection:
             self.refuse(HEADER.unpack_from(data), stray.errno)
             raise stray
         return Frame(data, fds)
+
+    def pass_posted(self, store: Callable[[bytes, int], int]) -> None:
+        """Give ``store`` the bytes that have come, if they begin with a write that must not be answered; it does as many of those
+        as there are from the start, and says where they end."""
+        buffer = self._buffer
+        if self._arrivals or self.phase is not Phase.OPEN or buffer[8:12] != _POSTED_FLAGS:
+            return
+        end = store(bytes(buffer), 0)
+        del buffer[:end]
+        self._position += end
 
     def _claim(self, start: int, end: int) -> tuple[tuple[int, ...], PeerError | None]:
         """The file descriptors of the message from ``start`` to ``end`` of the stream, and what is wrong with them."""

@@ -195,6 +195,27 @@ class DeviceRegions:
             done += 1
         return done, None
 
+    def store_posted(self, data: bytes, start: int) -> int:
+        """Do the writes that stand in ``data`` from ``start`` on, one message after the other: whole REGION_WRITEs of an aligned
+        dword or qword that must not be answered. Returns where the first message of another kind begins, or the end."""
+        unpack = _WRITE_QWORD.unpack_from
+        windows = self._windows
+        last = len(data) - _WRITE_QWORD.size
+        at = start
+        while at <= last:
+            _, command, length, flags, _, offset, index, count, value = unpack(data, at)
+            window = windows.get(index)
+            if command != _REGION_WRITE or flags != _NO_REPLY or window is None or offset & count - 1 or offset + count > window.size:
+                break
+            if count == 8 == window.widest and length == READ_SIZE + 8:
+                window.write(offset, 8, value)
+            elif count == 4 and length == READ_SIZE + 4:
+                window.write32(offset, value & 0xFFFF_FFFF)
+            else:
+                break
+            at += length
+        return at
+
     def _make_answer(self) -> Callable[[bytes], bytes | None]:
         """:attr:`answer`, with everything it needs at hand: what a guest waits for is worth that."""
         ends = {index: window.size - 4 for index, window in self._windows.items()}

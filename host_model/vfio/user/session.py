@@ -6,6 +6,8 @@ What matters here is the round trip of a read, because a guest's processor waits
   message is one system call, and file descriptors are never taken for another message's.
 * While messages keep coming and nothing else is due, the next one is awaited in the read itself, for a few
   milliseconds, and not by way of the selector: that is a third of the time of a round trip.
+* Writes that must not be answered are worked off together, as many as have come: a guest that draws sends them by the
+  hundred thousand.
 * A turn is short. Then the loop looks after timers and the other clients.
 """
 
@@ -33,6 +35,8 @@ from .requests import Request
 __all__ = ("Loop", "Session")
 
 _READS_A_TURN: Final = 64
+_MOST_OF_A_TURN: Final = 4096
+"""Bytes that are hundreds of writes, or one long message: enough for a turn."""
 _TURN_NS: Final = 8_000_000
 _LINGER_NS: Final = 4_000_000
 """How long a read waits for the next message."""
@@ -162,11 +166,16 @@ class Session:
 
     def _serve_any(self, how: int) -> bool:
         """Read on, whatever comes; False when the turn is over."""
+        wanted = self.connection.wanted
         try:
-            data, ancillary, flags, _ = self._socket.recvmsg(self.connection.wanted, _ANCILLARY_SPACE, how)
+            data, ancillary, flags, _ = self._socket.recvmsg(wanted, _ANCILLARY_SPACE, how)
         except OSError as error:
             return self._unread(error)
-        return self._take(data, ancillary, flags)
+        more = self._take(data, ancillary, flags)
+        if more and len(data) > _MOST_OF_A_TURN:
+            self._send(self.connection.data_to_send())
+            return False
+        return more
 
     def _unread(self, error: OSError) -> bool:
         """Nothing can be read: nothing has come, or the connection is broken. Either way the turn is over."""
@@ -194,9 +203,10 @@ class Session:
 
     def _work_off(self) -> None:
         """Work off the whole messages that have come; the replies wait in the connection."""
-        connection = self.connection
+        connection, store = self.connection, self._server.regions.store_posted
         while True:
             try:
+                connection.pass_posted(store)
                 frame = connection.next_frame()
                 if frame is None:
                     return
