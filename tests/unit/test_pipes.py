@@ -495,6 +495,65 @@ def test_on_real_time_a_driver_with_registers_to_write_is_told_to_wait_for_the_b
     assert len(set(lines)) == 8 and lines[-1] == 107, "of a short frame no more than an eighth is taken"
 
 
+def test_on_real_time_a_frame_does_not_end_in_the_midst_of_a_driver_s_writes_that_began_in_time() -> None:
+    vgpu, clock = late_vgpu()
+    heard: list[int] = []
+    on_interrupt(vgpu, heard.append)
+    light_up(vgpu)
+    vgpu.mmio.write32(IMR, 0)
+    end = -(-FRAME // 1)
+    clock.now = end - 3_000_000
+    assert vgpu.mmio.read32(LINE) + 2 < FULL_HD.vdisplay - 100 and vgpu.mmio.read32(FRAMES) == 0
+    clock.now = end + 1_000_000
+    clock.run_due()
+    assert heard == [] and clock.next_deadline_ns() == end + 1_166_666, "a quarter of a frame after the look"
+    vgpu.mmio.write32(SURFACE, 0x1000)
+    assert vgpu.mmio.read32(LINE) + 2 == FULL_HD.vdisplay - 1
+    assert heard == [] and vgpu.mmio.read32(FRAMES) == 0, "the driver is content"
+    assert heard == [VBLANK | 8] and vgpu.mmio.read32(FRAMES) == 1 and vgpu.mmio.read32(LIVE) == 0x1000
+    assert clock.next_deadline_ns() == -(-2 * FRAME // 1), "the next is not late"
+    clock.run_due()
+    assert heard == [VBLANK | 8]
+
+
+def test_a_frame_is_held_no_longer_than_a_quarter_of_it_and_not_for_a_driver_that_waits_for_its_end() -> None:
+    vgpu, clock = late_vgpu()
+    heard: list[int] = []
+    on_interrupt(vgpu, heard.append)
+    light_up(vgpu)
+    vgpu.mmio.write32(IMR, 0)
+    end = -(-FRAME // 1)
+    clock.now = end - 2_000_000
+    vgpu.mmio.read32(LINE)
+    clock.now = end
+    clock.run_due()
+    assert heard == []
+    clock.now = end - 2_000_000 + 4_166_666
+    clock.run_due()
+    assert heard == [VBLANK] and vgpu.mmio.read32(FRAMES) == 1
+    end = -(-2 * FRAME // 1)
+    clock.now = end - 2_000_000
+    vgpu.mmio.read32(LINE)
+    clock.now = end - 500_000
+    vgpu.mmio.read32(LINE)
+    clock.now = end
+    clock.run_due()
+    assert heard == [VBLANK] * 2, "the driver saw the last line, and waits"
+    for number in range(1, 2000):
+        clock.now = end + 100_000 * number
+        clock.run_due()
+        vgpu.mmio.read32(LINE)
+    clock.now += 5_000_000
+    clock.run_due()
+    frames = int(clock.now / FRAME)
+    assert vgpu.mmio.read32(FRAMES) == frames == len(heard), "whoever looks all the time stops nothing"
+    vgpu.mmio.read32(LINE)
+    switch(vgpu, False)
+    clock.now += 60_000_000
+    clock.run_due()
+    assert len(heard) == frames and idle(vgpu)
+
+
 # ---- flips by command, and engines that wait ----
 
 

@@ -47,6 +47,10 @@ _LAST_LINE_NS: Final = 1_000_000
 first: if a tenth of a millisecond or less is left it waits for the vertical blank. Here its writes take up to ten times as long as
 on hardware, and would otherwise be caught in their midst by the end of the frame. It is prepared to wait a millisecond, not more.
 Source: linux:drivers/gpu/drm/i915/display/intel_vblank.c (intel_vblank_evade)"""
+_WRITES_NS: Final = 5_000_000
+"""How long the end of a frame is put off, on real time, for a driver that has looked at the scan line before, had time enough, and
+has not come to the end of its writes: a busy machine has kept it, or us, from them. It ends them with a look at the scan line and
+then at the count of frames, and complains when that has grown. Source: linux:drivers/gpu/drm/i915/display/intel_crtc.c"""
 _PLANES_THAT_TELL: Final = {8: 2, 9: PLANES_PER_PIPE}
 
 
@@ -111,6 +115,19 @@ class _Pipe:
         self.pending: dict[str, int] = {}
         """Flips that wait for the end of the frame: what the cursor or plane is called, and the bit that tells of it."""
         self.timer: Timer | None = None
+        self.held_until_ns = 0
+        """Until then the frame that is being sent does not end."""
+        self.held_frames = 0
+        """Frames that had been sent then."""
+        self.written = False
+        """A surface was written meanwhile."""
+        self.looked = False
+        """And the scan line was looked at after that."""
+
+    def let_go(self) -> None:
+        """Let the frame end when its time has come."""
+        self.held_until_ns = 0
+        self.written = self.looked = False
 
 
 @final
@@ -142,8 +159,8 @@ class Pipes:
 
     def frame(self, pipe: str) -> int:
         """Frames sent since ``pipe`` went on; 0 while it is off."""
-        raster = self._pipes[pipe].raster
-        return raster.frames(self._clock.now_ns()) if raster is not None else 0
+        state = self._pipes[pipe]
+        return state.raster.frames(self._now_ns(state)) if state.raster is not None else 0
 
     def settle(self) -> None:
         """Show what is to be shown by now: flips take place at the end of the frame in which they were asked for."""
@@ -163,15 +180,23 @@ class Pipes:
         state = self._pipes[pipe]
         if state.raster is None:
             return self._registers.read32(state.frame_register)
-        return state.counted_before + state.raster.frames(self._clock.now_ns()) & _MASK32
+        frames = state.raster.frames(self._now_ns(state))
+        count = state.counted_before + frames & _MASK32
+        if state.looked:
+            self._let_go(state)
+        return count
 
     def scan_line(self, pipe: str) -> tuple[int, bool]:
         """PIPEDSL: the line, and whether it is of the second field."""
-        raster = self._pipes[pipe].raster
+        state = self._pipes[pipe]
+        raster = state.raster
         if raster is None:
             return 0, False
-        now = self._clock.now_ns()
-        return raster.shown_line(now, self._last_line_ns), raster.second_field(now)
+        now = self._now_ns(state)
+        shown = raster.shown_line(now, self._last_line_ns), raster.second_field(now)
+        if self._last_line_ns:
+            self._hold(state, raster, now)
+        return shown
 
     def frame_time_us(self, pipe: str) -> int:
         """PIPE_FRMTMSTMP: when the present frame began."""
@@ -179,13 +204,14 @@ class Pipes:
         raster = state.raster
         if raster is None:
             return self._registers.read32(state.frame_time_register)
-        return raster.end_ns(raster.frames(self._clock.now_ns())) // _NS_PER_US & _MASK32
+        return raster.end_ns(raster.frames(self._now_ns(state))) // _NS_PER_US & _MASK32
 
     # ---- what software does ----
 
     def switched(self) -> None:
         """A transcoder was switched on or off, or its timing or its input has changed."""
         for pipe in self._pipes.values():
+            pipe.let_go()
             self._catch_up(pipe)
             source = self._source(pipe)
             if pipe.raster is not None and pipe.source != source:
@@ -203,6 +229,7 @@ class Pipes:
         surface = self._surfaces[plane]
         pipe = self._pipes[surface.pipe]
         self._catch_up(pipe)
+        pipe.written = pipe.held_until_ns > 0
         if asynchronous or pipe.raster is None:
             pipe.pending.pop(plane, None)
             self._show(pipe, surface, self._clock.now_ns())
@@ -230,6 +257,7 @@ class Pipes:
         """The registers were reset: nothing is shown."""
         for pipe in self._pipes.values():
             self._disarm(pipe)
+            pipe.let_go()
             pipe.raster = None
             pipe.source = ""
             pipe.pending.clear()
@@ -283,11 +311,38 @@ class Pipes:
 
     # ---- the end of a frame ----
 
+    def _now_ns(self, pipe: _Pipe) -> int:
+        """The time of ``pipe``: it stands still just before the end of a frame that is held."""
+        now = self._clock.now_ns()
+        if pipe.held_until_ns:
+            if now < pipe.held_until_ns and pipe.raster is not None:
+                return min(now, pipe.raster.end_ns(pipe.held_frames + 1) - 1)
+            pipe.let_go()
+        return now
+
+    def _hold(self, pipe: _Pipe, raster: Raster, now_ns: int) -> None:
+        """Software looks at the scan line: it has writes before it, or behind it, or is about to wait for the end of the frame."""
+        frames = raster.frames(now_ns)
+        if pipe.written:
+            pipe.looked = True
+        elif raster.end_ns(frames + 1) - now_ns <= self._last_line_ns:
+            self._let_go(pipe)
+        else:
+            pipe.held_frames = frames
+            pipe.held_until_ns = now_ns + min(_WRITES_NS, int(raster.timing.period_ns) // 4)
+
+    def _let_go(self, pipe: _Pipe) -> None:
+        if pipe.held_until_ns:
+            pipe.let_go()
+            self._catch_up(pipe)
+            self._disarm(pipe)
+            self._arm(pipe)
+
     def _catch_up(self, pipe: _Pipe) -> None:
         raster = pipe.raster
         if raster is None:
             return
-        frames = raster.frames(self._clock.now_ns())
+        frames = raster.frames(self._now_ns(pipe))
         if frames == pipe.seen:
             return
         shown_ns = raster.end_ns(pipe.seen + 1)
@@ -327,7 +382,10 @@ class Pipes:
         if raster is None or not wanted & ~self._dwords[pipe.mask]:
             self._disarm(pipe)
         elif pipe.timer is None:
-            pipe.timer = self._clock.call_at(raster.end_ns(pipe.seen + 1), lambda: self._frame_ended(pipe))
+            end_ns = raster.end_ns(pipe.seen + 1)
+            if self._now_ns(pipe) == end_ns - 1:
+                end_ns = max(end_ns, pipe.held_until_ns)
+            pipe.timer = self._clock.call_at(end_ns, lambda: self._frame_ended(pipe))
 
     def _disarm(self, pipe: _Pipe) -> None:
         if pipe.timer is not None:
