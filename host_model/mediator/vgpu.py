@@ -94,6 +94,7 @@ class Vgpu:
         self.interrupts_lost = 0
         self._trace: TraceWriter | None = None
         self._show_golden()
+        self.display.reset()
 
     # ---- PciDevice ----
 

@@ -10,6 +10,7 @@ from support.vgpus import make_vgpu, send_messages_to
 
 from host_model.device.display.monitor import Monitor
 from host_model.host import Host
+from host_model.mediator.snapshot import take_snapshot
 from host_model.mediator.vgpu import Vgpu
 from pvinfo.connector import Connector, Link, Port, connector_named, connectors_of, default_connector
 from pvinfo.display_mode import standard_mode
@@ -17,6 +18,7 @@ from pvinfo.edid import edid_for
 from pvinfo.edid.layout import DETAILED_TIMING
 from pvinfo.edid.modes import detailed_timing
 from pvinfo.errors import UsageError
+from pvinfo.golden_state import GoldenState
 from pvinfo.platform import PLATFORMS, platform_named
 from pvinfo.units import MIB
 
@@ -214,6 +216,16 @@ def test_the_physical_gpu_has_no_monitor_unless_it_is_given_one() -> None:
     gpu.reset()
     assert gpu.mmio.read32(SDE) == PLACES["skl"]["B"].state
     assert host.plug(monitor=None).vgpu.mmio.read32(SDE) == 0, "a vGPU does not see the host's"
+
+
+def test_a_monitor_of_the_host_that_a_snapshot_shows_is_not_the_guests() -> None:
+    golden = take_snapshot(Host("skl").gpu)
+    mmio = bytearray(golden.mmio)
+    mmio[SDE : SDE + 4] = PLACES["skl"]["B"].state.to_bytes(4, "little")
+    host = Host("skl", golden=GoldenState(golden.config, bytes(mmio)))
+    assert host.plug(monitor=None).vgpu.mmio.read32(SDE) == 0
+    host = Host("skl", golden=GoldenState(golden.config, bytes(mmio)))
+    assert host.plug().vgpu.mmio.read32(SDE) == PLACES["skl"]["D"].state
 
 
 def test_connectors_are_where_a_port_has_a_way_to_its_monitor() -> None:
