@@ -110,7 +110,7 @@ class ServedHost:
         self._shows: Shows | None = None
         try:
             viewed = [self._add(entry, trace, wanted, alone=len(served) == 1) for entry in served]
-            site = Site(self.host.platform.name, viewed, self.report, self._totals)
+            site = Site(self.host.platform.name, viewed, self.report, self.totals)
             self._shows = Shows(site, self.selector, self.host.clock, wanted)
         except BaseException:
             self.close()
@@ -129,7 +129,8 @@ class ServedHost:
             device.on_leaving = screen.keep_last
         return Viewed(vgpu.number, vgpu.type.name, str(entry.path), screen, lambda: device.connected, lambda: vgpu_facts(vgpu))
 
-    def _totals(self) -> tuple[tuple[str, int, bool], ...]:
+    def totals(self) -> tuple[tuple[str, int, bool], ...]:
+        """What stands on top of the page: a name, a number, and whether that is bad."""
         violations = self.host.guard.violations
         return (
             ("commands executed", sum(self.host.gpu.engines.commands.values()), False),
@@ -218,7 +219,7 @@ class ServedGpu:
             if wanted.anything:
                 device.on_leaving = screen.keep_last
             viewed = Viewed(0, "physical GPU", str(path), screen, lambda: device.connected, lambda: gpu_facts(self.gpu))
-            site = Site(self.gpu.platform.name, (viewed,), self.report, self._totals)
+            site = Site(self.gpu.platform.name, (viewed,), self.report, self.totals)
             self._shows = Shows(site, self.selector, self._clock, wanted)
         except BaseException:
             self.close()
@@ -238,7 +239,8 @@ class ServedGpu:
         """Serve whatever is ready, or becomes ready within ``timeout_s``."""
         self._server.step(timeout_s)
 
-    def _totals(self) -> tuple[tuple[str, int, bool], ...]:
+    def totals(self) -> tuple[tuple[str, int, bool], ...]:
+        """What stands on top of the page: a name, a number, and whether that is bad."""
         return (("commands executed", sum(self.gpu.engines.commands.values()), False),)
 
     @property

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from pvinfo.finding import Finding
+from pvinfo.finding import Finding, FindingKind
 
 from ..gpu.device import PhysicalGpu
 from ..mediator.vgpu import Vgpu
@@ -13,28 +13,24 @@ from ..report import findings_of
 
 __all__ = ("DeviceFacts", "gpu_facts", "vgpu_facts")
 
+_GRAVITY: Final = (FindingKind.GUEST_FAULT, FindingKind.NOT_MODELLED, FindingKind.NOTE)
+
 
 class DeviceFacts(NamedTuple):
-    """A device in words and numbers: ``states`` are short, the worst says ``failsafe``."""
+    """A device in numbers and words."""
 
     figures: tuple[tuple[str, int], ...]
     engines: Mapping[str, int]
     """Requests of each engine."""
     findings: tuple[Finding, ...]
     failsafe: str | None = None
+    """Why the vGPU is in failsafe mode, where it is."""
 
 
 def vgpu_facts(vgpu: Vgpu) -> DeviceFacts:
     """What a vGPU's guest has done so far."""
     return DeviceFacts(
-        figures=(
-            ("register reads", vgpu.mmio.reads),
-            ("register writes", vgpu.mmio.writes),
-            ("aperture accesses", vgpu.aperture.reads + vgpu.aperture.writes),
-            ("table entries written", vgpu.ggtt.entry_writes),
-            ("interrupts", vgpu.interrupts_sent),
-            ("resets", sum(vgpu.resets.values())),
-        ),
+        figures=_figures(vgpu),
         engines={engine.value: queue.requests for engine, queue in vgpu.submission.queues.items()},
         findings=_worst_first(findings_of(vgpu)),
         failsafe=vgpu.failsafe.reason.value if vgpu.failsafe.reason else None,
@@ -43,19 +39,19 @@ def vgpu_facts(vgpu: Vgpu) -> DeviceFacts:
 
 def gpu_facts(gpu: PhysicalGpu) -> DeviceFacts:
     """What the driver of a physical GPU has done so far."""
-    return DeviceFacts(
-        figures=(
-            ("register reads", gpu.mmio.reads),
-            ("register writes", gpu.mmio.writes),
-            ("aperture accesses", gpu.aperture.reads + gpu.aperture.writes),
-            ("table entries written", gpu.ggtt.entry_writes),
-            ("interrupts", gpu.interrupts_sent),
-            ("resets", sum(gpu.resets.values())),
-        ),
-        engines=dict(gpu.engines.requests),
-        findings=_worst_first(gpu.findings),
+    return DeviceFacts(figures=_figures(gpu), engines=gpu.engines.requests, findings=_worst_first(gpu.findings))
+
+
+def _figures(device: Vgpu | PhysicalGpu) -> tuple[tuple[str, int], ...]:
+    return (
+        ("register reads", device.mmio.reads),
+        ("register writes", device.mmio.writes),
+        ("aperture accesses", device.aperture.reads + device.aperture.writes),
+        ("table entries written", device.ggtt.entry_writes),
+        ("interrupts", device.interrupts_sent),
+        ("resets", sum(device.resets.values())),
     )
 
 
 def _worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    return tuple(sorted(findings, key=lambda finding: (finding.kind.name != "GUEST_FAULT", finding.kind.name == "NOTE", -finding.occurrences)))
+    return tuple(sorted(findings, key=lambda finding: (_GRAVITY.index(finding.kind), -finding.occurrences)))

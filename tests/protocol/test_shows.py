@@ -55,7 +55,7 @@ class Looked:
         served = [ServedType("GVTg_V5_8", folder / "a.sock"), ServedType("GVTg_V5_8", folder / "<b>.sock", "guest <b>")]
         self.host = ServedHost("skl", served)
         assert isinstance(self.host.host.clock, RealClock)
-        self.view = View(Site("skl", self.host.screens, self.host.report, self.host._totals))
+        self.view = View(Site("skl", self.host.screens, self.host.report, self.host.totals))
         self.folder = folder
         self.vgpus = list(self.host.host.vgpus.values())
 
@@ -148,7 +148,7 @@ def test_the_physical_gpu_has_a_page_as_well(tmp_path: Path) -> None:
     served = ServedGpu("skl", tmp_path / "gpu.sock")
     try:
         light(served.gpu.mmio.write32, 40, 30, 0x102030)
-        view = View(Site("skl", served.screens, served.report, served._totals))
+        view = View(Site("skl", served.screens, served.report, served.totals))
         page = content_of(view.answer("/"))
         assert b"the GPU" in page and b"physical GPU" in page
         assert read_png(content_of(view.answer("/screen/0.png"))).width == 40
