@@ -1,0 +1,148 @@
+"""What a real guest shows: modes, frames, the text console, and the pictures that the host takes of them.
+
+One boot for each platform. The console's text is read from the picture, cell by cell: the guest first prints every
+character once, and that row tells what each of them looks like.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from support.picture import Picture, read_png
+
+VARIABLES = ("GVT_QEMU", "GVT_KERNEL", "GVT_MODULES", "GVT_BUSYBOX")
+MISSING = [name for name in VARIABLES if not os.environ.get(name)]
+
+pytestmark = [
+    pytest.mark.linux,
+    pytest.mark.skipif(bool(MISSING), reason=f"a real guest needs {', '.join(MISSING)}"),
+]
+
+CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
+SENTENCE = "Virtual GPU of guest 0: 1 screen, no hardware."
+CELL_WIDTH, CELL_HEIGHT = 8, 16
+"""Of the kernel's VGA font."""
+FLIPS = 300
+HOT_SPOT = (5, 7)
+CURSOR_AT = (100, 200)
+CURSOR_SIZE = 64
+GREEN = (0, 255, 0)
+
+POST = f"""\
+printf '\\033[2J\\033[H\\033[?25l' >/dev/tty1
+cat /characters >/dev/tty1
+printf '\\r\\n\\r\\n{SENTENCE}\\r\\n' >/dev/tty1
+sleep 1
+gvt-screenshot console
+exec /bin/workload modes flips picture
+"""
+
+
+class Screens(NamedTuple):
+    """A boot, and the pictures taken meanwhile, by name."""
+
+    mode: tuple[int, int]
+    port: str
+    report: dict[str, Any]
+    console: str
+    pictures: dict[str, Picture]
+
+    @property
+    def guest(self) -> dict[str, Any]:
+        guest: dict[str, Any] = self.report["guests"][0]
+        return guest
+
+
+CASES = [
+    ("skl", "GVTg_V5_8", (1024, 768)),
+    ("kbl", "GVTg_V5_4", (1920, 1200)),
+    ("bdw", "GVTg_V4_8", (1024, 768)),
+]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=["-".join(case[:2]) for case in CASES])
+def screens(request: pytest.FixtureRequest, workload: Path, tmp_path_factory: pytest.TempPathFactory) -> Screens:
+    platform, vgpu_type, mode = request.param
+    folder = tmp_path_factory.mktemp(f"screens-{platform}")
+    post, characters, target = folder / "post.sh", folder / "characters", folder / "report.json"
+    post.write_text(f"#!/bin/sh\n{POST}")
+    characters.write_text(CHARACTERS)
+    command = [sys.executable, "-m", "host_model", "boot", "--json", str(target), "--console", str(folder), "--screenshot", str(folder)]
+    command += ["--platform", platform, "--type", vgpu_type, "--post", str(post), "--timeout", "200"]
+    command += ["--add", f"{workload}:/bin/workload", "--add", f"{characters}:/characters"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert target.exists(), f"no report; status {result.returncode}: {result.stderr}"
+    assert "Traceback" not in result.stderr, result.stderr
+    report = json.loads(target.read_text())
+    pictures = {re.sub(r"^guest0-?", "", path.stem): read_png(path.read_bytes()) for path in folder.glob("*.png")}
+    return Screens(mode, "DP-1", report, (folder / "guest0-console.log").read_text(), pictures)
+
+
+def test_the_monitor_is_connected_with_the_mode_of_the_type(screens: Screens) -> None:
+    assert screens.report["failures"] == []
+    assert screens.report["ok"]
+    connected = [connector for connector in screens.guest["connectors"] if connector["status"] == "connected"]
+    assert [connector["mode"] for connector in connected] == ["{}x{}".format(*screens.mode)]
+
+
+def test_the_guest_waits_for_no_frame_in_vain(screens: Screens) -> None:
+    assert screens.guest["warnings"] == []
+    assert not screens.guest["wedged"]
+    for complaint in ("timed out", "underrun", "*ERROR*", "atomic update failure"):
+        assert complaint not in screens.console
+
+
+def test_the_picture_shows_what_the_guest_printed(screens: Screens) -> None:
+    picture = screens.pictures["console"]
+    assert (picture.width, picture.height) == screens.mode
+    rows = picture.height // CELL_HEIGHT
+    glyphs = {picture.cell(column, 0, CELL_WIDTH, CELL_HEIGHT): character for column, character in enumerate(CHARACTERS)}
+    assert len(glyphs) == len(CHARACTERS), "each character looks different"
+    glyphs[picture.cell(0, 1, CELL_WIDTH, CELL_HEIGHT)] = " "
+    text = [
+        "".join(glyphs.get(picture.cell(column, row, CELL_WIDTH, CELL_HEIGHT), "\ufffd") for column in range(picture.width // CELL_WIDTH)).rstrip()
+        for row in range(rows)
+    ]
+    assert text[:3] == [CHARACTERS, "", SENTENCE]
+
+
+def test_frames_go_on_in_every_mode(screens: Screens) -> None:
+    modes = re.findall(r"^mode (\d+)x(\d+) (\d+) kHz$", screens.guest["post_output"], re.MULTILINE)
+    sizes = [(int(width), int(height)) for width, height, _ in modes]
+    assert sizes[0] == sizes[-1] == screens.mode
+    assert len(sizes) > 1
+    assert "ok modes" in screens.guest["post_output"]
+
+
+def test_three_hundred_flips_and_none_comes_more_than_a_frame_late(screens: Screens, capsys: pytest.CaptureFixture[str]) -> None:
+    said = re.search(r"^flips (\d+) in (\d+) frames and ([\d.]+) s, (\d+) late, the latest by (\d+)$", screens.guest["post_output"], re.MULTILINE)
+    assert said is not None, screens.guest["post_output"]
+    with capsys.disabled():
+        print(f"\n{screens.report['platform']}: {said[0]}")
+    assert int(said[1]) == FLIPS
+    assert int(said[2]) >= FLIPS
+    assert int(said[5]) <= 1
+
+
+def test_the_picture_is_what_a_program_drew_with_the_cursor_above(screens: Screens) -> None:
+    picture = screens.pictures["places"]
+    assert (picture.width, picture.height) == screens.mode
+    for y in range(0, picture.height, 7):
+        for x in range(0, picture.width, 11):
+            left, top = x - CURSOR_AT[0], y - CURSOR_AT[1]
+            under_cursor = left >= 0 and top >= 0 and left + top < CURSOR_SIZE
+            expected = GREEN if under_cursor else (x >> 8 | y >> 8 << 4, y & 0xFF, x & 0xFF)
+            assert picture.pixel(x, y) == expected, (x, y)
+
+
+def test_nobody_else_was_touched(screens: Screens) -> None:
+    assert screens.report["gpu"]["isolation_violations"] == 0
+    findings = screens.report["vgpus"][0]["findings"] + screens.report["gpu"]["findings"]
+    assert [finding for finding in findings if finding["kind"] != "note"] == []
