@@ -19,6 +19,9 @@ from .isolation import GuardedMemory
 from .mediator.mediator import Mediator
 from .mediator.pv import Announcement
 from .mediator.resources import ResourcePool
+from .mediator.scheduler.policy import Policy
+from .mediator.scheduler.registry import DEFAULT_POLICY
+from .mediator.scheduler.turn import PATIENCE_NS
 from .mediator.types import DefaultMonitor, VgpuType, default_monitor, default_type, type_named, types_for
 from .mediator.vgpu import Vgpu
 from .memory import HostMemory
@@ -56,9 +59,12 @@ def check_aperture(aperture_size: int, ggtt_size: int = DEFAULT_GGTT) -> None:
 class Host:
     """A GVT-g host.
 
-    ``clock`` is virtual unless another is given: time then moves only while a guest waits.
+    ``clock`` is virtual unless another is given: time then moves only while a guest waits. ``scheduler`` says who has the GPU
+    when: ``fair``, ``gvt``, ``round-robin``, one that an installed package brings, or a policy object made for this host alone;
+    ``patience_ns`` is how long a vGPU's work may keep others waiting after its time is up, before its engine is reset.
 
-    Raises: UsageError for an unknown platform, or an aperture that is no power of two or leaves the GGTT.
+    Raises: UsageError for an unknown platform or scheduler, or an aperture that is no power of two or leaves the GGTT;
+    SetupError when a package's scheduler cannot be made.
     """
 
     def __init__(
@@ -69,6 +75,8 @@ class Host:
         ggtt_size: int = DEFAULT_GGTT,
         clock: HostClock | None = None,
         golden: GoldenState | None = None,
+        scheduler: str | Policy = DEFAULT_POLICY,
+        patience_ns: int = PATIENCE_NS,
     ) -> None:
         self.platform = platform_named(platform)
         check_aperture(aperture_size, ggtt_size)
@@ -79,7 +87,7 @@ class Host:
         self.pool = ResourcePool(aperture_size, ggtt_size)
         self.vgpus: dict[int, Vgpu] = {}
         self._local_ports: dict[int, LocalPort] = {}
-        self.mediator = Mediator(self.gpu, self.memory, self.guard, self.clock, golden)
+        self.mediator = Mediator(self.gpu, self.memory, self.guard, self.clock, golden, scheduler=scheduler, patience_ns=patience_ns)
 
     def types(self) -> tuple[TypeAvailability, ...]:
         """The types on offer, with how many more of each fit now."""

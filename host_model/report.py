@@ -60,6 +60,7 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
         "aperture": {"reads": vgpu.aperture.reads, "writes": vgpu.aperture.writes},
         "ggtt_writes": vgpu.ggtt.entry_writes,
         "requests": {engine.value: queue.requests for engine, queue in vgpu.submission.queues.items()},
+        "schedule": _schedule_of(vgpu),
         "submissions": {engine.value: times for engine, times in vgpu.submission.submissions.items()},
         "workloads": {engine.value: queue.completed for engine, queue in vgpu.submission.queues.items()},
         "interrupts": vgpu.interrupts_sent,
@@ -67,6 +68,23 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
         "resets_by_kind": dict(vgpu.resets),
         "failsafe": vgpu.failsafe.reason.value if vgpu.failsafe.reason else None,
         "findings": [finding_report(finding) for finding in findings_of(vgpu)],
+    }
+
+
+def _schedule_of(vgpu: Vgpu) -> Json:
+    turn = vgpu.turn
+    had = turn.had(vgpu)
+    everybody = turn.used_ns
+    return {
+        "used_ns": had.used_ns,
+        "share": round(had.used_ns / everybody, 6) if everybody else 0.0,
+        "weight": vgpu.weight,
+        "turns": had.turns,
+        "waits": had.waits,
+        "waited_ns": had.waited_ns,
+        "worst_wait_ns": had.worst_wait_ns,
+        "worst_wait_bound_ns": turn.worst_wait_ns(vgpu),
+        "starved": had.starved,
     }
 
 
@@ -90,6 +108,11 @@ def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
             "commands": host.gpu.engines.commands,
             "isolation_violations": host.guard.violations,
             "turns": host.mediator.turn.changes,
+            "schedule": {
+                "policy": host.mediator.turn.policy.name,
+                "patience_ns": host.mediator.turn.patience_ns,
+                "used_ns": host.mediator.turn.used_ns,
+            },
             "findings": [finding_report(finding) for finding in host.gpu.findings if finding.vgpu not in host.vgpus],
         },
     }

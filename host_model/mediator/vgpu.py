@@ -126,6 +126,11 @@ class Vgpu:
     def on_interrupt(self, handler: Callable[[], None] | None) -> None:
         self.port.connect_msi(handler)
 
+    @property
+    def weight(self) -> int:
+        """Its share of the GPU's time, beside the others' weights."""
+        return self.type.weight
+
     # ---- what handlers ask ----
 
     def inject_msi(self) -> None:

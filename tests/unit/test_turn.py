@@ -6,7 +6,8 @@ import pytest
 from support.vgpu_rig import GuestContext, GuestRig, batch_start, store
 
 from host_model.host import Host
-from host_model.mediator.turn import PATIENCE_NS, SLICE_NS
+from host_model.mediator.scheduler.fair import PERIOD_NS as SLICE_NS
+from host_model.mediator.scheduler.turn import PATIENCE_NS
 from pvinfo.platform import ENGINES, Engine
 from pvinfo.registers.engine import EngineRegisters
 from pvinfo.units import MIB

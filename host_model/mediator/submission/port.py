@@ -74,7 +74,7 @@ class SubmissionPorts:
         self._written[engine].clear()
         self.queues[engine].reset()
         self.enabled = True
-        self._vgpu.turn.work_came(self._vgpu)
+        self._vgpu.turn.start(self._vgpu)
 
     def reset(self, engines: Iterable[Engine]) -> None:
         """The guest resets engines: what they ran or had waiting is gone, and nothing is carried out until it enables one again."""
@@ -83,7 +83,7 @@ class SubmissionPorts:
             self._written[engine].clear()
             self.queues[engine].reset()
             self.queues[engine].forget_errors()
-        self._vgpu.turn.work_done(self._vgpu)
+        self._vgpu.turn.stop(self._vgpu)
 
     # ---- what the mediator asks ----
 
@@ -102,6 +102,11 @@ class SubmissionPorts:
         for queue in self.queues.values():
             if self.enabled and queue.has_work and not self._vgpu.hardware.engines[queue.engine].busy:
                 queue.dispatch()
+
+    def give_up_running(self) -> None:
+        """What runs has kept others waiting for too long."""
+        for queue in self.queues.values():
+            queue.give_up_running()
 
     def close(self) -> None:
         """The vGPU goes."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from functools import cache
 from typing import Final, NamedTuple
-from unittest.mock import patch
 
-from host_model.mediator import turn
+from host_model.mediator.scheduler.fair import Fair
 from pvinfo.platform import PLATFORMS
 
 from .campaign import Unhealthy, random_program, work_honestly
@@ -79,7 +77,8 @@ class _Campaign:
         self.program = program
         self._closely = closely
         self._kind = platform, first % 2 == 0, first // 2 % 2 == 0
-        self.stage = Stage(PLATFORMS[platform], track_writes=self._kind[1], hostile_first=self._kind[2], share=SHARES[first // 4 % len(SHARES)])
+        self.stage = Stage(PLATFORMS[platform], track_writes=self._kind[1], hostile_first=self._kind[2], share=SHARES[first // 4 % len(SHARES)],
+            scheduler=Fair(period_ns=2 * _SLICE_NS, least_slice_ns=_SLICE_NS, credit_ns=_SLICE_NS), patience_ns=_PATIENCE_NS)  # fmt: skip
         HostileGuest(self.stage.honest).begin()
         self.neighbour = Neighbour(self.stage.honest)
         self.words: list[str] = []
@@ -87,11 +86,8 @@ class _Campaign:
         self.judge = Judge(self.stage, self.neighbour)
 
     def run(self) -> GuestOutcome:
-        with ExitStack() as patches:
-            patches.enter_context(patch.object(turn, "SLICE_NS", _SLICE_NS))
-            patches.enter_context(patch.object(turn, "PATIENCE_NS", _PATIENCE_NS))
-            self._act()
-            return self._end()
+        self._act()
+        return self._end()
 
     def _act(self) -> None:
         self.guest.begin()

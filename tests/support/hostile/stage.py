@@ -8,6 +8,9 @@ from typing import Final, final
 
 from host_model.clock import VirtualClock
 from host_model.host import Host
+from host_model.mediator.scheduler.policy import Policy
+from host_model.mediator.scheduler.registry import DEFAULT_POLICY
+from host_model.mediator.scheduler.turn import PATIENCE_NS
 from host_model.hypervisor.local import LocalPort, Ram
 from host_model.mediator.types import VgpuType
 from host_model.mediator.vgpu import Vgpu
@@ -131,8 +134,11 @@ def mark(ram: Ram) -> None:
 class Stage:
     """The host, the hostile guest and the other one."""
 
-    def __init__(self, platform: Platform, *, track_writes: bool = True, share: int = 64, hostile_first: bool = True) -> None:
-        self.host = Host(platform.name, aperture_size=APERTURE, ggtt_size=GIB)
+    def __init__(
+        self, platform: Platform, *, track_writes: bool = True, share: int = 64, hostile_first: bool = True,
+        scheduler: str | Policy = DEFAULT_POLICY, patience_ns: int = PATIENCE_NS,
+    ) -> None:  # fmt: skip
+        self.host = Host(platform.name, aperture_size=APERTURE, ggtt_size=GIB, scheduler=scheduler, patience_ns=patience_ns)
         self.host.mediator.shadow_pool.share = share
         assert isinstance(self.host.clock, VirtualClock)
         if hostile_first:

@@ -1,0 +1,309 @@
+"""Whose turn it is: one vGPU has the whole GPU, all engines of it, and after a while another one that has work.
+
+Who is next, and when, is for the policy to say (:mod:`.policy`). This carries it out: the GPU changes hands as soon as what
+its present vGPU still has there is done; until then that is given nothing new. Under any policy, what does not end is ended:
+an engine that a waiting vGPU has been kept from for too long is reset, and the vGPU whose work that was finds it hung. So
+nobody holds the GPU longer than the policy lets it and ``patience_ns`` more.
+
+Source: linux:drivers/gpu/drm/i915/gvt/sched_policy.c (one owner of all engines at a time)
+"""
+
+from __future__ import annotations
+
+from typing import Final, Generic, Protocol, TypeVar, final
+
+from pvinfo.errors import StateError
+
+from ...clock import HostClock, Timer
+from ..cost import HANDING_OVER, ProcessorTime
+from .account import Account, Had
+from .policy import Choice, Policy
+from .timeline import Timeline
+
+__all__ = ("PATIENCE_NS", "Sharer", "Turn")
+
+PATIENCE_NS: Final = 2_000_000_000
+"""How long work may keep others waiting after its time is up, before its engine is reset.
+The kernel's driver lets a context that does not give way live about as long.
+Source: linux:drivers/gpu/drm/i915/Kconfig.profile (heartbeat interval)"""
+
+
+class Work(Protocol):
+    """What somebody wants of the GPU."""
+
+    @property
+    def has_work(self) -> bool:
+        """Something waits for the GPU."""
+
+    @property
+    def is_running(self) -> bool:
+        """The GPU has something of it."""
+
+    def dispatch(self) -> None:
+        """Give the GPU what it has engines free for."""
+
+    def give_up_running(self) -> None:
+        """Take back what runs, by a reset of its engines."""
+
+
+class Sharer(Protocol):
+    """A vGPU, as far as turns go."""
+
+    @property
+    def number(self) -> int:
+        """Which vGPU."""
+
+    @property
+    def weight(self) -> int:
+        """Its share, beside the others' weights."""
+
+    @property
+    def submission(self) -> Work:
+        """What its guest wants."""
+
+    @property
+    def time(self) -> ProcessorTime:
+        """What is done for it."""
+
+
+S = TypeVar("S", bound=Sharer)
+S_contra = TypeVar("S_contra", contravariant=True)
+
+
+class Owned(Protocol[S_contra]):
+    """The GPU, as far as turns go."""
+
+    def give(self, vgpu: S_contra) -> None:
+        """It is the vGPU's from now on, or still."""
+
+    def forget(self, vgpu: S_contra) -> None:
+        """Nothing of the vGPU stays there."""
+
+
+@final
+class Turn(Generic[S]):
+    """The turns of the vGPUs of one GPU."""
+
+    def __init__(self, clock: HostClock, hardware: Owned[S], policy: Policy, patience_ns: int = PATIENCE_NS) -> None:
+        self.policy = policy
+        self.patience_ns = patience_ns
+        self.timeline = Timeline()
+        self.changes = 0
+        """Times the GPU has changed hands."""
+        self.used_ns = 0
+        """Time in which it had work, whoever's."""
+        self._clock = clock
+        self._hardware = hardware
+        self._sharers: dict[int, S] = {}
+        self._accounts: dict[int, Account] = {}
+        self._ready: dict[int, None] = {}
+        """Whom the policy was told to have work."""
+        self._current: S | None = None
+        self._holder: S | None = None
+        """Whose registers the GPU has: where a policy takes the GPU from a vGPU to give it to nobody, they stay."""
+        self._settled_ns = clock.now_ns()
+        self._was_busy = False
+        self._look: Timer | None = None
+        self._limit: Timer | None = None
+
+    @property
+    def current(self) -> S | None:
+        """Who has the GPU."""
+        return self._current
+
+    def had(self, vgpu: S) -> Had:
+        """What ``vgpu`` has had so far."""
+        now = self._settle()
+        return self._accounts.get(vgpu.number, Account()).had(now)
+
+    def worst_wait_ns(self, vgpu: S) -> int | None:
+        """How long ``vgpu`` can be kept waiting whatever the others do, by the policy and the patience there is. None: no bound."""
+        return self.policy.worst_wait_ns(vgpu.number, self.patience_ns) if vgpu.number in self._sharers else None
+
+    # ---- what vGPUs say ----
+
+    def start(self, vgpu: S) -> None:
+        """The guest of ``vgpu`` has its engines take work."""
+        now = self._settle()
+        number = vgpu.number
+        if number not in self._sharers:
+            self._sharers[number] = vgpu
+            self._accounts[number] = Account()
+            self.policy.came(number, vgpu.weight, now)
+        self.policy.started(number, now)
+        self.work_came(vgpu)
+
+    def stop(self, vgpu: S) -> None:
+        """The guest of ``vgpu`` has reset engines: there is no work of it before it starts anew."""
+        self.work_done(vgpu)
+        if vgpu.number in self._sharers:
+            self.policy.stopped(vgpu.number, self._settled_ns)
+
+    def work_came(self, vgpu: S) -> None:
+        """``vgpu`` has something for the GPU."""
+        self._refresh(vgpu)
+        self._look_at(self._settled_ns)
+
+    def work_done(self, vgpu: S) -> None:
+        """Something of ``vgpu`` is done, or has been taken back."""
+        self._refresh(vgpu)
+        self._look_at(self._settled_ns)
+
+    def leave(self, vgpu: S) -> None:
+        """``vgpu`` is no more; nothing of it runs."""
+        number = vgpu.number
+        if self._sharers.pop(number, None) is not None:
+            now = self._settle()
+            if number in self._ready:
+                del self._ready[number]
+                self.policy.idle(number, now)
+            if vgpu is self._current:
+                self._give_to(None, now)
+            self.policy.left(number, now)
+            del self._accounts[number]
+        if vgpu is self._holder:
+            self._holder = None
+        self._hardware.forget(vgpu)
+        self._look_at(self._clock.now_ns())
+
+    # ---- time ----
+
+    def _settle(self) -> int:
+        """Account for the time up to now. To be called before anything changes."""
+        now = self._clock.now_ns()
+        passed = now - self._settled_ns
+        current = self._current
+        if passed > 0 and current is not None:
+            number = current.number
+            busy = passed if self._was_busy else 0
+            self.policy.used(number, passed, busy)
+            if busy:
+                self.used_ns += busy
+                self._accounts[number].use(busy)
+                self.timeline.use(number, self._settled_ns, now)
+        self._settled_ns = now
+        return now
+
+    def _refresh(self, vgpu: S) -> None:
+        """Notice whether ``vgpu`` has work."""
+        now = self._settle()
+        number = vgpu.number
+        if number not in self._sharers:
+            return
+        wants = vgpu.submission.has_work or vgpu.submission.is_running
+        if wants == (number in self._ready):
+            return
+        if wants:
+            self._ready[number] = None
+            self.policy.ready(number, now)
+            if vgpu is not self._current:
+                self._accounts[number].begin_wait(now)
+        else:
+            del self._ready[number]
+            self.policy.idle(number, now)
+            self._accounts[number].end_wait(now)
+        if vgpu is self._current:
+            self._was_busy = wants
+
+    # ---- looking ----
+
+    def _look_at(self, deadline_ns: int) -> None:
+        """Not at once: whoever speaks here may be in the middle of a register access, or of an interrupt."""
+        if self._look is not None:
+            if self._look.deadline_ns <= deadline_ns:
+                return
+            self._look.cancel()
+        self._look = self._clock.call_at(deadline_ns, self._pass)
+
+    def _pass(self) -> None:
+        self._look = None
+        if self._current is not None:
+            self._refresh(self._current)
+        now = self._settle()
+        choice = self._choice(now)
+        chosen = self._chosen(choice)
+        if chosen is not self._current:
+            if self._current is not None and self._current.submission.is_running:
+                self._limit_running(self._current)
+                self._look_again(choice, now)
+                return
+            self._give_to(chosen, now)
+            choice = self._choice(now)
+        self._cancel_limit()
+        if chosen is not None:
+            self._go_on(chosen, now)
+        self._look_again(choice, now)
+
+    def _choice(self, now: int) -> Choice:
+        """What the policy says, once it knows of everybody whom it names that there still is work."""
+        while True:
+            choice = self.policy.choose(self._current.number if self._current is not None else None, now)
+            chosen = self._chosen(choice)
+            if chosen is None or choice.vgpu not in self._ready:
+                return choice
+            self._refresh(chosen)
+            if choice.vgpu in self._ready:
+                return choice
+
+    def _chosen(self, choice: Choice) -> S | None:
+        if choice.vgpu is None:
+            return None
+        chosen = self._sharers.get(choice.vgpu)
+        if chosen is None:
+            raise StateError(f"the scheduler {self.policy.name!r} gives the GPU to vGPU {choice.vgpu}", "not there", "one that came and has not left")
+        return chosen
+
+    def _look_again(self, choice: Choice, now: int) -> None:
+        if choice.until_ns is not None:
+            self._look_at(max(choice.until_ns, now + 1))
+
+    def _give_to(self, following: S | None, now: int) -> None:
+        """The turn of who had the GPU is over, and nothing of it runs."""
+        before, self._current = self._current, following
+        if before is not None and before.number in self._ready:
+            self._accounts[before.number].begin_wait(now)
+        self.policy.given(following.number if following is not None else None, now)
+        if following is not None:
+            self._accounts[following.number].begin_turn(now)
+        self._was_busy = following is not None and following.number in self._ready
+
+    def _go_on(self, current: S, now: int) -> None:
+        work = current.submission
+        if not work.has_work and not work.is_running:
+            return
+        if current is not self._holder:
+            self._holder = current
+            self.changes += 1
+            current.time.charge(HANDING_OVER)
+        self._hardware.give(current)
+        work.dispatch()
+        if not work.has_work and not work.is_running:
+            # All of it was refused.
+            self.work_done(current)
+
+    # ---- what does not end ----
+
+    def _limit_running(self, current: S) -> None:
+        if not self._somebody_waits(current):
+            self._cancel_limit()
+        elif self._limit is None:
+            self._limit = self._clock.call_after(self.patience_ns, lambda: self._out_of_patience(current))
+
+    def _somebody_waits(self, current: S) -> bool:
+        for number in list(self._ready):
+            if number != current.number:
+                self._refresh(self._sharers[number])
+                if number in self._ready:
+                    return True
+        return False
+
+    def _cancel_limit(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+
+    def _out_of_patience(self, vgpu: S) -> None:
+        self._limit = None
+        if vgpu is self._current:
+            vgpu.submission.give_up_running()
+            self.work_done(vgpu)
