@@ -49,8 +49,8 @@ class Fair:
     """Weighted fair queueing.
 
     While others wait a vGPU keeps the GPU for its slice: its share, by weight among those that have work, of ``period_ns``, and
-    at least ``least_slice_ns``. Somebody who comes back while it has the GPU, and who is behind it, may cut its slice down to
-    ``least_slice_ns``.
+    at least ``least_slice_ns``, and beyond it until it is no longer behind all of them. Somebody who comes back while it has the
+    GPU, and who is behind it, may cut its slice down to ``least_slice_ns``.
     """
 
     def __init__(
@@ -135,6 +135,8 @@ class Fair:
         if member is None or not member.is_ready:
             return Choice(following)
         left_ns = (self._least_slice_ns if self._is_cut else self._slice_ns(member)) - self._had_ns
+        behind_ns = (self._members[following].virtual - member.virtual) * member.weight // _SCALE
+        left_ns = max(left_ns, behind_ns)
         return Choice(current, now_ns + left_ns) if left_ns > 0 else Choice(following)
 
     def worst_wait_ns(self, vgpu: int, longest_ns: int) -> int | None:

@@ -135,7 +135,8 @@ class Turn(Generic[S]):
 
     def stop(self, vgpu: S) -> None:
         """The guest of ``vgpu`` has reset engines: there is no work of it before it starts anew."""
-        self.work_done(vgpu)
+        self._refresh(vgpu, at_once=True)
+        self._look_at(self._settled_ns)
         if vgpu.number in self._sharers:
             self.policy.stopped(vgpu.number, self._settled_ns)
 
@@ -184,13 +185,18 @@ class Turn(Generic[S]):
         self._settled_ns = now
         return now
 
-    def _refresh(self, vgpu: S) -> None:
-        """Notice whether ``vgpu`` has work."""
+    def _refresh(self, vgpu: S, *, at_once: bool = False) -> None:
+        """Notice whether ``vgpu`` has work. That who has the GPU has none is told not before somebody else might be given it:
+        a guest that is told of the end of one piece of work, and submits the next there and then, never was idle."""
         now = self._settle()
         number = vgpu.number
         if number not in self._sharers:
             return
         wants = vgpu.submission.has_work or vgpu.submission.is_running
+        if vgpu is self._current:
+            self._was_busy = wants
+            if not wants and not at_once:
+                return
         if wants == (number in self._ready):
             return
         if wants:
@@ -202,8 +208,6 @@ class Turn(Generic[S]):
             del self._ready[number]
             self.policy.idle(number, now)
             self._accounts[number].end_wait(now)
-        if vgpu is self._current:
-            self._was_busy = wants
 
     # ---- looking ----
 
@@ -218,7 +222,7 @@ class Turn(Generic[S]):
     def _pass(self) -> None:
         self._look = None
         if self._current is not None:
-            self._refresh(self._current)
+            self._refresh(self._current, at_once=True)
         now = self._settle()
         choice = self._choice(now)
         chosen = self._chosen(choice)
@@ -241,7 +245,7 @@ class Turn(Generic[S]):
             chosen = self._chosen(choice)
             if chosen is None or choice.vgpu not in self._ready:
                 return choice
-            self._refresh(chosen)
+            self._refresh(chosen, at_once=True)
             if choice.vgpu in self._ready:
                 return choice
 
