@@ -71,6 +71,7 @@ class Pieces:
     def give_up_running(self) -> None:
         if self.is_running:
             self.reset += 1
+            self._worker.shared.ended += 1
             self.is_running = False
             self.waiting.clear()
 
@@ -120,6 +121,8 @@ class Shared:
         self.random = random.Random(seed)
         self._gpu = NoGpu()
         self.policy = policy
+        self.ended = 0
+        """Pieces that had to be taken back, by whomever."""
         self.turn: Turn[Worker] = Turn(self.clock, self._gpu, policy, patience_ns)
 
     @property
