@@ -21,16 +21,18 @@ from pvinfo.vfio_user import OPREGION_TYPE
 
 from .boot.host_side import HostRequest, Picture
 from .clock import RealClock
+from .device.display.edid_region import EdidRegion
 from .gpu.device import PhysicalGpu
 from .host import DEFAULT_APERTURE, Host, check_aperture
 from .hypervisor.vfio_user import SharedMachine, VfioUserPort
-from .mediator.firmware import opregion_of
+from .mediator.firmware import declared_connectors, opregion_of
 from .mediator.types import DefaultMonitor
 from .mediator.vgpu import Vgpu
 from .monitor_choice import PHYSICAL_RESOLUTION, MonitorChoice, add_monitor_arguments, monitor_choice_of
 from .report import host_report, physical_report
 from .scanout import png
-from .vfio.user.regions import ReadOnlyRegion
+from .scanout.frame_region import FrameRegion
+from .vfio.user.regions import ReadOnlyRegion, SpecificRegion
 from .vfio.user.serve import ServedDevice, VfioUserServer
 from .view.facts import gpu_facts, vgpu_facts
 from .view.options import add_view_arguments, view_address_of
@@ -127,7 +129,7 @@ class ServedHost:
         port = VfioUserPort(self.host.memory)
         self._ports.append(port)
         vgpu = self.host.create_vgpu(vgpu_type, port, monitor=plugged_in)
-        device = self._server.listen(entry.path, vgpu, port, vgpu.findings, [ReadOnlyRegion(OPREGION_TYPE, opregion_of(vgpu))])
+        device = self._server.listen(entry.path, vgpu, port, vgpu.findings, _specific_regions(vgpu))
         self._sockets[vgpu.number] = str(entry.path)
         if trace is not None:
             _trace(vgpu, file_of(trace, vgpu.number, alone=alone))
@@ -282,6 +284,12 @@ class ServedGpu:
         self._server.close()
         self.gpu.end_trace()
         self.selector.close()
+
+
+def _specific_regions(vgpu: Vgpu) -> tuple[SpecificRegion, ...]:
+    """In the order of the kernel's mediator, with the picture behind."""
+    (connector, *_) = declared_connectors(vgpu)
+    return ReadOnlyRegion(OPREGION_TYPE, opregion_of(vgpu)), EdidRegion(vgpu.display, connector), FrameRegion(vgpu)
 
 
 def host_for_boot(request: HostRequest) -> ServedHost | ServedGpu:

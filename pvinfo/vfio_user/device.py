@@ -24,7 +24,9 @@ __all__ = (
     "DeviceFeature",
     "DeviceFlags",
     "DeviceInfo",
+    "FRAME_TYPE",
     "FeatureFlags",
+    "GFX_EDID_TYPE",
     "IO_EVENT_FD",
     "IRQ_INFO",
     "IRQ_SET",
@@ -136,7 +138,10 @@ class SparseArea(NamedTuple):
 
 
 class TypedRegion(NamedTuple):
-    """What a device-specific region is for: an OpRegion is type 0x80008086, subtype 1."""
+    """What a device-specific region is for.
+
+    An OpRegion is type 0x80008086, subtype 1; an EDID type 1, subtype 1; the kit's picture type 0x80008086, subtype 0x46545647 ("GVTF").
+    """
 
     type: Annotated[int, u32("bit 31 set: the low half is a PCI vendor id")]
     subtype: Annotated[int, u32("what it is within the type")]
@@ -146,6 +151,11 @@ FIRST_TYPED_REGION: Final = 9
 """Device-specific regions have the numbers from here on, in any order: their TYPE capability says which is which."""
 OPREGION_TYPE: Final = TypedRegion(1 << 31 | VENDOR_INTEL, 1)
 """The region that shows a monitor the OpRegion, for a copy of it in the guest's memory."""
+GFX_EDID_TYPE: Final = TypedRegion(1, 1)
+"""The region by which a monitor changes what its guest sees plugged in, see :mod:`pvinfo.gfx_edid`."""
+FRAME_TYPE: Final = TypedRegion(1 << 31 | VENDOR_INTEL, int.from_bytes(b"GVTF", "little"))
+"""The region that holds the picture of the guest's screen, see :mod:`pvinfo.frame`. The subtype is this kit's own; Linux has given 1 to
+3 of this type (OpRegion, and configuration spaces of the host bridge and the LPC bridge)."""
 
 
 class RegionIoFds(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, final
+from typing import Final, NamedTuple, Protocol, final
 
 from pvinfo.bus import ConfigSpace, PciDevice, Region
 from pvinfo.errors import PeerError
@@ -28,7 +28,7 @@ from pvinfo.vfio_user import (
     TypedRegion,
 )
 
-__all__ = ("READ_SIZE", "DeviceRegions", "ReadOnlyRegion")
+__all__ = ("READ_SIZE", "DeviceRegions", "ReadOnlyRegion", "SpecificRegion")
 
 _HEADER_FORMAT: Final = "<HHIII"
 _READ: Final = struct.Struct(_HEADER_FORMAT + "QII")
@@ -48,12 +48,48 @@ _OTHER_WIDTHS: Final = (1, 2, 8)
 _ROM_END: Final = EXPANSION_ROM + 4
 
 
+class SpecificRegion(Protocol):
+    """A device-specific region."""
+
+    @property
+    def type(self) -> TypedRegion:
+        """What it is for."""
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes, which never changes."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes, 1 or more, which are all inside. Raises: PeerError where they cannot be read."""
+
+    @property
+    def write(self) -> Callable[[int, bytes], None] | None:
+        """Stores bytes, 1 or more, which are all inside; None where the region can only be read. It raises PeerError, with nothing changed."""
+
+    def client_gone(self) -> None:
+        """The client has gone: what was kept for it is not needed any more."""
+
+
 class ReadOnlyRegion(NamedTuple):
-    """A device-specific region that a client can read."""
+    """A device-specific region that never changes."""
 
     type: TypedRegion
     """What it is for."""
     content: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def read(self, offset: int, length: int) -> bytes:
+        return self.content[offset : offset + length]
+
+    @property
+    def write(self) -> None:
+        return None
+
+    def client_gone(self) -> None:
+        """Nothing is kept for a client."""
 
 
 @final
@@ -116,7 +152,7 @@ def _pieces(offset: int, length: int, widest: int) -> list[tuple[int, int]]:
 class DeviceRegions:
     """Base address registers 0 to 5 and configuration space, by VFIO's numbers; then ``typed``, in order."""
 
-    def __init__(self, device: PciDevice, typed: Sequence[ReadOnlyRegion] = ()) -> None:
+    def __init__(self, device: PciDevice, typed: Sequence[SpecificRegion] = ()) -> None:
         self._windows: dict[int, _Window] = {}
         self._typed = dict(enumerate(typed, FIRST_TYPED_REGION))
         self.count = FIRST_TYPED_REGION + len(typed)
@@ -137,7 +173,7 @@ class DeviceRegions:
             raise PeerError(errno.EINVAL, f"region {index}: regions are 0 to {self.count - 1}")
         typed = self._typed.get(index)
         if typed is not None:
-            return RegionFlags.of(read=True, caps=True), len(typed.content)
+            return RegionFlags.of(read=True, write=typed.write is not None, caps=True), typed.size
         window = self._windows.get(index)
         if window is None:
             return RegionFlags(0), 0
@@ -147,6 +183,11 @@ class DeviceRegions:
         """What the device-specific region ``index`` is for; None for any other."""
         typed = self._typed.get(index)
         return None if typed is None else typed.type
+
+    def client_gone(self) -> None:
+        """The client has gone."""
+        for typed in self._typed.values():
+            typed.client_gone()
 
     def _check(self, index: int, offset: int, length: int) -> None:
         """Raises: PeerError when the bytes are not all inside region ``index``."""
@@ -158,17 +199,24 @@ class DeviceRegions:
     def read(self, index: int, offset: int, length: int) -> bytes:
         """``length`` bytes of region ``index``. Raises: PeerError when they are not all inside."""
         self._check(index, offset, length)
-        if index in self._typed or not length:
-            return self._typed[index].content[offset : offset + length] if length else b""
+        if not length:
+            return b""
+        typed = self._typed.get(index)
+        if typed is not None:
+            return typed.read(offset, length)
         window = self._windows[index]
         return b"".join(window.read(at, width).to_bytes(width, "little") for at, width in _pieces(offset, length, window.widest))
 
     def write(self, index: int, offset: int, data: bytes) -> None:
         """Store ``data`` in region ``index``. Raises: PeerError, with nothing written, when it is not all inside."""
         self._check(index, offset, len(data))
-        if index in self._typed:
+        typed = self._typed.get(index)
+        if typed is not None and typed.write is None:
             raise PeerError(errno.EINVAL, f"write to region {index}: it can only be read")
         if not data:
+            return
+        if typed is not None and typed.write is not None:
+            typed.write(offset, data)
             return
         window = self._windows[index]
         for at, width in _pieces(offset, len(data), window.widest):
