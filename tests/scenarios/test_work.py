@@ -119,7 +119,7 @@ def test_the_json_counts_requests_by_engine_on_both_sides_and_leaves_out_what_th
 
 
 def test_the_report_tells_whose_the_gpu_is_and_what_its_engines_did() -> None:
-    page = render_report(run_scenarios(select(["first-request"]), InProcess()))
+    page = render_report(run_scenarios(select(["first-request"]), InProcess()))["first-request.html"]
     assert "owned by this machine" in page and "owned by this vGPU" not in page
     assert "Requests done, by engine: rcs0 " in page
     assert "PVINFO page" in page, "the driver looks for it once"
