@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from guest_driver import GuestDriver
+from guest_driver.transport.vfio_user import VfioUserMachine, connect
 from host_model.device.display.monitor import Monitor
 from host_model.mediator.vgpu import Vgpu
 from host_model.monitor_choice import MonitorChoice
@@ -18,9 +20,11 @@ from pvinfo.edid import edid_for, parse_edid
 from pvinfo.finding import FindingKind
 from pvinfo.frame import FRAME_HEADER, FrameHeader
 from pvinfo.gfx_edid import GFX_EDID_REGISTERS, GfxEdidRegisters
+from pvinfo.units import MIB
 from pvinfo.vfio_user import HEADER, REGION_INFO, Command, RegionFlags, RegionInfo
 from support.displays import AuxLine
 from support.lit_screen import dark, light, paint
+from support.serving import serving_one
 from support.vfio_wire import Raw, message, refusal, region_read, region_write, region_write_reply, reply
 
 EDID, FRAME = 10, 11
@@ -319,3 +323,54 @@ def test_the_picture_cannot_be_written_and_ends_where_the_region_does(client: Cl
     client.refused(FRAME, 64, bytes(4))
     client.refused(FRAME, WHOLE_FRAME_REGION - 2, 4)
     assert client.read(FRAME, WHOLE_FRAME_REGION - 4, 4) == bytes(4)
+
+
+# ---- beside a driver at work ----
+
+
+def picture_of(machine: VfioUserMachine) -> tuple[FrameHeader, bytes]:
+    """The picture, read as a program in C would."""
+    header = FRAME_HEADER.parse(machine.client.read(FRAME, 0, FRAME_HEADER.size))
+    ends = range(header.pixels_offset, header.pixels_offset + header.size, 1 << 20)
+    pixels = b"".join(machine.client.read(FRAME, at, min(1 << 20, header.pixels_offset + header.size - at)) for at in ends)
+    return header, pixels
+
+
+def wait_for(driver: GuestDriver, condition: Callable[[], bool]) -> None:
+    """Let the driver run until ``condition`` holds, or for five seconds."""
+    for _ in range(100):
+        if condition():
+            return
+        driver.wait(50_000_000)
+
+
+def test_a_driver_hears_of_a_monitor_that_its_machine_plugs_in_and_the_machine_sees_what_it_shows(tmp_path: Path) -> None:
+    with serving_one(tmp_path) as path, connect(path, 64 * MIB) as machine:
+        driver = GuestDriver(machine)
+        driver.probe()
+        (output,) = driver.display.detect()
+        screen = driver.display.set_mode()
+        changed: list[str] = []
+        driver.display.on_hotplug = lambda output: changed.append(str(output.connector))
+        assert (picture_of(machine)[0].width, picture_of(machine)[0].height) == (1024, 768)
+
+        machine.client.write(EDID, LINK, DOWN.to_bytes(4, "little"))
+        wait_for(driver, lambda: len(changed) > 0)
+        assert (changed, output.connected) == (["DP-D"], False)
+        driver.display.switch_off(screen)
+        assert picture_of(machine)[0].width == 0
+
+        edid = edid_for("1280x720")
+        machine.client.write(EDID, SIZE, len(edid).to_bytes(4, "little"))
+        machine.client.write(EDID, BLOB, edid)
+        machine.client.write(EDID, LINK, UP.to_bytes(4, "little"))
+        wait_for(driver, lambda: len(changed) > 1)
+        assert (changed, output.connected) == (["DP-D", "DP-D"], True)
+        screen = driver.display.set_mode()
+        assert screen.mode.resolution == "1280x720" and screen.framebuffer is not None
+        rows = [bytes((y & 0xFF, y >> 8, 0x7F, 0)) * 1280 for y in range(720)]
+        screen.framebuffer.draw(rows)
+        header, pixels = picture_of(machine)
+        assert (header.width, header.height, header.pitch) == (1280, 720, 5120)
+        assert pixels == b"".join(rows)
+        driver.unload()
