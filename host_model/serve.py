@@ -60,6 +60,10 @@ read it: read the sequence (again, while it is odd), copy the frame, read the se
 changed, begin again. Width 0 means that nothing is shown. When the file has grown, map it anew.
 
 --view serves a page that shows each screen with its counters and refreshes itself; it changes nothing.
+
+A client that runs the machine finds the display of a vGPU in device-specific regions: by region 10 (VFIO's EDID
+region) it plugs monitors in and out, from region 11 it reads the picture: the 64 bytes of a .raw file's header,
+which take a new picture, then its pixels. QEMU uses neither.
 """
 
 EXAMPLES: Final = """\

@@ -5,21 +5,26 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from guest_driver import GuestDriver
 from guest_driver.transport.vfio_user import VfioUserMachine, connect
+from host_model.device.display.edid_region import EdidRegion
 from host_model.device.display.monitor import Monitor
+from host_model.host import Host
 from host_model.mediator.vgpu import Vgpu
 from host_model.monitor_choice import MonitorChoice
 from host_model.scanout import raw_frame, scan_out
 from host_model.serve import ServedHost, ServedType
-from pvinfo.connector import Link
+from pvinfo.connector import Link, default_connector
 from pvinfo.edid import edid_for, parse_edid
+from pvinfo.errors import PeerError
 from pvinfo.finding import FindingKind
 from pvinfo.frame import FRAME_HEADER, FrameHeader
 from pvinfo.gfx_edid import GFX_EDID_REGISTERS, GfxEdidRegisters
+from pvinfo.platform import platform_named
 from pvinfo.units import MIB
 from pvinfo.vfio_user import HEADER, REGION_INFO, Command, RegionFlags, RegionInfo
 from support.displays import AuxLine
@@ -374,3 +379,41 @@ def test_a_driver_hears_of_a_monitor_that_its_machine_plugs_in_and_the_machine_s
         assert (header.width, header.height, header.pitch) == (1280, 720, 5120)
         assert pixels == b"".join(rows)
         driver.unload()
+
+
+# ---- whatever comes ----
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_accesses_never_leave_a_monitor_that_no_driver_could_use(seed: int) -> None:
+    random = Random(seed)
+    display = Host("skl").plug().vgpu.display
+    region = EdidRegion(display, default_connector(platform_named("skl")))
+    edids = [edid_for(resolution, link) for resolution in ("1024x768", "1920x1080") for link in Link]
+    blocks = [edid[:128] for edid in edids]
+    refused = plugged = 0
+    for _ in range(3000):
+        if random.random() < 0.2:
+            offset, data = random.randrange(WHOLE_EDID_REGION), random.randbytes(random.randrange(1, 300))
+        elif random.random() < 0.4:
+            offset, data = BLOB, random.choice(edids)
+        else:
+            value = random.choice([UP, UP, DOWN, 128, 256, 256, random.getrandbits(32)])
+            offset, data = random.choice([SIZE, LINK]), value.to_bytes(4, "little")
+        if offset + len(data) > region.size:
+            continue
+        before = display.monitor
+        try:
+            region.write(offset, data)
+        except PeerError as error:
+            assert error.errno in (errno.EINVAL, errno.EPERM)
+            assert display.monitor is before
+            refused += 1
+            continue
+        if display.monitor is not before and display.monitor is not None:
+            plugged += 1
+            assert display.monitor.edid[:128] in blocks and sum(display.monitor.edid) % 256 == 0
+        size = int.from_bytes(region.read(SIZE, 4), "little")
+        assert len(region.read(BLOB, size)) == size
+        assert int.from_bytes(region.read(LINK, 4), "little") == (DOWN if display.monitor is None else UP)
+    assert refused > 500 and plugged > 20
