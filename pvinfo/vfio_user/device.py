@@ -27,9 +27,11 @@ __all__ = (
     "FRAME_TYPE",
     "FeatureFlags",
     "GFX_EDID_TYPE",
+    "GfxRegion",
     "IO_EVENT_FD",
     "IRQ_INFO",
     "IRQ_SET",
+    "IntelRegion",
     "IoEventFd",
     "IoFdType",
     "IrqAction",
@@ -47,6 +49,7 @@ __all__ = (
     "RegionIndex",
     "RegionInfo",
     "RegionIoFds",
+    "RegionType",
     "SPARSE_AREA",
     "SPARSE_MMAP",
     "SparseArea",
@@ -137,25 +140,44 @@ class SparseArea(NamedTuple):
     size: Annotated[int, u64("its length", unit="bytes")]
 
 
+class RegionType(IntEnum):
+    """Who has given a device-specific region its subtype. Source: linux:include/uapi/linux/vfio.h"""
+
+    GFX = 1
+    INTEL = 1 << 31 | VENDOR_INTEL
+
+
+class GfxRegion(IntEnum):
+    """Subtypes of RegionType.GFX. Source: linux:include/uapi/linux/vfio.h"""
+
+    EDID = 1
+
+
+class IntelRegion(IntEnum):
+    """Subtypes of RegionType.INTEL. Source: linux:include/uapi/linux/vfio.h"""
+
+    OPREGION = 1
+    HOST_BRIDGE_CONFIG = 2
+    LPC_BRIDGE_CONFIG = 3
+    FRAME = int.from_bytes(b"GVTF", "little")
+    """A picture of the screen, as pvinfo.frame says. This one is the kit's own; Linux counts from 1."""
+
+
 class TypedRegion(NamedTuple):
-    """What a device-specific region is for.
+    """What a device-specific region is for."""
 
-    An OpRegion is type 0x80008086, subtype 1; an EDID type 1, subtype 1; the kit's picture type 0x80008086, subtype 0x46545647 ("GVTF").
-    """
-
-    type: Annotated[int, u32("bit 31 set: the low half is a PCI vendor id")]
-    subtype: Annotated[int, u32("what it is within the type")]
+    type: Annotated[int, u32("bit 31 set: the low half is a PCI vendor id; see RegionType")]
+    subtype: Annotated[int, u32("what it is within the type; see GfxRegion, IntelRegion")]
 
 
 FIRST_TYPED_REGION: Final = 9
 """Device-specific regions have the numbers from here on, in any order: their TYPE capability says which is which."""
-OPREGION_TYPE: Final = TypedRegion(1 << 31 | VENDOR_INTEL, 1)
+OPREGION_TYPE: Final = TypedRegion(RegionType.INTEL, IntelRegion.OPREGION)
 """The region that shows a monitor the OpRegion, for a copy of it in the guest's memory."""
-GFX_EDID_TYPE: Final = TypedRegion(1, 1)
+GFX_EDID_TYPE: Final = TypedRegion(RegionType.GFX, GfxRegion.EDID)
 """The region by which a monitor changes what its guest sees plugged in, see :mod:`pvinfo.gfx_edid`."""
-FRAME_TYPE: Final = TypedRegion(1 << 31 | VENDOR_INTEL, int.from_bytes(b"GVTF", "little"))
-"""The region that holds the picture of the guest's screen, see :mod:`pvinfo.frame`. The subtype is this kit's own; Linux has given 1 to
-3 of this type (OpRegion, and configuration spaces of the host bridge and the LPC bridge)."""
+FRAME_TYPE: Final = TypedRegion(RegionType.INTEL, IntelRegion.FRAME)
+"""The region that holds the picture of the guest's screen, see :mod:`pvinfo.frame`."""
 
 
 class RegionIoFds(NamedTuple):

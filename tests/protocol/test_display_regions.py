@@ -26,7 +26,7 @@ from pvinfo.frame import FRAME_HEADER, FrameHeader
 from pvinfo.gfx_edid import GFX_EDID_REGISTERS, GfxEdidRegisters
 from pvinfo.platform import platform_named
 from pvinfo.units import MIB
-from pvinfo.vfio_user import HEADER, REGION_INFO, Command, RegionFlags, RegionInfo
+from pvinfo.vfio_user import HEADER, REGION_INFO, WRITE_MULTI, WRITE_MULTI_ENTRY, Command, RegionFlags, RegionInfo, WriteMulti, WriteMultiEntry
 from support.displays import AuxLine
 from support.lit_screen import dark, light, paint
 from support.serving import serving_one
@@ -166,6 +166,15 @@ def test_a_driver_that_watches_the_port_hears_of_both(client: Client) -> None:
     client.set(LINK, UP)
     assert int.from_bytes(client.read(0, 0xC4000, 4), "little") & present
     assert int.from_bytes(client.read(0, 0xC4008, 4), "little") == present
+
+
+def test_writes_that_come_together_are_done_in_order(client: Client) -> None:
+    entries = [WriteMultiEntry(LINK, EDID, 4, DOWN.to_bytes(8, "little")), WriteMultiEntry(SIZE, EDID, 4, (256).to_bytes(8, "little"))]
+    entries.append(WriteMultiEntry(LINK, EDID, 4, UP.to_bytes(8, "little")))
+    body = WRITE_MULTI.pack(WriteMulti(3)) + b"".join(map(WRITE_MULTI_ENTRY.pack, entries))
+    answer = reply(Command.REGION_WRITE_MULTI, WRITE_MULTI.pack(WriteMulti(2)))
+    assert client.raw.ask(message(Command.REGION_WRITE_MULTI, body), len(answer)) == answer
+    assert client.monitor() is None and client.register(SIZE) == 256
 
 
 def test_extension_blocks_go_over_too(client: Client) -> None:
