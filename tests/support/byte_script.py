@@ -233,6 +233,18 @@ def _aux_messages(guest: int, layout: Layout, where: int, value: int) -> Iterato
     channel = 0x64010 + 0x100 * port
     if layout.platform == "bdw" and port:
         channel += 0x80000
+    if value & 7 == 7:  # the link is trained, perhaps with another number of lanes or pattern than a monitor knows
+        lanes, pattern, last = (1, 2, 4, 4, 4, 4, 3, 8)[value >> 3 & 7], (1, 1, 1, 2)[value >> 6 & 3], (0, 2, 3, 3)[value >> 8 & 3]
+        course = [(0x80010002, 0x06000100 | lanes << 16 | pattern << 8), (0x80010200, last << 24), (0x80010200, 0), (0x80060000, (value >> 10 & 3) << 24)]
+        for header, body in course[: 1 + (value >> 12 & 3)]:
+            yield _write(guest, channel + 4, header)
+            yield _write(guest, channel + 8, body)
+            yield _write(guest, channel, 0x80000000 | 5 + (header & 0xF) << 20)
+        yield _write(guest, channel + 4, 0x90020205)
+        yield _write(guest, channel, 0x80400000)
+        for step in range(0, 12, 4):
+            yield Act(guest, Kind.READ, channel + step, 4, 0)
+        return
     for _ in range(3):
         request = (0x8, 0x9, 0x4, 0x5, 0x0, 0x1, 0x2, 0x6)[value & 7]
         address = (0x50, 0x50, 0x50, 0x30)[value >> 3 & 3] if request < 8 else (0x100, 0x100, 0x101, 0x102, 0x102, 0x202, 0x0, 0x600)[value >> 3 & 7]
@@ -299,6 +311,11 @@ def _flip(guest: int, base: int, value: int) -> Iterator[Act]:
     yield _write(guest, 0x4440C + 0x10 * pipe, 0xFFFFFFFF)
     yield _write(guest, (0x7019C, 0x7019C, 0x7029C, 0x70084)[value >> 1 & 3] + base, value >> 20)
     yield Act(guest, Kind.READ, 0x701AC + base, 4, 0)
+    after = value >> 4 & 7
+    if after == 0:  # nobody waits for the frame: the pipe goes off
+        yield _write(guest, 0x70008 + base, 0)
+    elif after == 1:  # or the device goes to sleep, or wakes up
+        yield Act(guest, Kind.CONFIG_WRITE, 0xD4, 2, 3 * (value >> 7 & 1))
     yield Act(guest, Kind.WAIT, 20_000_000 if value >> 3 & 1 else 1_000_000, 4, 0)
     for offset in (0x70000, 0x70040, 0x70044, 0x70048, 0x7004C, 0x701AC, 0x700AC):
         yield Act(guest, Kind.READ, offset + base, 4, 0)
