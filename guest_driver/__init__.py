@@ -15,6 +15,9 @@
     driver.submit(Engine.RCS0, batch).wait(1_000_000_000)
     print(buffer.read_dword(0))
 
+    screen = driver.display.set_mode()  # the first monitor, as it likes it best
+    screen.flip(driver.display.create_framebuffer(1920, 1200)).wait()
+
     driver.unload()
 
 It sees the :mod:`pvinfo.bus` Protocols only. What it does to the device equals what the real driver does, access

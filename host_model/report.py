@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pvinfo.finding import Finding, FindingKind
 from pvinfo.page import Capability
 
+from .device.display.monitor import Monitor
 from .device.mmio.window import MmioWindow
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
         "number": vgpu.number,
         "type": vgpu.type.name,
         "socket": socket,
+        "monitor": _monitor(vgpu.display.monitor),
         "pv": {
             "detected": vgpu.pv.guest_is_aware,
             "version": f"{announced.version_major}.{announced.version_minor}",
@@ -132,6 +134,7 @@ def gpu_report(gpu: PhysicalGpu, socket: str | None = None) -> Json:
     """The physical GPU itself."""
     return {
         "socket": socket,
+        "monitor": _monitor(gpu.display.monitor),
         "mmio": _accesses(gpu.mmio),
         "aperture": {"reads": gpu.aperture.reads, "writes": gpu.aperture.writes},
         "ggtt_writes": gpu.ggtt.entry_writes,
@@ -142,6 +145,13 @@ def gpu_report(gpu: PhysicalGpu, socket: str | None = None) -> Json:
         "isolation_violations": 0,
         "findings": [finding_report(finding) for finding in gpu.findings],
     }
+
+
+def _monitor(monitor: Monitor | None) -> Json | None:
+    """What is plugged in."""
+    if monitor is None:
+        return None
+    return {"connector": str(monitor.connector), "name": monitor.identity.name, "mode": str(monitor.mode)}
 
 
 def _accesses(window: MmioWindow) -> Json:

@@ -21,14 +21,18 @@ from pvinfo.vfio_user import OPREGION_TYPE
 
 from .boot.host_side import HostRequest, Picture
 from .clock import RealClock
+from .device.display.edid_region import EdidRegion
 from .gpu.device import PhysicalGpu
 from .host import DEFAULT_APERTURE, Host, check_aperture
 from .hypervisor.vfio_user import SharedMachine, VfioUserPort
-from .mediator.firmware import opregion_of
+from .mediator.firmware import declared_connectors, opregion_of
+from .mediator.types import DefaultMonitor
 from .mediator.vgpu import Vgpu
+from .monitor_choice import PHYSICAL_RESOLUTION, MonitorChoice, add_monitor_arguments, monitor_choice_of
 from .report import host_report, physical_report
 from .scanout import png
-from .vfio.user.regions import ReadOnlyRegion
+from .scanout.frame_region import FrameRegion
+from .vfio.user.regions import ReadOnlyRegion, SpecificRegion
 from .vfio.user.serve import ServedDevice, VfioUserServer
 from .view.facts import gpu_facts, vgpu_facts
 from .view.options import add_view_arguments, view_address_of
@@ -56,6 +60,10 @@ read it: read the sequence (again, while it is odd), copy the frame, read the se
 changed, begin again. Width 0 means that nothing is shown. When the file has grown, map it anew.
 
 --view serves a page that shows each screen with its counters and refreshes itself; it changes nothing.
+
+A client that runs the machine finds the display of a vGPU in device-specific regions: by region 10 (VFIO's EDID
+region) it plugs monitors in and out, from region 11 it reads the picture: the 64 bytes of a .raw file's header,
+which take a new picture, then its pixels. QEMU uses neither.
 """
 
 EXAMPLES: Final = """\
@@ -66,6 +74,8 @@ examples:
   host-model serve --socket /tmp/vgpu.sock --view 8080             look at http://127.0.0.1:8080/
   host-model serve --socket /tmp/vgpu.sock --screenshot now.png    kill -USR1 takes a picture
   host-model serve --socket /tmp/vgpu.sock --frame /dev/shm/screen
+  host-model serve --socket /tmp/vgpu.sock --monitor HDMI-B --mode 1920x1080
+  host-model serve --socket /tmp/vgpu.sock --edid /sys/class/drm/card0-DP-1/edid    a monitor like the one on the desk
 
   qemu-system-x86_64 -machine q35,memory-backend=m -m 2G -object memory-backend-memfd,id=m,size=2G,share=on \\
     -device '{"driver":"vfio-user-pci","addr":"02.0","rombar":0,"x-msg-timeout":60000,
@@ -101,6 +111,7 @@ class ServedHost:
         aperture_size: int = DEFAULT_APERTURE,
         trace: Path | None = None,
         wanted: Wanted = Wanted(),
+        monitor: MonitorChoice = MonitorChoice(),
     ) -> None:
         self.host = Host(platform, aperture_size=aperture_size, clock=RealClock())
         self.selector: selectors.BaseSelector = selectors.DefaultSelector()
@@ -109,18 +120,20 @@ class ServedHost:
         self._ports: list[VfioUserPort] = []
         self._shows: Shows | None = None
         try:
-            viewed = [self._add(entry, trace, wanted, alone=len(served) == 1) for entry in served]
+            viewed = [self._add(entry, trace, wanted, monitor, alone=len(served) == 1) for entry in served]
             site = Site(self.host.platform.name, viewed, self.report, self.totals)
             self._shows = Shows(site, self.selector, self.host.clock, wanted)
         except BaseException:
             self.close()
             raise
 
-    def _add(self, entry: ServedType, trace: Path | None, wanted: Wanted, *, alone: bool) -> Viewed:
+    def _add(self, entry: ServedType, trace: Path | None, wanted: Wanted, monitor: MonitorChoice, *, alone: bool) -> Viewed:
+        vgpu_type = self.host.type_named(entry.vgpu_type)
+        plugged_in = DefaultMonitor.OF_TYPE if monitor.open else monitor.monitor(self.host.platform, vgpu_type.resolution)
         port = VfioUserPort(self.host.memory)
         self._ports.append(port)
-        vgpu = self.host.create_vgpu(entry.vgpu_type, port)
-        device = self._server.listen(entry.path, vgpu, port, vgpu.findings, [ReadOnlyRegion(OPREGION_TYPE, opregion_of(vgpu))])
+        vgpu = self.host.create_vgpu(vgpu_type, port, monitor=plugged_in)
+        device = self._server.listen(entry.path, vgpu, port, vgpu.findings, _specific_regions(vgpu))
         self._sockets[vgpu.number] = str(entry.path)
         if trace is not None:
             _trace(vgpu, file_of(trace, vgpu.number, alone=alone))
@@ -202,11 +215,15 @@ class ServedGpu:
         trace: Path | None = None,
         wanted: Wanted = Wanted(),
         title: str = "the GPU",
+        monitor: MonitorChoice = MonitorChoice(),
     ) -> None:
         self._machine = SharedMachine()
         self._clock = RealClock()
         check_aperture(aperture_size)
         self.gpu = PhysicalGpu(platform_named(platform), aperture_size, self._machine.memory, self._clock)
+        plugged_in = None if monitor.open else monitor.monitor(self.gpu.platform, PHYSICAL_RESOLUTION)
+        if plugged_in is not None:
+            self.gpu.display.plug(plugged_in)
         self.selector: selectors.BaseSelector = selectors.DefaultSelector()
         self._server = VfioUserServer(self.selector, self._clock)
         self._path = path
@@ -273,17 +290,27 @@ class ServedGpu:
         self.selector.close()
 
 
+def _specific_regions(vgpu: Vgpu) -> tuple[SpecificRegion, ...]:
+    """In the order of the kernel's mediator, with the picture behind."""
+    (connector, *_) = declared_connectors(vgpu)
+    return ReadOnlyRegion(OPREGION_TYPE, opregion_of(vgpu)), EdidRegion(vgpu.display, connector), FrameRegion(vgpu)
+
+
 def host_for_boot(request: HostRequest) -> ServedHost | ServedGpu:
     """The host of a boot: a vGPU for each guest's socket, or the physical GPU for the one machine there is."""
     aperture_size = DEFAULT_APERTURE if request.aperture_mib is None else request.aperture_mib * MIB
     wanted = Wanted(view=request.view, pictures=request.pictures)
     if not request.physical:
         served = [ServedType(request.vgpu_type, path, f"guest {number}") for number, path in enumerate(request.sockets)]
-        return ServedHost(request.platform, served, aperture_size=aperture_size, trace=request.trace, wanted=wanted)
+        return ServedHost(
+            request.platform, served, aperture_size=aperture_size, trace=request.trace, wanted=wanted, monitor=request.monitor
+        )
     if len(request.sockets) != 1:
         raise UsageError(f"{len(request.sockets)} machines want the physical GPU: it is the own of one")
     path = request.sockets[0]
-    return ServedGpu(request.platform, path, aperture_size=aperture_size, trace=request.trace, wanted=wanted, title="guest 0")
+    return ServedGpu(
+        request.platform, path, aperture_size=aperture_size, trace=request.trace, wanted=wanted, title="guest 0", monitor=request.monitor
+    )
 
 
 def _screens(shows: Shows | None) -> tuple[Viewed, ...]:
@@ -342,6 +369,7 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         "--frame", type=Path, metavar="FILE",
         help="keep the newest frame in FILE for other programs to map, until serving ends (with several vGPUs: N-FILE)",
     )  # fmt: skip
+    add_monitor_arguments(parser)
     add_view_arguments(parser)
 
 
@@ -371,13 +399,16 @@ def run_serve(arguments: argparse.Namespace) -> int:
 
 def _host_of(arguments: argparse.Namespace) -> ServedHost | ServedGpu:
     aperture_size = arguments.aperture * MIB
+    monitor = monitor_choice_of(arguments)
     wanted = Wanted(view_address_of(arguments), arguments.frame, pictures=arguments.screenshot is not None)
     if arguments.physical:
         if arguments.opregion is not None:
             raise UsageError("--opregion is of vGPUs: a machine's own GPU (--physical) is described by the machine's own firmware")
         if arguments.socket is None or arguments.vgpu or arguments.vgpu_type:
             raise UsageError("--physical serves one device: it goes with --socket, and with neither --type nor --vgpu")
-        return ServedGpu(arguments.platform, arguments.socket, aperture_size=aperture_size, trace=arguments.trace, wanted=wanted)
+        return ServedGpu(
+            arguments.platform, arguments.socket, aperture_size=aperture_size, trace=arguments.trace, wanted=wanted, monitor=monitor
+        )
     served = list(arguments.vgpu)
     if arguments.socket is not None:
         served.insert(0, ServedType(arguments.vgpu_type, arguments.socket))
@@ -385,7 +416,9 @@ def _host_of(arguments: argparse.Namespace) -> ServedHost | ServedGpu:
         raise UsageError("--type is the type of --socket's vGPU; with --vgpu it stands before the path: --vgpu T=PATH")
     if not served:
         raise UsageError("nothing to serve: give --socket PATH or --vgpu T=PATH")
-    return ServedHost(arguments.platform, served, aperture_size=aperture_size, trace=arguments.trace, wanted=wanted)
+    return ServedHost(
+        arguments.platform, served, aperture_size=aperture_size, trace=arguments.trace, wanted=wanted, monitor=monitor
+    )
 
 
 def _serve_until_ended(host: ServedHost | ServedGpu, *, once: bool) -> None:

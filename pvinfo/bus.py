@@ -8,11 +8,11 @@ driver sees nothing else of the host.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from .units import GuestAddress
 
-__all__ = ("Clock", "ConfigSpace", "GuestMemory", "Machine", "PciDevice", "Region")
+__all__ = ("Clock", "ConfigSpace", "GuestMemory", "Machine", "PciDevice", "PlainPages", "Region")
 
 
 class ConfigSpace(Protocol):
@@ -47,6 +47,18 @@ class Region(Protocol):
 
     def write32(self, offset: int, value: int, /) -> None:
         """Store the dword at ``offset``."""
+
+
+@runtime_checkable
+class PlainPages(Protocol):
+    """A :class:`Region` of which some pages are nothing but memory: whoever stores many words in one may do it himself."""
+
+    def plain_page(self, offset: int, /) -> memoryview | None:
+        """The page at ``offset`` to store words in, for as long as nothing else happens to the device; None where a store is
+        more than that, or must be seen."""
+
+    def count_writes(self, count: int, /) -> None:
+        """So many words were stored that way."""
 
 
 class PciDevice(Protocol):

@@ -1,8 +1,10 @@
-"""A picture of a vGPU's screen for other programs: a header, then rows of pixels, in a file or in memory that is shared.
+"""A picture of a vGPU's screen for other programs: a header, then rows of pixels, in a file, in memory that is shared, or in a region of
+the device.
 
-The same in both: the header, and ``pitch * height`` bytes at ``pixels_offset``. In shared memory pictures follow each other
+The same in all three: the header, and ``pitch * height`` bytes at ``pixels_offset``. In shared memory pictures follow each other
 in the same place. While one is written ``sequence`` is odd; whoever reads takes it before and after the pixels, and
-takes them again if it was odd or has changed.
+takes them again if it was odd or has changed. The region (type 0x80008086, subtype 0x46545647) is read by messages: a read that
+begins at 0 takes a new picture, and every other read is of the one taken last; an equal ``sequence`` says that the picture is equal.
 """
 
 from __future__ import annotations

@@ -77,20 +77,29 @@ class Display:
         driver.states.require("use of the display", DriverState.READY)
         if not driver.info.has_display:
             raise DriverError(f"this {driver.platform.title} has no display: it was fused off")
-        self.wells.init()
-        self.core_clock.init()
-        self.wells.switch_buffer(True)
-        self.wells.get(Well.PW2)
-        if driver.platform.name == "bxt":
-            power_up_layers(driver.uncore)
+        try:
+            self._power_up()
+        except DriverError:
+            self.wells.end()
+            raise
         uncore = driver.uncore
         outputs = outputs_of(uncore) if connectors is None else tuple(Output(uncore, connector) for connector in connectors)
         self._outputs = outputs
         self._watch = HotplugWatch(uncore, driver.interrupts, dict.fromkeys(output.connector.port for output in outputs), self._plugged)
         self._watch.start()
 
+    def _power_up(self) -> None:
+        """``intel_power_domains_init_hw``. Raises: DriverError."""
+        self.wells.init()
+        self.core_clock.init()
+        self.wells.switch_buffer(True)
+        self.wells.get(Well.PW2)
+        if self._driver.platform.name == "bxt":
+            power_up_layers(self._driver.uncore)
+
     def shut_down(self) -> None:
-        """Switch every screen off and give the power back. Nothing happens when the display was not taken up."""
+        """Switch every screen off and give the power back; what does not go off is said in the log. Nothing happens when the display
+        was not taken up."""
         if self._outputs is None:
             return
         for screen in tuple(self.screens.values()):
@@ -98,8 +107,10 @@ class Display:
         if self._watch is not None:
             self._watch.stop()
         self._watch = self._outputs = None
-        self.wells.put(Well.PW2)
-        self.wells.switch_buffer(False)
+        try:
+            self.wells.switch_buffer(False)
+        except DriverError as error:
+            self._driver.log.error("display-off", str(error))
         self.wells.end()
 
     # ---- outputs ----

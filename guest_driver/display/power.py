@@ -81,11 +81,10 @@ class DisplayWells:
                 self.get(Well.MISC_IO)
 
     def end(self) -> None:
-        """Let go of what :meth:`init` took."""
-        if self._uncore.platform.graphics_version >= 9:
-            if self._uncore.platform.name != "bxt":
-                self.put(Well.MISC_IO)
-            self.put(Well.PW1)
+        """Let go of every well, the last first, whoever has it."""
+        for well in reversed(self.on):
+            self._users[well] = 1
+            self.put(well)
 
     def _leave_low_power(self) -> None:
         """Write 0 until that is what is read, several times in a row (``gen9_set_dc_state``)."""
@@ -119,9 +118,13 @@ class DisplayWells:
 
     def get(self, well: Well) -> None:
         """Need ``well``. Raises: WaitTimeout when it does not come on, or its fuses do not."""
+        if not self._users[well]:
+            try:
+                self._enable(well)
+            except DriverError:
+                self._uncore.modify(DisplayPower.well_driver, well.value, 0)
+                raise
         self._users[well] += 1
-        if self._users[well] == 1:
-            self._enable(well)
 
     def put(self, well: Well) -> None:
         """Need it no more."""

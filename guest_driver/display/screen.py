@@ -342,19 +342,10 @@ class Screen:
         new = flip.framebuffer
         if last is None or (last.tiling, last.pitch) != (new.tiling, new.pitch):
             raise UsageError(f"{new!r} cannot be shown at once in place of {last!r}: only the address may differ")
-        vblanks = self.vblanks
-        vblanks.hear_flips()
-        before = vblanks.flips_heard
+        vblanks, clock = self.vblanks, self._uncore.clock
+        flip.wait_by(lambda: vblanks.await_flip(lambda: flip.done))
+        vblanks.once_flipped(lambda: flip.finish(clock.now_ns(), vblanks.count))
         self.plane.show(new, asynchronous=True)
-
-        def wait() -> None:
-            try:
-                vblanks.await_flip(before)
-            finally:
-                vblanks.ignore_flips()
-            flip.finish(self._uncore.clock.now_ns(), vblanks.count)
-
-        flip.wait_by(wait)
 
     def aim_plane(self, address: int) -> None:
         """Write any graphics address to the plane, owned or not: what a driver never does, to see what a host makes of it."""

@@ -41,11 +41,13 @@ class Vblanks:
         self.time_ns = 0
         """When the last vertical blank was heard of."""
         self._once: list[Callable[[], None]] = []
+        self._once_flipped: list[Callable[[], None]] = []
         interrupts.listen_to_display(pipe, self._interrupted)
 
     def close(self) -> None:
         """Hear no more."""
         self._run_once()
+        self._run_once_flipped()
         for events in self._wanted:
             self._interrupts.mask_pipe(self.pipe, events, masked=True)
         self._interrupts.listen_to_display(self.pipe, None)
@@ -57,12 +59,19 @@ class Vblanks:
             self._run_once()
         if events & self._flip_done:
             self.flips_heard += 1
+            self._run_once_flipped()
 
     def _run_once(self) -> None:
         acts, self._once = self._once, []
         for act in acts:
             act()
             self.put()
+
+    def _run_once_flipped(self) -> None:
+        acts, self._once_flipped = self._once_flipped, []
+        for act in acts:
+            act()
+            self._put(self._flip_done)
 
     # ---- hearing ----
 
@@ -113,15 +122,12 @@ class Vblanks:
             self.put()
         return self.count
 
-    def hear_flips(self) -> None:
-        """Hear of finished flips from now on, which is needed only for those that do not wait for a vertical blank."""
+    def once_flipped(self, act: Callable[[], None]) -> None:
+        """Call ``act`` at the next finished flip that interrupts, or when there are no more."""
         self._get(self._flip_done)
+        self._once_flipped.append(act)
 
-    def ignore_flips(self) -> None:
-        """Need not hear of them any more."""
-        self._put(self._flip_done)
-
-    def await_flip(self, heard_before: int, timeout_ns: int = _TIMEOUT_NS) -> None:
-        """Wait until more flips were heard of than ``heard_before``. Raises: WaitTimeout."""
-        if not self._work.wait_until(lambda: self.flips_heard > heard_before, timeout_ns):
-            raise WaitTimeout(f"a finished flip of {self.pipe}, by its interrupt", self.flips_heard, heard_before + 1, timeout_ns)
+    def await_flip(self, done: Callable[[], bool], timeout_ns: int = _TIMEOUT_NS) -> None:
+        """Wait until ``done``, which a finished flip brings about. Raises: WaitTimeout."""
+        if not self._work.wait_until(done, timeout_ns):
+            raise WaitTimeout(f"a finished flip of {self.pipe}, by its interrupt", self.flips_heard, self.flips_heard + 1, timeout_ns)

@@ -1,4 +1,4 @@
-"""The report of a run: one self-contained HTML page, with pictures of what the guests did."""
+"""The report of a run: HTML pages with pictures of what the guests did."""
 
 from __future__ import annotations
 

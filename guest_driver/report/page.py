@@ -1,9 +1,10 @@
-"""The report's page: a summary, then every scenario with its steps, checks, states, accesses and findings."""
+"""The report's pages: a summary, and for every scenario one with its steps, checks, states, accesses and findings."""
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from importlib.resources import files
 from itertools import groupby
@@ -18,11 +19,16 @@ from .lanes import describe
 from .memory_map import memory_map
 from .timeline import Phase, timeline
 
-__all__ = ("render_report",)
+__all__ = ("STYLE", "render_report")
+
+STYLE: Final = "report.css"
+"""What all pages look like; a file beside them."""
 
 _LISTED_ROWS: Final = 250
 """Rows of the list of accesses; a whole trace has its own file."""
 _LOG_LINES: Final = 40
+
+_NOT_IN_FILE_NAMES: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 
 _SIGNS: Final = {True: ("held", "✓"), False: ("broken", "✗"), None: ("unseen", "–")}
 
@@ -147,7 +153,7 @@ def _findings(findings: Iterable[Finding]) -> str:
 def _scenario(result: ScenarioResult) -> str:
     facts = f"{_plural(len(result.checks), 'check')} · {_plural(result.accesses, 'access')} · {_seconds(result.duration_ns)} on the guest's clock"
     parts = [
-        f'<section id="{escape(result.name)}"><h2>{escape(result.name)} {_badge(result.outcome)}</h2>',
+        f'<section><h1>{escape(result.name)} {_badge(result.outcome)}</h1>',
         f'<p class="purpose">{escape(result.purpose)}</p>',
     ]
     if result.reason:
@@ -169,11 +175,22 @@ def _scenario(result: ScenarioResult) -> str:
 # ---- the page ----
 
 
-def _summary(run: RunResult) -> str:
+def _page_names(run: RunResult) -> dict[str, str]:
+    """The file of each scenario's page. Names of users' scenarios may hold anything."""
+    names: dict[str, str] = {}
+    for result in run.scenarios:
+        name = _NOT_IN_FILE_NAMES.sub("-", result.name).strip(".") or "scenario"
+        if name == "index" or f"{name}.html" in names.values():
+            name = f"{name}-{len(names)}"
+        names[result.name] = f"{name}.html"
+    return names
+
+
+def _summary(run: RunResult, pages: Mapping[str, str]) -> str:
     rows = [
         (
             _badge(result.outcome),
-            f'<a href="#{escape(result.name)}"><code>{escape(result.name)}</code></a>',
+            f'<a href="{escape(pages[result.name])}"><code>{escape(result.name)}</code></a>',
             escape(result.purpose) + (f'<br><span class="quiet">{escape(result.reason)}</span>' if result.reason else ""),
             str(len(result.checks)),
             str(result.accesses),
@@ -211,21 +228,47 @@ _LEGEND: Final = (
 )
 
 
-def render_report(run: RunResult) -> str:
-    """The page for ``run``, which needs no network and no other file."""
-    style = files("guest_driver.report").joinpath("report.css").read_text("utf-8")
+def _page(run: RunResult, title: str, here: str, content: str, pages: Mapping[str, str]) -> str:
     contents = "".join(
-        f'<li class="{result.outcome.value}"><a href="#{escape(result.name)}">{escape(result.name)}</a></li>' for result in run.scenarios
+        f'<li class="{result.outcome.value}{" here" if pages[result.name] == here else ""}"><a href="{escape(pages[result.name])}">{escape(result.name)}</a></li>'
+        for result in run.scenarios
     )
-    scenarios = "".join(map(_scenario, run.scenarios))
-    verdict = "passed" if run.ok else "failed"
     return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Scenarios on {escape(run.platform)}: {verdict}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style></head><body>'
-        f'<nav><a class="brand" href="#top">Scenarios <small>{escape(run.platform)}</small></a><ul>{contents}<li><a href="#states">driver states</a></li></ul></nav>'
-        f'<main id="top"><h1>Guest driver scenarios {_badge(Outcome.PASSED if run.ok else Outcome.FAILED)}</h1>'
-        f'<p class="summary-line">Platform <b>{escape(run.platform)}</b>, host <b>{escape(run.where)}</b>, seed {run.seed}, kit {escape(run.version)}.</p>'
-        f'<div class="figures">{_totals(run)}</div>{_summary(run)}<h2 class="first">How to read the pictures</h2>{_LEGEND}{scenarios}'
-        f'<section id="states"><h2>States of the guest driver</h2><p>Every legal move. An act that is not drawn raises an error.</p>{_state_diagram()}</section>'
-        f"</main></body></html>\n"
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="stylesheet" href="{STYLE}"></head><body>'
+        f'<nav><a class="brand" href="index.html">Scenarios <small>{escape(run.platform)}</small></a><ul>{contents}<li><a href="index.html#states">driver states</a></li></ul></nav>'
+        f'<main id="top">{content}</main></body></html>\n'
     )
+
+
+def _index(run: RunResult, pages: Mapping[str, str]) -> str:
+    return (
+        f'<h1>Guest driver scenarios {_badge(Outcome.PASSED if run.ok else Outcome.FAILED)}</h1>'
+        f'<p class="summary-line">Platform <b>{escape(run.platform)}</b>, host <b>{escape(run.where)}</b>, seed {run.seed}, kit {escape(run.version)}.</p>'
+        f'<div class="figures">{_totals(run)}</div>{_summary(run, pages)}'
+        f'<section id="states"><h2>States of the guest driver</h2><p>Every legal move. An act that is not drawn raises an error.</p>{_state_diagram()}</section>'
+    )
+
+
+def _neighbours(run: RunResult, index: int, pages: Mapping[str, str]) -> str:
+    """The way on to the scenarios before and after this one."""
+    links = []
+    for sign, at in (("←", index - 1), ("→", index + 1)):
+        if 0 <= at < len(run.scenarios):
+            name = run.scenarios[at].name
+            links.append(f'<a href="{escape(pages[name])}">{sign} {escape(name)}</a>')
+    return f'<p class="quiet">{" · ".join(links)}</p>'
+
+
+def render_report(run: RunResult) -> dict[str, str]:
+    """The files of the report on ``run``, by name: ``index.html``, a page for each scenario, and what they look like. They need
+    no network, and no other file."""
+    pages = _page_names(run)
+    verdict = "passed" if run.ok else "failed"
+    report = {STYLE: files("guest_driver.report").joinpath(STYLE).read_text("utf-8")}
+    for index, result in enumerate(run.scenarios):
+        here = pages[result.name]
+        content = f"{_scenario(result)}{_LEGEND if result.guests else ''}{_neighbours(run, index, pages)}"
+        report[here] = _page(run, f"{result.name}: {result.outcome.value}", here, content, pages)
+    report["index.html"] = _page(run, f"Scenarios on {run.platform}: {verdict}", "index.html", _index(run, pages), pages)
+    return report

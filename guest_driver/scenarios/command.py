@@ -92,7 +92,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     host.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the scenarios' randomness (0); the same seed gives the same trace")
     output = parser.add_argument_group("what you get")
     output.add_argument("--json", metavar="FILE", help="write the results as one JSON object; - is standard output")
-    output.add_argument("--report", type=Path, metavar="DIR", help="write a page with pictures, DIR/index.html")
+    output.add_argument("--report", type=Path, metavar="DIR", help="write pages with pictures; begin with DIR/index.html")
     output.add_argument("--trace", type=Path, metavar="DIR", help="write each guest's accesses as a trace, DIR/SCENARIO.tsv")
 
 
@@ -187,9 +187,9 @@ def _write(run: RunResult, served: Sequence[Json], served_gpus: Sequence[Json], 
             write_whole(Path(arguments.json), text)
             written.append(arguments.json)
     if arguments.report is not None:
-        page = arguments.report / "index.html"
-        write_whole(page, render_report(run))
-        written.append(str(page))
+        for name, text in render_report(run).items():  # the index, which leads to the others, is the last
+            write_whole(arguments.report / name, text)
+        written.append(str(arguments.report / "index.html"))
     if arguments.trace is not None:
         _write_traces(run, arguments.trace)
         written.append(f"{arguments.trace}/*.tsv")

@@ -19,7 +19,7 @@ from pvinfo.units import MIB, format_size
 
 from .guest import Guest
 from .interposer import Alterations, InterposedMachine
-from .needs import Announced, DeviceKind, Needs, Slice
+from .needs import Announced, DeviceKind, Needs, PluggedIn, Slice
 from .outcome import Offer
 from .place import (
     altered_offer,
@@ -85,10 +85,14 @@ class InProcess:
         wanted = needs.plugged_in
         if wanted.nothing:
             return None
-        if wanted.link is Link.DISPLAYPORT and not wanted.edid:
+        if wanted.link is Link.DISPLAYPORT and not wanted.edid and not wanted.resolution:
             return DefaultMonitor.OF_TYPE
+        return self._own_monitor(wanted, vgpu_type.resolution)
+
+    def _own_monitor(self, wanted: PluggedIn, usual: str) -> Monitor:
+        """A monitor as ``wanted``, of the ``usual`` resolution where nothing else is said."""
         connector = Connector(default_connector(self.platform).port, wanted.link)
-        return Monitor(connector, wanted.edid or edid_for(vgpu_type.resolution, wanted.link))
+        return Monitor(connector, wanted.edid or edid_for(wanted.resolution or usual, wanted.link))
 
     def _plug_first(self, host: Host, needs: Needs, vgpu_type: VgpuType) -> PluggedVgpu:
         announced = needs.announced
@@ -121,11 +125,13 @@ class InProcess:
     def set_up(self, needs: Needs) -> Setting:
         """A new host with new machines. Raises: CannotStage when what is needed does not fit the aperture asked for."""
         insist_on_platform(needs, self.platform)
-        return self._bare() if needs.devices[0] is DeviceKind.PHYSICAL else self._shared(needs)
+        return self._bare(needs) if needs.devices[0] is DeviceKind.PHYSICAL else self._shared(needs)
 
-    def _bare(self) -> Setting:
+    def _bare(self, needs: Needs) -> Setting:
         """One machine with a GPU of its own."""
         gpu, machine = bare_machine(self.platform.name, aperture_size=self._aperture_size or DEFAULT_APERTURE)
+        if needs.plugged_in.resolution:
+            gpu.display.plug(self._own_monitor(needs.plugged_in, needs.plugged_in.resolution))
         offer = Offer.of_physical(gpu.aperture_size, gpu.ggtt_size)
         remark = f"{describe_physical(self.platform, offer)}, in a machine of this process"
         return Setting(self.platform, (Guest("guest 1", machine, offer),), (), None, (remark,), gpu)

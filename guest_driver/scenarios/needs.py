@@ -75,7 +75,9 @@ class PluggedIn(NamedTuple):
 
     link: Link = Link.DISPLAYPORT
     edid: bytes = b""
-    """What the monitor says of itself; empty: it is one of the type's resolution."""
+    """What the monitor says of itself; empty: it is one of the kit's own."""
+    resolution: str = ""
+    """Of one of the kit's own; empty: the type's. A physical GPU has no type, and nothing plugged in unless this is said."""
     nothing: bool = False
     """There is no monitor."""
 
@@ -102,4 +104,4 @@ class Needs(NamedTuple):
     in_process: bool = False
     """It needs the host's own hand, which no socket reaches."""
     plugged_in: PluggedIn = PluggedIn()
-    """The monitor of each vGPU."""
+    """The monitor of each vGPU, or of the physical GPU."""

@@ -226,7 +226,8 @@ class VfioUserMachine:
     """A virtual PC of this process with a GPU of another; made by :func:`connect`. A context manager."""
 
     def __init__(self, client: VfioUserClient, memory: SharedRam, gpu: RemoteGpu) -> None:
-        self._client = client
+        self.client = client
+        """The monitor's side of the GPU, with regions that no driver sees."""
         self.gpu = gpu
         self.memory = memory
         self.clock = RealTime(client, gpu)
@@ -239,7 +240,7 @@ class VfioUserMachine:
 
     def close(self) -> None:
         """Hang up, and let go of memory and every descriptor."""
-        self._client.close()
+        self.client.close()
         self.gpu.forget_event()
         self.memory.close()
 

@@ -17,6 +17,7 @@ from host_model.boot.parts import find_parts
 from host_model.boot.qemu import Accelerator, choose_accelerator
 from host_model.boot.report import report_object, summary
 from host_model.boot.run import BootPlan, boot_guests
+from host_model.monitor_choice import add_monitor_arguments, monitor_choice_of
 from host_model.view.options import add_view_arguments, view_address_of
 from pvinfo.command_line import write_whole
 from pvinfo.errors import SetupError, UsageError
@@ -47,6 +48,8 @@ examples:
   host-model boot --append 'drm.debug=0x6 i915.enable_hangcheck=0'
   host-model boot --add ./drmtest:/bin/drmtest --post run-drmtest.sh
   host-model boot --screenshot pictures --post draw.sh
+  host-model boot --monitor HDMI-B --mode 1280x1024
+  host-model boot --physical --monitor DP-B --screenshot pictures
   host-model boot --append console=tty0 --view 8080   watch the guest's console in a browser
 
 The post script runs as root in the guest's busybox shell once the driver is loaded; what it prints is
@@ -94,6 +97,7 @@ def add_boot_arguments(parser: argparse.ArgumentParser) -> None:
         "--kvmgt", action="store_true",
         help="have that machine share the GPU out by the kernel's own mediator",
     )
+    add_monitor_arguments(guest)
     machine = parser.add_argument_group("the guests")
     machine.add_argument("--append", default="", metavar="ARGS", help="more kernel arguments, in one word")
     machine.add_argument(
@@ -152,6 +156,7 @@ def run_boot(arguments: argparse.Namespace, make_host: HostFactory) -> int:
     ``make_host`` raises.
     """
     _check_physical(arguments)
+    monitor = monitor_choice_of(arguments)
     accelerator = choose_accelerator() if arguments.accel == "auto" else Accelerator(arguments.accel)
     plan = BootPlan(
         parts=find_parts(arguments.qemu, arguments.kernel, arguments.modules, arguments.busybox),
@@ -172,6 +177,7 @@ def run_boot(arguments: argparse.Namespace, make_host: HostFactory) -> int:
         opregion=not arguments.no_opregion,
         screenshots=arguments.screenshot,
         view=view_address_of(arguments),
+        monitor=monitor,
     )
     json_target: str | None = arguments.json
     if json_target not in (None, "-"):

@@ -13,6 +13,8 @@ done
 trap 'rmdir /run/gvt-screenshot' EXIT
 exec 3</dev/ttyS1
 stty -F /dev/ttyS1 -echo
+# What was drawn through the aperture is on its way: a read of the device waits for all writes before it.
+head -c 4 /dev/fb0 >/dev/null 2>&1
 read -r uptime idle </proc/uptime
 echo "host-model: $uptime screenshot $1" >/dev/kmsg
 if ! read -r -t 20 answer <&3; then

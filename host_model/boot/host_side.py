@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias, final
 
+from host_model.monitor_choice import MonitorChoice
 from host_model.view.server import ViewAddress
 
 __all__ = ("HostFactory", "HostRequest", "HostSide", "NoDevices", "Picture", "Ready")
@@ -67,6 +68,8 @@ class HostRequest(NamedTuple):
     """Pictures will be asked for, even of guests that have gone."""
     view: ViewAddress | None = None
     """Where to serve the live view."""
+    monitor: MonitorChoice = MonitorChoice()
+    """What is plugged into each device."""
 
 
 HostFactory: TypeAlias = Callable[[HostRequest], HostSide]

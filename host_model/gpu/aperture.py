@@ -75,6 +75,12 @@ class HardwareAperture:
     def write32(self, offset: int, value: int, /) -> None:
         self.write(offset, 4, value)
 
+    def plain_page(self, offset: int, /) -> memoryview | None:
+        return self.kept_page(offset) if self.trace is None else None
+
+    def count_writes(self, count: int, /) -> None:
+        self.writes += count
+
     def read(self, offset: int, size: int) -> int:
         self.reads += 1
         value = int.from_bytes(self.copy_out(offset, size), "little")

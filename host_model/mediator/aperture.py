@@ -36,6 +36,12 @@ class ApertureWindow:
     def write32(self, offset: int, value: int, /) -> None:
         self.write(offset, 4, value)
 
+    def plain_page(self, offset: int, /) -> memoryview | None:
+        return self._hardware.kept_page(offset) if self.trace is None and offset in self._low else None
+
+    def count_writes(self, count: int, /) -> None:
+        self.writes += count
+
     def read(self, offset: int, size: int) -> int:
         self.reads += 1
         start = offset & PAGE_MASK

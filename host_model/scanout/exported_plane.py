@@ -4,6 +4,10 @@ A *buffer* is a surface that was asked for: its pages, held whatever the guest d
 buffer; another number stands for another picture, so that a monitor knows when to look anew. A buffer lives until everybody who has
 fetched it has let it go, and one that nobody fetches until many others have been asked for.
 
+This way is for programs in the same process: to hand a buffer to another one takes a file descriptor of shared memory whose pages the kernel
+chooses (a dma-buf), which only a kernel driver can make. Over a vfio-user socket the picture is to be had as a region of the device
+(:mod:`.frame_region`), as VFIO foresees for devices whose planes are no shared buffers.
+
 Where this differs from the kernel's mediator, on purpose: a buffer is the same only if all its pages are (there, the first); what this
 way cannot express, a turned plane or one that begins in the middle of a tile, is refused instead of shown wrongly; and a buffer
 shows nothing any more once its vGPU has gone.

@@ -10,7 +10,7 @@ from pvinfo.frame import FRAME_HEADER, FRAME_MAGIC, FRAME_VERSION, NO_HOT_SPOT, 
 
 from .frame import Frame
 
-__all__ = ("raw_frame", "raw_size", "write_frame_into")
+__all__ = ("raw_frame", "raw_header", "raw_size", "same_picture", "write_frame_into")
 
 _ALL: Final = 0xFFFFFFFF
 _SEQUENCE: Final = FRAME_HEADER.field("sequence")
@@ -34,9 +34,21 @@ def _header(frame: Frame | None, sequence: int) -> FrameHeader:
     )  # fmt: skip
 
 
+def raw_header(frame: Frame | None, sequence: int) -> bytes:
+    """What stands before the pixels; None: nothing is shown."""
+    return FRAME_HEADER.pack(_header(frame, sequence & ~1 & _SEQUENCES))
+
+
+def same_picture(one: Frame | None, other: Frame | None) -> bool:
+    """Whether two frames cannot be told apart; where a cursor's hot spot is, nobody sees."""
+    if one is None or other is None:
+        return one is other
+    return (one.width, one.height, one.pitch) == (other.width, other.height, other.pitch) and one.pixels == other.pixels
+
+
 def raw_frame(frame: Frame, sequence: int = 0) -> bytes:
     """The frame with its header, for a file."""
-    return FRAME_HEADER.pack(_header(frame, sequence & ~1)) + frame.pixels
+    return raw_header(frame, sequence) + frame.pixels
 
 
 def write_frame_into(memory: memoryview, frame: Frame | None, sequence: int) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, final
 
-from ..scanout import Frame, png_pieces, scan_out
+from ..scanout import Frame, png_pieces, same_picture, scan_out
 
 if TYPE_CHECKING:
     from ..gpu.device import PhysicalGpu
     from ..mediator.vgpu import Vgpu
 
-__all__ = ("Glance", "PngInPieces", "Screen", "ShowingDevice", "same_picture")
+__all__ = ("Glance", "PngInPieces", "Screen", "ShowingDevice")
 
 _GLANCE_NS: Final = 500_000_000
 """However many people look, a screen is looked at no more often."""
@@ -90,10 +90,3 @@ class Screen:
         """Why there is no frame, in words."""
         when = "was on when its client left" if self._abandoned() else "is on"
         return f"{self.title} shows nothing: no pipe {when}"
-
-
-def same_picture(one: Frame | None, other: Frame | None) -> bool:
-    """Whether two frames cannot be told apart; where a cursor's hot spot is, nobody sees."""
-    if one is None or other is None:
-        return one is other
-    return (one.width, one.height, one.pitch) == (other.width, other.height, other.pitch) and one.pixels == other.pixels

@@ -15,8 +15,8 @@ from typing import Final, final
 from pvinfo.errors import SetupError
 
 from ..clock import HostClock, Timer
-from ..scanout import Frame, raw_size, write_frame_into
-from .screen import Screen, same_picture
+from ..scanout import Frame, raw_size, same_picture, write_frame_into
+from .screen import Screen
 
 __all__ = ("SharedFrame",)
 

@@ -76,7 +76,7 @@ CHAPTERS: Final = (
     ),
     Chapter(
         "vfio-user", "vfio-user", "The messages by which a virtual machine monitor uses a device that another process serves.",
-        ("vfio_user.message", "vfio_user.negotiation", "vfio_user.device", "vfio_user.access", "vfio_user.memory", "vfio_user.", "gfx_plane"),
+        ("vfio_user.message", "vfio_user.negotiation", "vfio_user.device", "vfio_user.access", "vfio_user.memory", "vfio_user.", "gfx_edid", "gfx_plane"),
     ),
     Chapter("platforms", "Platforms", "The GPUs that are modelled, with their device ids and engines.", ("platform",)),
     Chapter(

@@ -24,7 +24,7 @@ from .layout import (
 )
 from .modes import established_modes, mode_of, standard_timing_mode
 
-__all__ = ("Edid", "parse_edid", "rule_against")
+__all__ = ("MAX_HEIGHT", "MAX_WIDTH", "Edid", "parse_edid", "rule_against")
 
 MAX_WIDTH: Final = 8192
 """Pixels of a line, and of a line with its pause. Source: linux:drivers/gpu/drm/i915/display/intel_display.c (intel_mode_valid)"""

@@ -48,7 +48,7 @@ class GpioPins(Bits):
 
 
 class GmbusPin(IntEnum):
-    """Pairs of pins, as wired on hubs before Cannon Point; there 1 is port B, 2 port C, 3 port D."""
+    """Pairs of pins, as wired on hubs before Cannon Point; there, and on Broxton, 1 is port B, 2 port C, 4 port D."""
 
     NONE = 0
     SSC = 1

@@ -24,10 +24,14 @@ __all__ = (
     "DeviceFeature",
     "DeviceFlags",
     "DeviceInfo",
+    "FRAME_TYPE",
     "FeatureFlags",
+    "GFX_EDID_TYPE",
+    "GfxRegion",
     "IO_EVENT_FD",
     "IRQ_INFO",
     "IRQ_SET",
+    "IntelRegion",
     "IoEventFd",
     "IoFdType",
     "IrqAction",
@@ -45,6 +49,7 @@ __all__ = (
     "RegionIndex",
     "RegionInfo",
     "RegionIoFds",
+    "RegionType",
     "SPARSE_AREA",
     "SPARSE_MMAP",
     "SparseArea",
@@ -135,17 +140,44 @@ class SparseArea(NamedTuple):
     size: Annotated[int, u64("its length", unit="bytes")]
 
 
-class TypedRegion(NamedTuple):
-    """What a device-specific region is for: an OpRegion is type 0x80008086, subtype 1."""
+class RegionType(IntEnum):
+    """Who has given a device-specific region its subtype. Source: linux:include/uapi/linux/vfio.h"""
 
-    type: Annotated[int, u32("bit 31 set: the low half is a PCI vendor id")]
-    subtype: Annotated[int, u32("what it is within the type")]
+    GFX = 1
+    INTEL = 1 << 31 | VENDOR_INTEL
+
+
+class GfxRegion(IntEnum):
+    """Subtypes of RegionType.GFX. Source: linux:include/uapi/linux/vfio.h"""
+
+    EDID = 1
+
+
+class IntelRegion(IntEnum):
+    """Subtypes of RegionType.INTEL. Source: linux:include/uapi/linux/vfio.h"""
+
+    OPREGION = 1
+    HOST_BRIDGE_CONFIG = 2
+    LPC_BRIDGE_CONFIG = 3
+    FRAME = int.from_bytes(b"GVTF", "little")
+    """A picture of the screen, as pvinfo.frame says. This one is the kit's own; Linux counts from 1."""
+
+
+class TypedRegion(NamedTuple):
+    """What a device-specific region is for."""
+
+    type: Annotated[int, u32("bit 31 set: the low half is a PCI vendor id; see RegionType")]
+    subtype: Annotated[int, u32("what it is within the type; see GfxRegion, IntelRegion")]
 
 
 FIRST_TYPED_REGION: Final = 9
 """Device-specific regions have the numbers from here on, in any order: their TYPE capability says which is which."""
-OPREGION_TYPE: Final = TypedRegion(1 << 31 | VENDOR_INTEL, 1)
+OPREGION_TYPE: Final = TypedRegion(RegionType.INTEL, IntelRegion.OPREGION)
 """The region that shows a monitor the OpRegion, for a copy of it in the guest's memory."""
+GFX_EDID_TYPE: Final = TypedRegion(RegionType.GFX, GfxRegion.EDID)
+"""The region by which a monitor changes what its guest sees plugged in, see :mod:`pvinfo.gfx_edid`."""
+FRAME_TYPE: Final = TypedRegion(RegionType.INTEL, IntelRegion.FRAME)
+"""The region that holds the picture of the guest's screen, see :mod:`pvinfo.frame`."""
 
 
 class RegionIoFds(NamedTuple):

@@ -7,7 +7,7 @@ import random
 import pytest
 from support.byte_script import ACT_BYTES, Kind, acts_of
 from support.duel import Divergence, Duel, run_script
-from support.shrink import as_test, shrink
+from support.shrink import TRIES_OF_A_TEST, as_test, hold, shrink
 
 from host_model.device.mmio.window import MmioWindow
 from host_model.mediator.shadow.ggtt import GuestGgtt
@@ -37,6 +37,37 @@ def test_a_program_that_does_not_fail_cannot_be_shrunk() -> None:
 
 def test_a_failure_that_needs_nothing_shrinks_to_nothing() -> None:
     assert shrink(bytes(range(200)), lambda script: True, 7) == b""
+
+
+@pytest.mark.parametrize("tries", (1, 2, 7, 100))
+def test_a_program_is_run_no_oftener_than_it_may_be(tries: int) -> None:
+    """And what was found until then still fails."""
+    script = random.Random(1).randbytes(4000)
+    tried = 0
+
+    def fails(candidate: bytes) -> bool:
+        nonlocal tried
+        tried += 1
+        return sum(candidate) >= 20_000
+
+    small = shrink(script, fails, 4, tries=tries)
+    assert tried == tries
+    assert sum(small) >= 20_000
+    assert (len(small) < len(script)) is (tries > 1)
+
+
+def test_a_failing_test_ends_by_itself() -> None:
+    tried = 0
+
+    def run(candidate: bytes) -> None:
+        nonlocal tried
+        tried += 1
+        if sum(candidate) >= 20_000:
+            raise IndexError("too much")
+
+    with pytest.raises(pytest.fail.Exception, match="^IndexError: too much\na story\n"):
+        hold(random.Random(1).randbytes(4000), run, lambda small: "a story", "run({})", 4)
+    assert tried <= TRIES_OF_A_TEST + 2, "the run that failed, those that made it small, and one to tell of"
 
 
 def first_failing(seeds: range) -> bytes:

@@ -40,7 +40,10 @@ printf '\\033[2J\\033[H\\033[?25l' >/dev/tty1
 cat /characters >/dev/tty1
 printf '\\r\\n\\r\\n{SENTENCE}\\r\\n' >/dev/tty1
 sleep 1
+read -r before idle </proc/uptime
 gvt-screenshot console
+read -r after idle </proc/uptime
+echo picture from $before to $after
 exec /bin/workload modes flips picture
 """
 
@@ -49,10 +52,16 @@ class Screens(NamedTuple):
     """A boot, and the pictures taken meanwhile, by name."""
 
     mode: tuple[int, int]
-    port: str
     report: dict[str, Any]
     console: str
     pictures: dict[str, Picture]
+
+    @property
+    def picture_seconds(self) -> float:
+        """From the wish of a picture to its file."""
+        said = re.search(r"^picture from ([\d.]+) to ([\d.]+)$", self.guest["post_output"], re.MULTILINE)
+        assert said is not None, self.guest["post_output"]
+        return float(said[2]) - float(said[1])
 
     @property
     def guest(self) -> dict[str, Any]:
@@ -82,7 +91,7 @@ def screens(request: pytest.FixtureRequest, workload: Path, tmp_path_factory: py
     assert "Traceback" not in result.stderr, result.stderr
     report = json.loads(target.read_text())
     pictures = {re.sub(r"^guest0-?", "", path.stem): read_png(path.read_bytes()) for path in folder.glob("*.png")}
-    return Screens(mode, "DP-1", report, (folder / "guest0-console.log").read_text(), pictures)
+    return Screens(mode, report, (folder / "guest0-console.log").read_text(), pictures)
 
 
 def test_the_monitor_is_connected_with_the_mode_of_the_type(screens: Screens) -> None:
@@ -122,10 +131,11 @@ def test_frames_go_on_in_every_mode(screens: Screens) -> None:
 
 
 def test_three_hundred_flips_and_none_comes_more_than_a_frame_late(screens: Screens, capsys: pytest.CaptureFixture[str]) -> None:
-    said = re.search(r"^flips (\d+) in (\d+) frames and ([\d.]+) s, (\d+) late, the latest by (\d+)$", screens.guest["post_output"], re.MULTILINE)
-    assert said is not None, screens.guest["post_output"]
+    """The program tries again when one came later: this machine may have kept its processor from asking in time."""
+    pattern = r"^flips (\d+) in (\d+) frames and ([\d.]+) s, (\d+) late, the latest by (\d+)$"
+    *_, said = re.finditer(pattern, screens.guest["post_output"], re.MULTILINE)
     with capsys.disabled():
-        print(f"\n{screens.report['platform']}: {said[0]}")
+        print(f"\n{screens.report['platform']}: {said[0]}; {screens.picture_seconds:.2f} s to a picture")
     assert int(said[1]) == FLIPS
     assert int(said[2]) >= FLIPS
     assert int(said[5]) <= 1

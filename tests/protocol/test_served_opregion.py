@@ -40,7 +40,7 @@ def test_each_served_vgpu_shows_its_own_as_region_9_and_the_physical_gpu_has_non
     try:
         for guest, device in enumerate(host.devices):
             regions = device.server.regions
-            assert regions.count == 10
+            assert regions.count == 12
             assert regions.read(9, 0, OPREGION_SIZE) == host.opregion(guest) == opregion([Connector(Port.B, Link.DISPLAYPORT)], PLATFORMS["bdw"])
     finally:
         host.close()

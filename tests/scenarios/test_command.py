@@ -60,7 +60,7 @@ def test_list_names_every_scenario_with_its_purpose(capsys: pytest.CaptureFixtur
     assert [line.split()[0] for line in lines] == list(built_in())
     assert [line for line in printed if line.startswith("# ")] == [
         "# Being a guest, on a vGPU", "# Engines at work, on the physical GPU", "# Engines at work, on a vGPU", "# Work through a mediator, on a vGPU",
-        "# Showing a picture, on a vGPU",
+        "# Showing a picture, on a vGPU", "# Showing a picture, on the physical GPU",
     ]  # fmt: skip
     assert printed[0].startswith("# ")
     assert printed[printed.index("# Engines at work, on the physical GPU") + 1].startswith("first-request ")
@@ -118,7 +118,8 @@ def test_a_run_writes_json_report_and_traces(tmp_path: Path, capsys: pytest.Capt
     assert page == [(8, 0x78000), (2, 0x78008), (4, 0x78010), (4, 0x78050), (4, 0x78040), (4, 0x78044), (4, 0x78048), (4, 0x7804C)]
     assert (tmp_path / "traces" / "second-vgpu-fences.2.tsv").is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "run.json", "traces"], "no half file is left"
-    assert (out / "index.html").stat().st_size > 100_000
+    assert {path.name for path in out.iterdir()} == {"index.html", "report.css", *(f"{scenario['name']}.html" for scenario in report["scenarios"])}
+    assert (out / "probe.html").stat().st_size > 50_000
     assert "new/report/index.html" in capsys.readouterr().out
 
 
@@ -128,30 +129,33 @@ class _Outside(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
-        self.ids: list[str] = []
         self.targets: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         for name, value in attrs:
-            if name == "id":
-                self.ids.append(value or "")
-            if name == "href" and value and value.startswith("#"):
-                self.targets.append(value[1:])
-            elif (name in ("src", "href") and value and not value.startswith("data:")) or tag in ("script", "link", "iframe"):
+            if name == "href" and value and tag in ("a", "link"):
+                self.targets.append(value)
+            elif (name in ("src", "href") and value and not value.startswith("data:")) or tag in ("script", "iframe"):
                 self.found.append(f"{tag} {name}={value}")
 
 
-def test_the_report_is_one_page_that_needs_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_is_pages_that_need_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "probe", "second-vgpu-table", "--report", str(tmp_path)]) == 0
-    page = (tmp_path / "index.html").read_text()
-    parser = _Outside()
-    parser.feed(page)
-    assert parser.found == []
-    assert set(parser.targets) <= set(parser.ids)
-    assert {"probe", "second-vgpu-table", "states"} <= set(parser.ids)
-    assert page.count('<svg class="timeline"') == 3, "one for each guest"
-    assert "RCS0.mi_mode (0x209c)" in page
-    assert "guest fault" in page and "ggtt-outside-slice" in page
+    names = {path.name for path in tmp_path.iterdir()}
+    pages = {name: (tmp_path / name).read_text() for name in names}
+    for name, page in pages.items():
+        parser = _Outside()
+        parser.feed(page)
+        assert parser.found == []
+        for target in parser.targets:
+            file, _, place = target.partition("#")
+            assert file in names, f"{name} leads to {target}"
+            assert not place or f'id="{place}"' in pages[file]
+        if name.endswith(".html"):
+            assert {"probe.html", "second-vgpu-table.html", "index.html#states"} <= set(parser.targets)
+    assert pages["second-vgpu-table.html"].count('<svg class="timeline"') == 2, "one for each guest"
+    assert "RCS0.mi_mode (0x209c)" in pages["probe.html"]
+    assert "guest fault" in pages["second-vgpu-table.html"] and "ggtt-outside-slice" in pages["second-vgpu-table.html"]
     capsys.readouterr()
 
 

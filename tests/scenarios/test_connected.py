@@ -42,7 +42,7 @@ def sockets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
 
 OF_PATIENCE = frozenset({"spinning-batch-on-vgpu", "guilty-context-banned-on-vgpu", "others-go-on-on-vgpu"})
 """A driver on a vGPU finds out by waiting that work hangs, half a minute or so; behind a socket that is our time, too."""
-BY_HAND = [name for name, found in built_in().items() if found.needs.in_process]
+BY_HAND = [name for name, found in built_in().items() if found.needs.in_process and DeviceKind.VGPU in found.needs.devices]
 OF_VGPUS = [
     name for name, found in built_in().items()
     if found.needs.devices == (DeviceKind.VGPU,) and name not in OF_PATIENCE and not found.needs.in_process

@@ -43,7 +43,7 @@ def test_the_same_seed_shows_the_same_pictures_byte_for_byte_and_another_one_oth
 def test_the_page_has_the_pictures_in_it_and_the_json_their_digests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", *STORIES, "--report", str(tmp_path / "out"), "--json", str(tmp_path / "run.json")]) == 0
     capsys.readouterr()
-    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    page = "".join((tmp_path / "out" / f"{story}.html").read_text("utf-8") for story in STORIES)
     told = [picture for found in json.loads((tmp_path / "run.json").read_text())["scenarios"] for picture in found["pictures"]]
     shown = re.findall(r'<figure class="screen"><img src="data:image/png;base64,([^"]+)" width="1024" height="768" alt="([^"]*)"', page)
     assert [picture["caption"] for picture in told] == [caption for _, caption in shown]
@@ -66,7 +66,7 @@ def test_a_caption_is_text_and_no_markup() -> None:
     finally:
         forget(__name__)
     assert run.scenarios[0].outcome is Outcome.PASSED
-    page = render_report(run)
+    page = "".join(render_report(run).values())
     assert "<b onload" not in page
     assert "&lt;b onload=&quot;x&quot;&gt;" in page
 

@@ -38,7 +38,7 @@ from pvinfo.platform import Engine as EngineName
 from support.serving import serving_one
 from support.stories import every
 
-ON_PHYSICAL = [name for name, found in built_in().items() if found.needs.devices == (DeviceKind.PHYSICAL,)]
+ON_PHYSICAL = [name for name, found in built_in().items() if found.needs.devices == (DeviceKind.PHYSICAL,) and not found.needs.in_process]
 
 
 # ---- behind a socket ----
@@ -65,7 +65,7 @@ def test_every_scenario_of_the_physical_gpu_holds_behind_a_socket(place: Connect
 
 
 def test_scenarios_of_vgpus_are_skipped_where_the_physical_gpu_is_served(place: Connected, socket: Path) -> None:
-    results = [play(found, place) for name, found in built_in().items() if name not in ON_PHYSICAL]
+    results = [play(found, place) for name, found in built_in().items() if DeviceKind.PHYSICAL not in found.needs.devices]
     assert {result.outcome for result in results} == {Outcome.SKIPPED}
     assert {result.reason for result in results} == {f"it needs a vGPU: {socket} serves the physical GPU"}
 
@@ -119,7 +119,7 @@ def test_the_json_counts_requests_by_engine_on_both_sides_and_leaves_out_what_th
 
 
 def test_the_report_tells_whose_the_gpu_is_and_what_its_engines_did() -> None:
-    page = render_report(run_scenarios(select(["first-request"]), InProcess()))
+    page = render_report(run_scenarios(select(["first-request"]), InProcess()))["first-request.html"]
     assert "owned by this machine" in page and "owned by this vGPU" not in page
     assert "Requests done, by engine: rcs0 " in page
     assert "PVINFO page" in page, "the driver looks for it once"

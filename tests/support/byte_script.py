@@ -31,6 +31,10 @@ class Kind(Enum):
     WAIT = "wait"
     EVENT = "event"
     """The host lets an interrupt event happen."""
+    CABLE = "cable"
+    """The host plugs in a monitor, or pulls the cable."""
+    LIGHT_UP = "light up"
+    """A display driver's steps in one: it talks to a monitor, switches a pipe on, or flips."""
     SET_UP = "set up"
     """A driver's first steps in one: it looks for the page, opens the way for interrupts, maps pages and sets a fence."""
 
@@ -41,7 +45,7 @@ class Act(NamedTuple):
     guest: int
     kind: Kind
     offset: int
-    """Nanoseconds for a wait, number for an event."""
+    """Nanoseconds for a wait, number for an event or a cable."""
     size: int
     value: int
 
@@ -81,8 +85,8 @@ CONFIG_OFFSETS = (
 REGION_EDGES = (0x1FFFFC, 0x1FFFFE, 0x200000, 0x200004, 0x400000, 0x7FFFFC, 0x7FFFFF, 0xFFFFFC, 0x1000000, 0x1000004)
 
 OPERATIONS = (
-    *[Kind.READ] * 86, *[Kind.WRITE] * 114, *[Kind.APERTURE_READ] * 8, *[Kind.APERTURE_WRITE] * 8, *[Kind.CONFIG_READ] * 8,
-    *[Kind.CONFIG_WRITE] * 12, *[Kind.EVENT] * 9, *[Kind.WAIT] * 2, *[Kind.SET_UP] * 4, *[Kind.RESET] * 5,
+    *[Kind.READ] * 82, *[Kind.CABLE] * 3, *[Kind.WRITE] * 105, *[Kind.LIGHT_UP] * 8, *[Kind.APERTURE_READ] * 8,
+    *[Kind.APERTURE_WRITE] * 8, *[Kind.CONFIG_READ] * 8, *[Kind.CONFIG_WRITE] * 12, *[Kind.EVENT] * 9, *[Kind.WAIT] * 4, *[Kind.SET_UP] * 4, *[Kind.RESET] * 5,
 )  # fmt: skip
 """By the first byte of an act."""
 SIZES = (4, 4, 4, 4, 4, 4, 4, 4, 8, 8, 2, 2, 1, 1, 3, 8)
@@ -179,6 +183,9 @@ def acts_of(script: bytes, layout: Layout) -> Iterator[Act]:
         if kind is Kind.SET_UP:
             yield from _set_up(guest, layout)
             continue
+        if kind is Kind.LIGHT_UP:
+            yield from _light_up(guest, layout, where, int.from_bytes(code[4:12], "little"))
+            continue
         yield Act(guest, kind, max(offset, 0), size, value & (1 << 8 * size) - 1)
 
 
@@ -197,12 +204,129 @@ def _set_up(guest: int, layout: Layout) -> Iterator[Act]:
     yield Act(guest, Kind.WRITE, 0x100000, 4, low | 1)
 
 
+def _light_up(guest: int, layout: Layout, where: int, value: int) -> Iterator[Act]:
+    base, what = 0x1000 * (where >> 2 & 0xFF) % 0x3000, where & 3
+    if what == 0:
+        yield from _aux_messages(guest, layout, where >> 4, value)
+    elif what == 1:
+        yield from _i2c_transfer(guest, layout, where >> 4, value)
+    elif what == 2:
+        yield from _transcoder(guest, layout, base, value)
+    else:
+        yield from _flip(guest, base, value)
+
+
+def _write(guest: int, offset: int, value: int) -> Act:
+    return Act(guest, Kind.WRITE, offset, 4, value & 0xFFFFFFFF)
+
+
+def _connectors(platform: str) -> int:
+    """How many ports a monitor can be plugged into: first each for DisplayPort, then all but the first for HDMI."""
+    return 3 if platform in ("bdw", "bxt") else 4
+
+
+def _aux_messages(guest: int, layout: Layout, where: int, value: int) -> Iterator[Act]:
+    """Messages to a DisplayPort monitor, each of which is read back."""
+    port = where & 3 if where & 0x10 else 1
+    if where & 0x20:
+        yield Act(guest, Kind.CABLE, port % _connectors(layout.platform), 4, 0)
+    channel = 0x64010 + 0x100 * port
+    if layout.platform == "bdw" and port:
+        channel += 0x80000
+    if value & 7 == 7:  # the link is trained, perhaps with another number of lanes or pattern than a monitor knows
+        lanes, pattern, last = (1, 2, 4, 4, 4, 4, 3, 8)[value >> 3 & 7], (1, 1, 1, 2)[value >> 6 & 3], (0, 2, 3, 3)[value >> 8 & 3]
+        course = [(0x80010002, 0x06000100 | lanes << 16 | pattern << 8), (0x80010200, last << 24), (0x80010200, 0), (0x80060000, (value >> 10 & 3) << 24)]
+        for header, body in course[: 1 + (value >> 12 & 3)]:
+            yield _write(guest, channel + 4, header)
+            yield _write(guest, channel + 8, body)
+            yield _write(guest, channel, 0x80000000 | 5 + (header & 0xF) << 20)
+        yield _write(guest, channel + 4, 0x90020205)
+        yield _write(guest, channel, 0x80400000)
+        for step in range(0, 12, 4):
+            yield Act(guest, Kind.READ, channel + step, 4, 0)
+        return
+    for _ in range(3):
+        request = (0x8, 0x9, 0x4, 0x5, 0x0, 0x1, 0x2, 0x6)[value & 7]
+        address = (0x50, 0x50, 0x50, 0x30)[value >> 3 & 3] if request < 8 else (0x100, 0x100, 0x101, 0x102, 0x102, 0x202, 0x0, 0x600)[value >> 3 & 7]
+        length = value >> 6 & 0xF
+        size = 3 if request < 8 and value >> 10 & 3 == 0 else 4 if request & 1 else 5 + length
+        yield _write(guest, channel + 4, request << 28 | address << 8 | length)
+        yield _write(guest, channel + 8, (0x06040100, 0x14840201, 0x02010303, value >> 12)[value >> 12 & 3])
+        yield _write(guest, channel, 0xC0000000 | (value >> 14 & 1) << 29 | size << 20)
+        for step in range(0, 24, 4):
+            yield Act(guest, Kind.READ, channel + step, 4, 0)
+        value >>= 15
+
+
+def _i2c_transfer(guest: int, layout: Layout, where: int, value: int) -> Iterator[Act]:
+    """What the I2C controller can be told."""
+    if where & 1:  # HDMI at port B
+        yield Act(guest, Kind.CABLE, _connectors(layout.platform), 4, 0)
+    pins = 1 if layout.platform in ("bxt", "cfl") else 5
+    yield _write(guest, 0xC5110, value >> 40)
+    yield _write(guest, 0xC5120, (value >> 25 & 7 == 0) << 31 | value >> 48)
+    yield _write(guest, 0xC5100, (pins if where & 6 else value & 7) | value >> 3 & 0x40)
+    yield _write(guest, 0xC510C, value >> 32)
+    target = (0xA0, 0xA0, 0xA0, 0x60)[value >> 10 & 3] | value >> 7 & 1
+    yield _write(guest, 0xC5104, 0x40000000 | (value >> 4 & 7) << 25 | (value >> 12 & 0x1F) << 16 | (value >> 18 & 0xFF) << 8 | target)
+    for offset in (0xC5108, 0xC510C, 0xC5108, 0xC510C):
+        yield Act(guest, Kind.READ, offset, 4, 0)
+    if value >> 8 & 3 == 1:
+        yield _write(guest, 0xC510C, value >> 20)
+    if value >> 8 & 3 == 2:
+        yield _write(guest, 0xC5104, 0x48000000)
+    if value >> 8 & 3 == 3:
+        yield _write(guest, 0xC5108, 0x8000)
+
+
+def _transcoder(guest: int, layout: Layout, base: int, value: int) -> Iterator[Act]:
+    """A transcoder goes on with a clock that makes sense, or off."""
+    yield _write(guest, 0x60000 + base, 0x053F03FF)
+    yield _write(guest, 0x6000C + base, 0x400 + (value & 0xFF) << 16 | 0x2FF)
+    if layout.platform == "bdw":
+        yield _write(guest, 0x46104, (value >> 32 & 7) << 29)
+        yield _write(guest, 0x46020, 0x80000000 | value << 10 & 0x0C000000)
+    elif layout.platform == "bxt":
+        yield _write(guest, 0x46078, 0xC0000000)
+        for offset, word in ((0x6C100, 0x20), (0x6C104, 0x100), (0x6C108, value >> 20), (0x6C10C, (value & 1) << 16), (0x6C034, 0x4200)):
+            yield _write(guest, offset, word)
+    else:
+        yield _write(guest, 0x6C05C, 0x0249 | (value >> 8 & 3) * 0x492)
+        yield _write(guest, 0x6C058, value >> 10 & 0x3FFFFF)
+        for loop in range(3):
+            yield _write(guest, 0x6C040 + 8 * loop, 0x80400173)
+            yield _write(guest, 0x6C044 + 8 * loop, 0x3A5)
+    for loop in (0x46010, 0x46014, 0x46040, 0x46060):
+        yield _write(guest, loop, 0x90211414)
+    yield _write(guest, 0x60040 + base, 0x20000 + (value >> 16 & 0xFFFF))
+    yield _write(guest, 0x60044 + base, 0x80000)
+    yield _write(guest, 0x60400 + base, 0x90000000 | (value >> 35 & 3) << 24)
+    yield _write(guest, 0x70008 + base, (value >> 40 & 7 != 0) << 31 | (value >> 43 & 7 == 0) * 0x600000)
+
+
+def _flip(guest: int, base: int, value: int) -> Iterator[Act]:
+    """A pipe is to tell of its frames and flips, and a surface is to be shown; a while later it is."""
+    pipe = base >> 12
+    yield _write(guest, 0x44404 + 0x10 * pipe, 0 if value & 1 else value >> 8)
+    yield _write(guest, 0x4440C + 0x10 * pipe, 0xFFFFFFFF)
+    yield _write(guest, (0x7019C, 0x7019C, 0x7029C, 0x70084)[value >> 1 & 3] + base, value >> 20)
+    yield Act(guest, Kind.READ, 0x701AC + base, 4, 0)
+    after = value >> 4 & 7
+    if after == 0:  # nobody waits for the frame: the pipe goes off
+        yield _write(guest, 0x70008 + base, 0)
+    elif after == 1:  # or the device goes to sleep, or wakes up
+        yield Act(guest, Kind.CONFIG_WRITE, 0xD4, 2, 3 * (value >> 7 & 1))
+    yield Act(guest, Kind.WAIT, 20_000_000 if value >> 3 & 1 else 1_000_000, 4, 0)
+    for offset in (0x70000, 0x70040, 0x70044, 0x70048, 0x7004C, 0x701AC, 0x700AC):
+        yield Act(guest, Kind.READ, offset + base, 4, 0)
+
+
 def describe(acts: Iterator[Act] | list[Act]) -> str:
     """A program in words, one act a line."""
     lines = []
     for act in acts:
         what = f"guest {act.guest}: {act.kind.value}"
-        if act.kind in (Kind.WAIT, Kind.EVENT):
+        if act.kind in (Kind.WAIT, Kind.EVENT, Kind.CABLE):
             what += f" {act.offset}"
         elif act.kind is not Kind.RESET:
             what += f" {act.size} at {act.offset:#x}"

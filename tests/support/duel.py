@@ -10,10 +10,12 @@ import random
 from collections import Counter
 from functools import cache
 
+from host_model.device.display.monitor import Monitor
+from host_model.device.interrupts import event_places
 from host_model.host import Host, PluggedVgpu
-from host_model.device.interrupts import Event, event_places
 from host_model.mediator.snapshot import take_snapshot
-from host_model.mediator.types import VgpuType
+from host_model.mediator.types import VgpuType, default_monitor
+from pvinfo.connector import Link, connectors_of
 from pvinfo.finding import FindingLog
 from pvinfo.golden_state import GoldenState
 from pvinfo.platform import platform_named
@@ -56,10 +58,15 @@ def _golden(platform: str) -> GoldenState:
     return GoldenState(bytes(config), bytes(mmio))
 
 
+def _cable(monitor: Monitor) -> tuple[str, bool, bytes]:
+    """Port, whether the cable is HDMI, and EDID."""
+    return monitor.connector.port.value, monitor.connector.link is Link.HDMI, monitor.edid
+
+
 class _Contestant:
     """One guest: the real vGPU with its machine, and the model of both."""
 
-    def __init__(self, plugged: PluggedVgpu, golden: GoldenState) -> None:
+    def __init__(self, plugged: PluggedVgpu, golden: GoldenState, monitor: Monitor | None) -> None:
         vgpu = plugged.vgpu
         self.vgpu, self.machine = vgpu, plugged.machine
         self.heard = 0
@@ -74,6 +81,8 @@ class _Contestant:
         )  # fmt: skip
         # A new vGPU is as after a reset.
         self.naive.reset()
+        if monitor is not None:
+            self.naive.display.plug(*_cable(monitor))
 
     def _hear(self) -> None:
         self.heard += 1
@@ -82,12 +91,14 @@ class _Contestant:
 class Duel:
     """A host with two guests. ``act`` takes a step; ``check`` looks at everything that no guest can see."""
 
-    def __init__(self, platform: str = "skl") -> None:
+    def __init__(self, platform: str = "skl", *, monitor: bool = True) -> None:
         golden = _golden(platform)
-        self.host = Host(platform, aperture_size=APERTURE, ggtt_size=GGTT, golden=golden)
-        plugged = [self.host.plug(SMALL, ram_size=RAM) for _ in range(2)]
-        self.guests = [_Contestant(one, golden) for one in plugged]
         self.platform = platform_named(platform)
+        self.host = Host(platform, aperture_size=APERTURE, ggtt_size=GGTT, golden=golden)
+        default = default_monitor(SMALL, self.platform) if monitor else None
+        plugged = [self.host.plug(SMALL, ram_size=RAM, monitor=default) for _ in range(2)]
+        self.guests = [_Contestant(one, golden, default) for one in plugged]
+        self._monitors = [Monitor.of_resolution(connector, SMALL.resolution) for connector in connectors_of(self.platform)]
         low = [one.vgpu.resources.low for one in plugged]
         high = [one.vgpu.resources.high for one in plugged]
         self.layout = Layout(
@@ -126,6 +137,16 @@ class Duel:
             naive.event(INTERRUPT_GROUPS[place.group], place.bit)
         elif act.kind is Kind.WAIT:
             guest.machine.clock.wait_ns(act.offset)
+            for other in self.guests:
+                other.naive.display.pipes.run_until(guest.machine.clock.now_ns())
+        elif act.kind is Kind.CABLE:
+            chosen = act.offset % (2 * len(self._monitors))
+            if chosen < len(self._monitors):
+                vgpu.display.plug(self._monitors[chosen])
+                naive.display.plug(*_cable(self._monitors[chosen]))
+            else:
+                vgpu.display.unplug()
+                naive.display.unplug()
         else:
             guest.machine.gpu.reset()
             naive.reset()
@@ -140,6 +161,10 @@ class Duel:
     def check(self) -> None:
         """Registers, tables, fences and memory of all. Raises: Divergence."""
         for guest in self.guests:
+            if guest.heard != guest.naive.messages:
+                raise Divergence(f"{guest.heard} interrupts were sent, by the rules {guest.naive.messages}")
+            if not guest.naive.failsafe:
+                guest.vgpu.display.pipes.settle()
             self._check_registers(guest)
             self._check_table(guest)
             self._check_memory(guest)
@@ -230,9 +255,12 @@ class Duel:
                 raise Divergence(f"{places} findings of rule {rule} ({kind.value}): there are at most {log.limit + 1}")
 
 
-def run_script(script: bytes, platform: str = "skl") -> Duel:
-    """Run a program against both sides. Raises: Divergence; and whatever the mediator raises, which is a defect, too."""
-    duel = Duel(platform)
+def run_script(script: bytes, platform: str = "skl", *, monitor: bool = True) -> Duel:
+    """Run a program against both sides. ``monitor``: each guest has one at first.
+
+    Raises: Divergence; and whatever the mediator raises, which is a defect, too.
+    """
+    duel = Duel(platform, monitor=monitor)
     for act in acts_of(script, duel.layout):
         duel.act(act)
     duel.check()

@@ -63,8 +63,12 @@ class NaiveConfig:
         # The device looks at who may master the bus once the access, or each dword of it, has been taken.
         for first in range(offset & ~3, offset + size, 4):
             mastering = self.bytes[0x04] & 4
+            awake = self.power_state() != 3
             for at in range(max(first, offset), min(first + 4, offset + size)):
                 self.write_byte(at, value >> 8 * (at - offset) & 0xFF)
+            if awake != (self.power_state() != 3):
+                self.vgpu.display.pipes.asleep = awake
+                self.vgpu.display.pipes.switched()
             if self.bytes[0x04] & 4 != mastering:
                 self.vgpu.check_pending()
 

@@ -4,7 +4,7 @@ Nothing of ``host_model`` is imported, and of ``pvinfo`` only the raw table of t
 data. Random guests run against this and against the real mediator (:mod:`support.duel`); whatever they see differently is
 a defect of one of the two. Where the product differs from the kernel on purpose, so does this, and says so.
 
-Source: linux:drivers/gpu/drm/i915/gvt (mmio.c, handlers.c, gtt.c, interrupt.c, vgpu.c, aperture_gm.c)
+Source: linux:drivers/gpu/drm/i915/gvt (mmio.c, handlers.c, gtt.c, interrupt.c, vgpu.c, aperture_gm.c, display.c)
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ REGISTERS_END = 0x200000
 GTT_START = 0x800000
 PVINFO = 0x78000
 ENGINE_BASES = (0x2000, 0x12000, 0x1A000, 0x22000)
+HOTPLUG = 0xC4030
 SCRATCH = "scratch"
 
 Rule = Callable[["NaiveVgpu", int, int], int]
@@ -80,6 +81,7 @@ class NaiveVgpu:
         self, platform: str, number: int, low: range, high: range, fences: int, ggtt_pages: int, aperture: int, ram_size: int,
         golden_registers: bytes, golden_config: bytes,
     ) -> None:  # fmt: skip
+        from .naive_display import NaiveDisplay, hide_picture
         from .naive_rules import ZERO_FILLED, opaque_registers, read_rules, write_rules
 
         self.platform = platform
@@ -88,7 +90,7 @@ class NaiveVgpu:
         self.fence_count = fences
         self.ggtt_pages = ggtt_pages
         self.ram_size = ram_size
-        self.golden = golden_registers
+        self.golden = hide_picture(golden_registers)
         self.tracked = tracked(platform)
         self.write_rules = write_rules(platform)
         self.read_rules = read_rules(platform)
@@ -111,6 +113,7 @@ class NaiveVgpu:
         self.messages = 0
         """Interrupts that the guest has been sent."""
         self.connected = True
+        self.display = NaiveDisplay(self)
         self.populate()
 
     # ---- registers ----
@@ -150,6 +153,7 @@ class NaiveVgpu:
         self.hardware.clear()
         self.hardware_fences = [0] * self.fence_count
         self.failsafe = ""
+        self.display.reset()
         if not slept:
             self.aware = False
         self.config.reset()
@@ -215,7 +219,7 @@ class NaiveVgpu:
             return
         zero_filled = base in self.zero_filled and base in self.write_rules
         data = shifted if zero_filled else old & ~lanes | shifted
-        fixed = self.tracked.read_only.get(base, 0)
+        fixed = 0 if base == HOTPLUG else self.tracked.read_only.get(base, 0)  # whose status the kernel lets nobody clear
         data = data & ~fixed | old & fixed
         if base in self.write_rules:
             data = self.write_rules[base](self, base, data) & 0xFFFFFFFF

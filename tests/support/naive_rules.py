@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from .naive_display import display_read_rules, display_write_rules
 from .naive_model import ANYTHING, ENGINE_BASES, PVINFO, NaiveVgpu, ReadRule, Rule
 
 __all__ = ("ZERO_FILLED", "opaque_registers", "read_rules", "write_rules")
@@ -17,7 +18,6 @@ __all__ = ("ZERO_FILLED", "opaque_registers", "read_rules", "write_rules")
 GROUP_BASES = (
     0x44300, 0x44310, 0x44320, 0x44330, 0x44400, 0x44410, 0x44420, 0x44440, 0x44460, 0x444E0, 0xC4000,
 )  # fmt: skip
-PIPES = (0x70000, 0x71000, 0x72000)
 DDI_PORTS = (0x64000, 0x64100, 0x64200, 0x64300, 0x64400)
 FDI_RECEIVERS = (0xF000C, 0xF100C, 0xF200C)
 GUEST_MESSAGES = (0x804, 0x818, *range(0x830, 0x860, 4))
@@ -242,32 +242,6 @@ def power_wells(vgpu: NaiveVgpu, offset: int, value: int) -> int:
     return requests | requests >> 1
 
 
-def surface_written(vgpu: NaiveVgpu, offset: int, value: int) -> int:
-    plane = offset - 0x1C
-    show_surface(vgpu, plane, value, bool(vgpu.get(plane) & 0x200))
-    return value
-
-
-def flip_written(plane: int) -> Rule:
-    def write(vgpu: NaiveVgpu, offset: int, value: int) -> int:
-        show_surface(vgpu, plane, value, value & 3 == 1)
-        return value
-
-    return write
-
-
-def show_surface(vgpu: NaiveVgpu, plane: int, surface: int, at_once: bool) -> None:
-    pipe = (plane - 0x70000) // 0x1000
-    number = plane >> 8 & 0xF
-    vgpu.put(plane + 0x2C, surface)
-    if number == 1:
-        counter = 0x70044 + 0x1000 * pipe
-        vgpu.put(counter, vgpu.get(counter) + 1)
-    if at_once and number <= 2:
-        first = 4 if vgpu.platform == "bdw" else 3
-        vgpu.event(0x44400 + 0x10 * pipe, first + number - 1)
-
-
 def port_buffer(vgpu: NaiveVgpu, offset: int, value: int) -> int:
     if offset == 0x64400 and not value >> 31:
         vgpu.put(0x64444, vgpu.get(0x64444) & ~(1 << 12))
@@ -320,17 +294,6 @@ def fdi_identity(vgpu: NaiveVgpu, offset: int, value: int) -> int:
     return vgpu.get(offset) & ~value
 
 
-def aux_control(group: int, bit: int) -> Rule:
-    """What the channel answers is left open; that it says when it is done is not."""
-
-    def write(vgpu: NaiveVgpu, offset: int, value: int) -> int:
-        if value >> 31 and value >> 29 & 1:
-            vgpu.event(group, bit)
-        return value
-
-    return write
-
-
 def constant(value: int) -> ReadRule:
     return lambda vgpu, offset: value
 
@@ -354,27 +317,17 @@ def write_rules(platform: str) -> dict[int, Rule]:
         0x4080: page_size_control, 0x907C: bus_control, 0x941C: graphics_reset, 0xA188: forcewake(0x130044),
         0x42300: fpga_debug, 0x44200: interrupt_master, 0x64834: always_zero, 0x64838: always_zero,
         0xC2004: mirror(12, 13), 0xC7204: panel_power, 0xF0008: mirror(31, 30), 0xF1008: mirror(31, 30),
-        0x7F008: mirror(31, 30),
     }  # fmt: skip
     for base in GROUP_BASES:
         rules |= {base + 4: interrupt_mask_or_enable, base + 8: interrupt_identity, base + 12: interrupt_mask_or_enable}
-    for pipe in PIPES:
-        rules[pipe + 8] = mirror(31, 30)
-        for number in range(1, 5):
-            rules[pipe + 0x100 * number + 0x80 + 0x1C] = surface_written
-    for offset, plane in (
-        (0x50080, 0x70180), (0x50088, 0x71180), (0x5008C, 0x72180), (0x50090, 0x70280), (0x50098, 0x71280), (0x5009C, 0x72280),
-    ):  # fmt: skip
-        rules[offset] = flip_written(plane)
     for port in DDI_PORTS:
         rules |= {port: port_buffer, port + 0x40: port_training, port + 0x44: port_status}
     for receiver in FDI_RECEIVERS:
         rules |= {receiver: fdi_written(0), receiver + 8: fdi_identity, receiver + 12: fdi_written(12)}
-    rules[0x64010] = aux_control(0x44440, 0)
+    rules |= display_write_rules(platform, GROUP_BASES)
     if platform == "bdw":
         rules |= {0x45400 + 4 * number: mirror(31, 30) for number in range(6)}
         rules |= {0x130040: broadwell_loop, 0xE1100: lambda vgpu, offset, value: value & ~(1 << 16)}
-        rules |= {0xE4110 + 0x100 * number: aux_control(0xC4000, 25 + number) for number in range(3)}
     else:
         rules |= {
             0xA278: forcewake(0xD84), 0xA270: forcewake(0xD88), 0x4DF4: sparse_table, 0xC314: firmware_copy,
@@ -382,7 +335,6 @@ def write_rules(platform: str) -> dict[int, Rule]:
         }  # fmt: skip
         rules |= {base + 0xD4: front_end_chicken for base in ENGINE_BASES}
         rules |= {offset: scaler_control for offset in SCALERS}
-        rules |= {0x64110 + 0x100 * number: aux_control(0x44440, 25 + number) for number in range(3)}
     return rules
 
 
@@ -395,6 +347,7 @@ def read_rules(platform: str) -> dict[int, ReadRule]:
         0xE651C: constant(0x20000), 0xE661C: constant(0x20000), 0xE671C: constant(0x20000), 0xE681C: constant(0x20000),
         0xE6C04: constant(3), 0xE6E1C: constant(0x2F0000),
     }  # fmt: skip
+    rules |= display_read_rules(platform)
     if platform != "bdw":
         rules[0x6C060] = skylake_loop_status
     for base in ENGINE_BASES:
@@ -406,13 +359,9 @@ def read_rules(platform: str) -> dict[int, ReadRule]:
 @cache
 def opaque_registers(platform: str) -> set[int]:
     """Registers whose content this model leaves open: what stands behind them is a device of its own."""
-    opaque = {*range(0xC5100, 0xC5110, 4), *range(0xC5010, 0xC5028, 4)}  # I2C controller and pins
-    opaque |= {0xC6000, 0xC6004, 0xC6008}  # side-band interface
+    opaque = {0xC6000, 0xC6004, 0xC6008}  # side-band interface
     opaque |= {0x138124, 0x138128, 0x13812C}  # mailbox of the power control unit
     opaque |= {0xA26C}  # rate of the time stamps
-    channels = range(0xE4110, 0xE4410, 0x100) if platform == "bdw" else range(0x64110, 0x64410, 0x100)
-    for channel in (0x64010, *channels):
-        opaque |= {channel + 4 * number for number in range(6)}
     if platform == "bxt":  # loops and physical layers, which a table of lanes stands behind
         opaque |= {0x40E0, *range(0x46070, 0x46080, 4), 0x138090}
         opaque |= {*range(0x64C00, 0x64CA0, 4), *range(0x6C000, 0x6D000, 4), *range(0x162000, 0x164000, 4)}

@@ -10,9 +10,12 @@ from typing import TypeVar
 
 import pytest
 
-__all__ = ("as_test", "failure_of", "hold", "shrink")
+__all__ = ("TRIES_OF_A_TEST", "as_test", "failure_of", "hold", "shrink")
 
 T = TypeVar("T")
+
+TRIES_OF_A_TEST = 1000
+"""How often a failing test runs its program to make it small: a suite that fails is to end, too."""
 
 
 def _without_runs(script: bytes, fails: Callable[[bytes], bool], unit: int) -> bytes:
@@ -41,17 +44,24 @@ def _with_simple_bytes(script: bytes, fails: Callable[[bytes], bool]) -> bytes:
     return script
 
 
-def shrink(script: bytes, fails: Callable[[bytes], bool], unit: int) -> bytes:
-    """The smallest program found that still ``fails``; ``unit`` is the length of one act.
+def shrink(script: bytes, fails: Callable[[bytes], bool], unit: int, *, tries: int = 5000) -> bytes:
+    """The smallest program found that still ``fails``; ``unit`` is the length of one act, and no more than ``tries`` are run.
 
     Raises: ValueError when ``script`` does not fail to begin with.
     """
     if not fails(script):
         raise ValueError(f"a program of {len(script)} bytes does not fail, so there is nothing to shrink")
+    left = tries - 1
+
+    def still_fails(shorter: bytes) -> bool:
+        nonlocal left
+        left -= 1
+        return left >= 0 and fails(shorter)
+
     while True:
         before = script
-        script = _with_simple_bytes(_without_runs(script, fails, unit), fails)
-        if script == before:
+        script = _with_simple_bytes(_without_runs(script, still_fails, unit), still_fails)
+        if script == before or left <= 0:
             return script
 
 
@@ -79,7 +89,7 @@ def hold(
     try:
         return run(script)
     except Exception as failure:
-        small = shrink(script, lambda shorter: failure_of(run, shorter) is not None, unit)
+        small = shrink(script, lambda shorter: failure_of(run, shorter) is not None, unit, tries=TRIES_OF_A_TEST)
         last = failure_of(run, small) or failure
         story = f"{type(last).__name__}: {last}\n{tell(small)}"
         pytest.fail(f"{story}\n\n{as_test(small, call, story, unit, name)}", pytrace=False)

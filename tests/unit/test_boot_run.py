@@ -320,7 +320,7 @@ def test_the_host_is_asked_for_one_vgpu_for_each_guest_and_ended(stage: Stage) -
     )  # fmt: skip
     (host,) = hosts
     assert len(set(host.request.sockets)) == 2
-    assert host.request[1:] == ("kbl", "GVTg_V5_4", 512, Path("t.trace"), False, False, None)
+    assert host.request == HostRequest(host.request.sockets, "kbl", "GVTg_V5_4", 512, Path("t.trace"))
     assert host.closed
     assert (report["platform"], report["vgpus"]) == ("kbl", [1])
     assert report["ok"]

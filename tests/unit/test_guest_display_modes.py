@@ -260,6 +260,26 @@ def test_a_port_that_does_not_become_quiet_is_said_in_the_log_and_the_rest_goes_
     assert not rig.vgpu.registers.read32(0x46014) >> 31
 
 
+def test_a_display_that_could_not_be_taken_up_can_be_when_its_power_comes() -> None:
+    rig = Rig()
+    rig.registers.lies[0x42000] = lambda value: value & ~(1 << 25)
+    with pytest.raises(WaitTimeout, match="bits 0x2000000"):
+        rig.driver.display.detect()
+    assert (rig.driver.display.wells.on, rig.vgpu.registers.read32(0x45404)) == ((), 0)
+    rig.registers.lies.clear()
+    assert len(rig.driver.display.detect()) == 1
+    assert rig.driver.display.wells.on == (Well.MISC_IO, Well.PW1, Well.PW2)
+
+
+def test_a_driver_whose_device_was_reset_while_it_showed_something_can_be_unloaded() -> None:
+    rig = Rig()
+    screen = rig.driver.display.set_mode()
+    screen.cursor.show([bytes(256)] * 64)
+    rig.machine.gpu.reset()
+    rig.driver.unload()
+    assert rig.driver.state.value == "unbound"
+
+
 # ---- what is refused ----
 
 
@@ -312,6 +332,28 @@ def test_the_display_of_a_driver_that_is_not_ready_is_refused() -> None:
 
 
 # ---- several things at a time ----
+
+
+def test_flips_within_a_frame_are_done_at_its_end_together_and_the_last_is_seen() -> None:
+    rig = Rig()
+    screen = rig.driver.display.set_mode()
+    pictures = [rig.driver.display.create_framebuffer(1024, 768) for _ in range(3)]
+    screen.wait_for_vblank()
+    flips = [screen.flip(picture) for picture in pictures]
+    assert [flip.done for flip in flips] == [False] * 3
+    flips[0].wait()
+    assert [flip.done for flip in flips] == [True] * 3
+    assert len({flip.frame for flip in flips}) == 1
+    assert screen.plane.live_address == pictures[2].address
+
+
+def test_an_asynchronous_flip_that_nobody_waits_for_is_done_and_leaves_nothing_open() -> None:
+    rig = Rig()
+    screen = rig.driver.display.set_mode()
+    closed = rig.vgpu.registers.read32(0x44404)
+    assert screen.framebuffer is not None
+    flip = screen.flip(screen.framebuffer, asynchronous=True)
+    assert (flip.done, rig.vgpu.registers.read32(0x44404)) == (True, closed)
 
 
 def test_connectors_that_the_firmware_names_are_the_only_ones_asked() -> None:

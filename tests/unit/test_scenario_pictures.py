@@ -133,7 +133,9 @@ def test_what_a_scenario_says_cannot_break_out_of_the_page() -> None:
     evil = "<script>alert('&')</script>"
     check = Check(evil, View.GUEST, False, evil, evil, evil)
     result = ScenarioResult(evil, evil, evil, Outcome.FAILED, evil, (evil,), 0, (Step(evil, 0, (check,), (0,)),), (_guest([]),), (), ())
-    page = render_report(RunResult("0", "skl", evil, 0, (result,)))
+    report = render_report(RunResult("0", "skl", evil, 0, (result,)))
+    assert set(report) == {"report.css", "-script-alert-script-.html", "index.html"}
+    page = "".join(report.values())
     assert "<script" not in page
     assert page.count("&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;") >= 10
 

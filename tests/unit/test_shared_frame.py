@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from host_model.view.shared_frame import SharedFrame
 from pvinfo.errors import SetupError
 from pvinfo.frame import FRAME_HEADER, FRAME_MAGIC, FrameHeader
 from support.lit_screen import dark, light, paint
+from support.vfio_wire import open_fds
 
 
 class Showing:
@@ -44,12 +44,12 @@ class Showing:
 
 @pytest.fixture
 def showing(tmp_path: Path) -> Iterator[Showing]:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_fds()
     made = Showing(tmp_path / "frame")
     yield made
     made.shared.close()
     assert list(tmp_path.iterdir()) == []
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_fds() == before
 
 
 def test_from_the_start_the_file_says_that_nothing_is_shown(showing: Showing) -> None:
@@ -149,11 +149,11 @@ def test_an_older_file_is_replaced_and_a_newer_one_is_left_alone(tmp_path: Path)
 
 
 def test_a_file_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_fds()
     with pytest.raises(SetupError, match="--frame: /nowhere/frame cannot be made: No such file or directory"):
         Showing(Path("/nowhere/frame"))
     (tmp_path / "folder").mkdir()
     with pytest.raises(SetupError, match="folder cannot be made: Is a directory"):
         Showing(tmp_path / "folder")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_fds() == before

@@ -52,11 +52,11 @@ from pvinfo.vfio_user import (
 
 from .requests import Request, command_of, invalid, parse_request
 
-__all__ = ("READ_AHEAD", "Frame", "MemoryReadReply", "Phase", "ServerConnection")
+__all__ = ("BULK_READ", "READ_AHEAD", "Frame", "MemoryReadReply", "Phase", "ServerConnection")
 
 READ_AHEAD: Final = HEADER.size + IRQ_SET.size
 """Bytes to read where a message begins: the shortest message that may carry file descriptors."""
-_BULK_READ: Final = 1 << 14
+BULK_READ: Final = 1 << 14
 """Some hundred writes."""
 _LARGEST_READ: Final = 1 << 18
 """A socket holds less than this by default; a larger buffer would be set up for nothing."""
@@ -135,7 +135,7 @@ class ServerConnection:
         if not buffered:
             return READ_AHEAD
         if self._buffer[8:12] == _POSTED_FLAGS and self._buffer[2:4] == _POSTED_WRITE:
-            return _BULK_READ
+            return BULK_READ
         size = int.from_bytes(self._buffer[4:8], "little") if buffered >= HEADER.size else HEADER.size
         if not HEADER.size <= size <= MAX_MESSAGE_SIZE:
             return READ_AHEAD

@@ -49,7 +49,7 @@ from pvinfo.vfio_user import (
 from pvinfo.vfio_user import CapabilityId as RegionCapabilityId
 
 from .interrupts import DescriptorWatch, InterruptLines
-from .regions import DeviceRegions, ReadOnlyRegion
+from .regions import DeviceRegions, SpecificRegion
 from .requests import Request
 
 __all__ = ("DeviceServer", "MemoryWindow")
@@ -101,7 +101,7 @@ class DeviceServer:
         memory: MemoryWindow,
         watch: DescriptorWatch,
         findings: FindingLog,
-        typed: Sequence[ReadOnlyRegion] = (),
+        typed: Sequence[SpecificRegion] = (),
     ) -> None:
         self.device = device
         self.memory = memory
@@ -125,6 +125,7 @@ class DeviceServer:
     def client_gone(self) -> None:
         """Let go of everything that the client gave; the device stays as it is."""
         self.memory.disconnect()
+        self.regions.client_gone()
         self._memory_checked = False
         self.interrupts.clear()
 

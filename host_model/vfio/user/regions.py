@@ -10,12 +10,12 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, final
+from typing import Final, NamedTuple, Protocol, final
 
-from pvinfo.bus import ConfigSpace, PciDevice, Region
+from pvinfo.bus import ConfigSpace, PciDevice, PlainPages, Region
 from pvinfo.errors import PeerError
 from pvinfo.pci import CONFIG_SIZE, EXPANSION_ROM
-from pvinfo.units import format_range
+from pvinfo.units import PAGE_MASK, PAGE_SHIFT, format_range
 from pvinfo.vfio_user import (
     FIRST_TYPED_REGION,
     HEADER,
@@ -28,7 +28,7 @@ from pvinfo.vfio_user import (
     TypedRegion,
 )
 
-__all__ = ("READ_SIZE", "DeviceRegions", "ReadOnlyRegion")
+__all__ = ("READ_SIZE", "DeviceRegions", "ReadOnlyRegion", "SpecificRegion")
 
 _HEADER_FORMAT: Final = "<HHIII"
 _READ: Final = struct.Struct(_HEADER_FORMAT + "QII")
@@ -44,16 +44,54 @@ _REGION_READ: Final = int(Command.REGION_READ)
 _REGION_WRITE: Final = int(Command.REGION_WRITE)
 _REPLY: Final = int(MessageType.REPLY)
 _OTHER_WIDTHS: Final = (1, 2, 8)
+_WORDS: Final = (4, 8)
+_NOWHERE: Final = memoryview(b"")
 
 _ROM_END: Final = EXPANSION_ROM + 4
 
 
+class SpecificRegion(Protocol):
+    """A device-specific region."""
+
+    @property
+    def type(self) -> TypedRegion:
+        """What it is for."""
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes, which never changes."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes, 1 or more, which are all inside. Raises: PeerError where they cannot be read."""
+
+    @property
+    def write(self) -> Callable[[int, bytes], None] | None:
+        """Stores bytes, 1 or more, which are all inside; None where the region can only be read. It raises PeerError, with nothing changed."""
+
+    def client_gone(self) -> None:
+        """The client has gone: what was kept for it is not needed any more."""
+
+
 class ReadOnlyRegion(NamedTuple):
-    """A device-specific region that a client can read."""
+    """A device-specific region that never changes."""
 
     type: TypedRegion
     """What it is for."""
     content: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def read(self, offset: int, length: int) -> bytes:
+        return self.content[offset : offset + length]
+
+    @property
+    def write(self) -> None:
+        return None
+
+    def client_gone(self) -> None:
+        """Nothing is kept for a client."""
 
 
 @final
@@ -91,10 +129,13 @@ class _Window(NamedTuple):
     write: Callable[[int, int, int], None]
     read32: Callable[[int], int]
     write32: Callable[[int, int], None]
+    drawn: PlainPages | None
+    """The region, if pages of it may be memory."""
 
 
 def _window(region: Region | _RomlessConfig, widest: int) -> _Window:
-    return _Window(region.size, widest, region.read, region.write, region.read32, region.write32)
+    drawn = region if isinstance(region, PlainPages) else None
+    return _Window(region.size, widest, region.read, region.write, region.read32, region.write32, drawn)
 
 
 def _pieces(offset: int, length: int, widest: int) -> list[tuple[int, int]]:
@@ -116,7 +157,7 @@ def _pieces(offset: int, length: int, widest: int) -> list[tuple[int, int]]:
 class DeviceRegions:
     """Base address registers 0 to 5 and configuration space, by VFIO's numbers; then ``typed``, in order."""
 
-    def __init__(self, device: PciDevice, typed: Sequence[ReadOnlyRegion] = ()) -> None:
+    def __init__(self, device: PciDevice, typed: Sequence[SpecificRegion] = ()) -> None:
         self._windows: dict[int, _Window] = {}
         self._typed = dict(enumerate(typed, FIRST_TYPED_REGION))
         self.count = FIRST_TYPED_REGION + len(typed)
@@ -137,7 +178,7 @@ class DeviceRegions:
             raise PeerError(errno.EINVAL, f"region {index}: regions are 0 to {self.count - 1}")
         typed = self._typed.get(index)
         if typed is not None:
-            return RegionFlags.of(read=True, caps=True), len(typed.content)
+            return RegionFlags.of(read=True, write=typed.write is not None, caps=True), typed.size
         window = self._windows.get(index)
         if window is None:
             return RegionFlags(0), 0
@@ -147,6 +188,11 @@ class DeviceRegions:
         """What the device-specific region ``index`` is for; None for any other."""
         typed = self._typed.get(index)
         return None if typed is None else typed.type
+
+    def client_gone(self) -> None:
+        """The client has gone."""
+        for typed in self._typed.values():
+            typed.client_gone()
 
     def _check(self, index: int, offset: int, length: int) -> None:
         """Raises: PeerError when the bytes are not all inside region ``index``."""
@@ -158,17 +204,24 @@ class DeviceRegions:
     def read(self, index: int, offset: int, length: int) -> bytes:
         """``length`` bytes of region ``index``. Raises: PeerError when they are not all inside."""
         self._check(index, offset, length)
-        if index in self._typed or not length:
-            return self._typed[index].content[offset : offset + length] if length else b""
+        if not length:
+            return b""
+        typed = self._typed.get(index)
+        if typed is not None:
+            return typed.read(offset, length)
         window = self._windows[index]
         return b"".join(window.read(at, width).to_bytes(width, "little") for at, width in _pieces(offset, length, window.widest))
 
     def write(self, index: int, offset: int, data: bytes) -> None:
         """Store ``data`` in region ``index``. Raises: PeerError, with nothing written, when it is not all inside."""
         self._check(index, offset, len(data))
-        if index in self._typed:
+        typed = self._typed.get(index)
+        if typed is not None and typed.write is None:
             raise PeerError(errno.EINVAL, f"write to region {index}: it can only be read")
         if not data:
+            return
+        if typed is not None and typed.write is not None:
+            typed.write(offset, data)
             return
         window = self._windows[index]
         for at, width in _pieces(offset, len(data), window.widest):
@@ -177,21 +230,16 @@ class DeviceRegions:
 
     def write_multi(self, entries: bytes) -> tuple[int, PeerError | None]:
         """Do the writes of a REGION_WRITE_MULTI in order, up to the first wrong one: how many were done, what was wrong."""
-        windows = self._windows
+        writes: list[tuple[int, int, int, int]] = list(_ENTRY.iter_unpack(entries))
         done = 0
-        for offset, index, length, value in _ENTRY.iter_unpack(entries):
-            window = windows.get(index)
-            if window is not None and length == 4 and not offset & 3 and offset + 4 <= window.size:
-                window.write32(offset, value & 0xFFFF_FFFF)
-            elif window is not None and length == 8 == window.widest and not offset & 7 and offset + 8 <= window.size:
-                window.write(offset, 8, value)
-            else:
-                try:
-                    if length > 8:
-                        raise PeerError(errno.EINVAL, f"REGION_WRITE_MULTI: write {done} has {length} bytes, 8 at most")
-                    self.write(index, offset, value.to_bytes(8, "little")[:length])
-                except PeerError as error:
-                    return done, error
+        while (done := done + self._store(writes[done:] if done else writes)) < len(writes):
+            offset, index, length, value = writes[done]
+            try:
+                if length > 8:
+                    raise PeerError(errno.EINVAL, f"REGION_WRITE_MULTI: write {done} has {length} bytes, 8 at most")
+                self.write(index, offset, value.to_bytes(8, "little")[:length])
+            except PeerError as error:
+                return done, error
             done += 1
         return done, None
 
@@ -199,22 +247,57 @@ class DeviceRegions:
         """Do the writes that stand in ``data`` from ``start`` on, one message after the other: whole REGION_WRITEs of an aligned
         dword or qword that must not be answered. Returns where the first message of another kind begins, or the end."""
         unpack = _WRITE_QWORD.unpack_from
-        windows = self._windows
         last = len(data) - _WRITE_QWORD.size
-        at = start
+        writes, ends, at = [], [start], start
         while at <= last:
             _, command, length, flags, _, offset, index, count, value = unpack(data, at)
-            window = windows.get(index)
-            if command != _REGION_WRITE or flags != _NO_REPLY or window is None or offset & count - 1 or offset + count > window.size:
-                break
-            if count == 8 == window.widest and length == READ_SIZE + 8:
-                window.write(offset, 8, value)
-            elif count == 4 and length == READ_SIZE + 4:
-                window.write32(offset, value & 0xFFFF_FFFF)
-            else:
+            if command != _REGION_WRITE or flags != _NO_REPLY or length != READ_SIZE + count or count not in _WORDS:
                 break
             at += length
-        return at
+            writes.append((offset, index, count, value))
+            ends.append(at)
+        return ends[self._store(writes)]
+
+    def _store(self, writes: Sequence[tuple[int, int, int, int]]) -> int:
+        """Do writes of aligned dwords and qwords, given as (offset, region, length, value), up to the first that is none: how
+        many were done. Those that follow one another into the same page of plain memory are stored in it directly."""
+        windows = self._windows
+        region = page = -1
+        dwords = qwords = _NOWHERE
+        region_drawn: PlainPages | None = None
+        done = direct = 0
+        for offset, index, length, value in writes:
+            if index == region and offset >> PAGE_SHIFT == page and not offset & length - 1:
+                if length == 4:
+                    dwords[(offset & PAGE_MASK) >> 2] = value & 0xFFFF_FFFF
+                    done, direct = done + 1, direct + 1
+                    continue
+                if length == 8:
+                    qwords[(offset & PAGE_MASK) >> 3] = value
+                    done, direct = done + 1, direct + 1
+                    continue
+            window = windows.get(index)
+            if window is None or offset & length - 1 or offset + length > window.size:
+                break
+            if length == 4:
+                window.write32(offset, value & 0xFFFF_FFFF)
+            elif length == 8 == window.widest:
+                window.write(offset, 8, value)
+            else:
+                break
+            done += 1
+            region = -1
+            if direct and region_drawn is not None:
+                region_drawn.count_writes(direct)
+            direct, region_drawn = 0, window.drawn
+            if region_drawn is not None:
+                memory = region_drawn.plain_page(offset)
+                if memory is not None:
+                    region, page = index, offset >> PAGE_SHIFT
+                    dwords, qwords = memory.cast("I"), memory.cast("Q")
+        if direct and region_drawn is not None:
+            region_drawn.count_writes(direct)
+        return done
 
     def _make_answer(self) -> Callable[[bytes], bytes | None]:
         """:attr:`answer`, with everything it needs at hand: what a guest waits for is worth that."""

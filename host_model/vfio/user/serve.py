@@ -21,7 +21,7 @@ from pvinfo.finding import FindingLog
 
 from ...clock import HostClock
 from .device_server import DeviceServer, MemoryWindow
-from .regions import ReadOnlyRegion
+from .regions import SpecificRegion
 from .session import Session
 
 __all__ = ("LONGEST_SOCKET_PATH", "ServedDevice", "VfioUserServer")
@@ -216,7 +216,7 @@ class VfioUserServer:
         self.close()
 
     def listen(
-        self, path: Path, device: PciDevice, memory: MemoryWindow, findings: FindingLog, typed: Sequence[ReadOnlyRegion] = ()
+        self, path: Path, device: PciDevice, memory: MemoryWindow, findings: FindingLog, typed: Sequence[SpecificRegion] = ()
     ) -> ServedDevice:
         """Serve ``device`` at ``path`` from now on; its guest's RAM goes to ``memory``, what is noticed to ``findings``.
         ``typed`` are device-specific regions.

@@ -27,7 +27,7 @@ from pvinfo.units import PAGE_SIZE
 from pvinfo.vfio_user import MAX_MESSAGE_FDS, RegionAccess, RegionIndex
 
 from ...clock import HostClock
-from .connection import READ_AHEAD, Frame, MemoryReadReply, Phase, ServerConnection
+from .connection import BULK_READ, READ_AHEAD, Frame, MemoryReadReply, Phase, ServerConnection
 from .device_server import DeviceServer
 from .regions import READ_SIZE
 from .requests import Request
@@ -139,18 +139,21 @@ class Session:
         This is the inner loop of a guest's register accesses: no call in it without need.
         """
         receive, send, answer = self._socket.recvmsg, self._socket.send, self._server.regions.answer
+        wanted = READ_AHEAD
         now = time.monotonic_ns
         patience_end_ns = self._patience_end_ns(turn_end_ns)
         for _ in range(_READS_A_TURN):
             try:
-                data, ancillary, flags, _ = receive(READ_AHEAD, _ANCILLARY_SPACE, how)
+                data, ancillary, flags, _ = receive(wanted, _ANCILLARY_SPACE, how)
             except OSError as error:
                 return self._unread(error)
             if ancillary or flags & _TRUNCATED:
                 return self._take(data, ancillary, flags)
             reply = answer(data)
             if reply is None:
-                return self._take(data, ancillary, flags)
+                return self._take(data, ancillary, flags) and len(data) < _MOST_OF_A_TURN
+            # Behind a write that is not answered come others.
+            wanted = READ_AHEAD if reply else BULK_READ
             if reply:
                 try:
                     sent = send(reply, _SEND)
