@@ -26,6 +26,8 @@ from .gpu.device import PhysicalGpu
 from .host import DEFAULT_APERTURE, Host, check_aperture
 from .hypervisor.vfio_user import SharedMachine, VfioUserPort
 from .mediator.firmware import declared_connectors, opregion_of
+from .mediator.scheduler.options import ScheduleChoice, add_schedule_arguments, schedule_choice_of
+from .mediator.scheduler.timeline import draw_timeline
 from .mediator.types import DefaultMonitor
 from .mediator.vgpu import Vgpu
 from .monitor_choice import PHYSICAL_RESOLUTION, MonitorChoice, add_monitor_arguments, monitor_choice_of
@@ -71,6 +73,7 @@ examples:
   host-model serve --socket /tmp/vgpu.sock
   host-model serve --socket /tmp/vgpu.sock --platform kbl --type GVTg_V5_4 --trace run.tsv --json run.json
   host-model serve --vgpu GVTg_V5_8=/tmp/a.sock --vgpu GVTg_V5_8=/tmp/b.sock --once
+  host-model serve --vgpu GVTg_V5_8=/tmp/a.sock --vgpu GVTg_V5_4=/tmp/b.sock --scheduler gvt --timeline who-when.svg
   host-model serve --socket /tmp/vgpu.sock --view 8080             look at http://127.0.0.1:8080/
   host-model serve --socket /tmp/vgpu.sock --screenshot now.png    kill -USR1 takes a picture
   host-model serve --socket /tmp/vgpu.sock --frame /dev/shm/screen
@@ -112,18 +115,22 @@ class ServedHost:
         trace: Path | None = None,
         wanted: Wanted = Wanted(),
         monitor: MonitorChoice = MonitorChoice(),
+        schedule: ScheduleChoice = ScheduleChoice(),
     ) -> None:
-        self.host = Host(platform, aperture_size=aperture_size, clock=RealClock())
+        self.host = Host(platform, aperture_size=aperture_size, clock=RealClock(), scheduler=schedule.policy)
         self.selector: selectors.BaseSelector = selectors.DefaultSelector()
         self._server = VfioUserServer(self.selector, self.host.clock)
         self._sockets: dict[int, str] = {}
         self._ports: list[VfioUserPort] = []
         self._shows: Shows | None = None
+        self._names: dict[int, str] = {}
+        self._timeline = schedule.timeline
         try:
             viewed = [self._add(entry, trace, wanted, monitor, alone=len(served) == 1) for entry in served]
             site = Site(self.host.platform.name, viewed, self.report, self.totals)
             self._shows = Shows(site, self.selector, self.host.clock, wanted)
         except BaseException:
+            self._timeline = None
             self.close()
             raise
 
@@ -135,6 +142,7 @@ class ServedHost:
         vgpu = self.host.create_vgpu(vgpu_type, port, monitor=plugged_in)
         device = self._server.listen(entry.path, vgpu, port, vgpu.findings, _specific_regions(vgpu))
         self._sockets[vgpu.number] = str(entry.path)
+        self._names[vgpu.number] = f"{entry.title or f'vGPU {vgpu.number}'} (weight {vgpu.weight})"
         if trace is not None:
             _trace(vgpu, file_of(trace, vgpu.number, alone=alone))
         screen = Screen(vgpu, entry.title or f"vGPU {vgpu.number}", lambda: device.abandoned)
@@ -187,8 +195,12 @@ class ServedHost:
         """What the host saw: the JSON object of the command."""
         return host_report(self.host, self._sockets)
 
+    def timeline(self) -> str:
+        """Who had the GPU when, as an SVG picture."""
+        return draw_timeline(self.host.mediator.turn.timeline.turns, self._names)
+
     def close(self) -> None:
-        """Hang up, remove the sockets, end the traces, free the vGPUs."""
+        """Hang up, remove the sockets, end the traces, free the vGPUs; then write the timeline. Raises: SetupError where that cannot be."""
         if self._shows is not None:
             self._shows.close()
         self._server.close()
@@ -197,6 +209,9 @@ class ServedHost:
         while self._ports:
             self._ports.pop().close()
         self.selector.close()
+        timeline, self._timeline = self._timeline, None
+        if timeline is not None:
+            write_whole(timeline, self.timeline())
 
 
 @final
@@ -303,8 +318,9 @@ def host_for_boot(request: HostRequest) -> ServedHost | ServedGpu:
     if not request.physical:
         served = [ServedType(request.vgpu_type, path, f"guest {number}") for number, path in enumerate(request.sockets)]
         return ServedHost(
-            request.platform, served, aperture_size=aperture_size, trace=request.trace, wanted=wanted, monitor=request.monitor
-        )
+            request.platform, served, aperture_size=aperture_size, trace=request.trace, wanted=wanted, monitor=request.monitor,
+            schedule=request.schedule,
+        )  # fmt: skip
     if len(request.sockets) != 1:
         raise UsageError(f"{len(request.sockets)} machines want the physical GPU: it is the own of one")
     path = request.sockets[0]
@@ -369,6 +385,7 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         "--frame", type=Path, metavar="FILE",
         help="keep the newest frame in FILE for other programs to map, until serving ends (with several vGPUs: N-FILE)",
     )  # fmt: skip
+    add_schedule_arguments(parser)
     add_monitor_arguments(parser)
     add_view_arguments(parser)
 
@@ -400,6 +417,7 @@ def run_serve(arguments: argparse.Namespace) -> int:
 def _host_of(arguments: argparse.Namespace) -> ServedHost | ServedGpu:
     aperture_size = arguments.aperture * MIB
     monitor = monitor_choice_of(arguments)
+    schedule = schedule_choice_of(arguments, physical=arguments.physical)
     wanted = Wanted(view_address_of(arguments), arguments.frame, pictures=arguments.screenshot is not None)
     if arguments.physical:
         if arguments.opregion is not None:
@@ -417,7 +435,7 @@ def _host_of(arguments: argparse.Namespace) -> ServedHost | ServedGpu:
     if not served:
         raise UsageError("nothing to serve: give --socket PATH or --vgpu T=PATH")
     return ServedHost(
-        arguments.platform, served, aperture_size=aperture_size, trace=arguments.trace, wanted=wanted, monitor=monitor
+        arguments.platform, served, aperture_size=aperture_size, trace=arguments.trace, wanted=wanted, monitor=monitor, schedule=schedule
     )
 
 

@@ -17,6 +17,7 @@ from host_model.boot.parts import find_parts
 from host_model.boot.qemu import Accelerator, choose_accelerator
 from host_model.boot.report import report_object, summary
 from host_model.boot.run import BootPlan, boot_guests
+from host_model.mediator.scheduler.options import add_schedule_arguments, schedule_choice_of
 from host_model.monitor_choice import add_monitor_arguments, monitor_choice_of
 from host_model.view.options import add_view_arguments, view_address_of
 from pvinfo.command_line import write_whole
@@ -98,6 +99,7 @@ def add_boot_arguments(parser: argparse.ArgumentParser) -> None:
         help="have that machine share the GPU out by the kernel's own mediator",
     )
     add_monitor_arguments(guest)
+    add_schedule_arguments(guest)
     machine = parser.add_argument_group("the guests")
     machine.add_argument("--append", default="", metavar="ARGS", help="more kernel arguments, in one word")
     machine.add_argument(
@@ -157,6 +159,7 @@ def run_boot(arguments: argparse.Namespace, make_host: HostFactory) -> int:
     """
     _check_physical(arguments)
     monitor = monitor_choice_of(arguments)
+    schedule = schedule_choice_of(arguments, physical=arguments.physical)
     accelerator = choose_accelerator() if arguments.accel == "auto" else Accelerator(arguments.accel)
     plan = BootPlan(
         parts=find_parts(arguments.qemu, arguments.kernel, arguments.modules, arguments.busybox),
@@ -178,6 +181,7 @@ def run_boot(arguments: argparse.Namespace, make_host: HostFactory) -> int:
         screenshots=arguments.screenshot,
         view=view_address_of(arguments),
         monitor=monitor,
+        schedule=schedule,
     )
     json_target: str | None = arguments.json
     if json_target not in (None, "-"):

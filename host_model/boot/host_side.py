@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias, final
 
+from host_model.mediator.scheduler.options import ScheduleChoice
 from host_model.monitor_choice import MonitorChoice
 from host_model.view.server import ViewAddress
 
@@ -70,6 +71,8 @@ class HostRequest(NamedTuple):
     """Where to serve the live view."""
     monitor: MonitorChoice = MonitorChoice()
     """What is plugged into each device."""
+    schedule: ScheduleChoice = ScheduleChoice()
+    """Who has the GPU when, and the picture of it."""
 
 
 HostFactory: TypeAlias = Callable[[HostRequest], HostSide]

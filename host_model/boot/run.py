@@ -17,6 +17,7 @@ from host_model.boot.initramfs import AddedFile, build_image
 from host_model.boot.parts import GuestParts, kernel_release
 from host_model.boot.pictures import Pictures
 from host_model.boot.qemu import Accelerator, GuestMachine, virtualisation_module
+from host_model.mediator.scheduler.options import ScheduleChoice
 from host_model.monitor_choice import MonitorChoice
 from host_model.view.server import ViewAddress
 from pvinfo.finding import FindingKind
@@ -66,6 +67,8 @@ class BootPlan(NamedTuple):
     view: ViewAddress | None = None
     monitor: MonitorChoice = MonitorChoice()
     """What is plugged into each guest's device."""
+    schedule: ScheduleChoice = ScheduleChoice()
+    """Which of the guests has the GPU when, and the picture of it."""
 
 
 class GuestOutcome(NamedTuple):
@@ -180,7 +183,7 @@ def boot_guests(
         sockets = [folder / f"gpu{number}" for number in range(plan.guests)]
         request = HostRequest(
             sockets, plan.platform, plan.vgpu_type, plan.aperture_mib, plan.trace, plan.physical,
-            pictures=plan.screenshots is not None, view=plan.view, monitor=plan.monitor,
+            pictures=plan.screenshots is not None, view=plan.view, monitor=plan.monitor, schedule=plan.schedule,
         )  # fmt: skip
         host = stack.enter_context(closing(make_host(request)))
         if host.view_url is not None:

@@ -26,11 +26,11 @@ def _served(sockets: Sequence[Path], *words: str) -> Iterator[None]:
 
 
 @contextmanager
-def serving(folder: Path, *vgpus: str, platform: str = "skl", aperture: int = 1024) -> Iterator[list[Path]]:
+def serving(folder: Path, *vgpus: str, platform: str = "skl", aperture: int = 1024, words: Sequence[str] = ()) -> Iterator[list[Path]]:
     """A server with a vGPU of each of the types, on one GPU with an aperture of so many MiB."""
     sockets = [folder / f"{number}.sock" for number in range(len(vgpus))]
     asked = [f"--vgpu={vgpu}={path}" for vgpu, path in zip(vgpus, sockets, strict=True)]
-    with _served(sockets, "--platform", platform, "--aperture", str(aperture), *asked):
+    with _served(sockets, "--platform", platform, "--aperture", str(aperture), *asked, *words):
         yield sockets
 
 
