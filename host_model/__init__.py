@@ -11,8 +11,23 @@ from __future__ import annotations
 
 from .host import Host, PluggedVgpu, TypeAvailability
 from .mediator.pv import Announcement
+from .mediator.scheduler.policy import Choice, Policy
+from .mediator.scheduler.timeline import TurnTaken, draw_timeline
 from .mediator.types import VgpuType
 from .mediator.vgpu import Vgpu
 from .report import host_report, vgpu_report
 
-__all__ = ("Announcement", "Host", "PluggedVgpu", "TypeAvailability", "Vgpu", "VgpuType", "host_report", "vgpu_report")
+__all__ = (
+    "Announcement",
+    "Choice",
+    "Host",
+    "PluggedVgpu",
+    "Policy",
+    "TurnTaken",
+    "TypeAvailability",
+    "Vgpu",
+    "VgpuType",
+    "draw_timeline",
+    "host_report",
+    "vgpu_report",
+)

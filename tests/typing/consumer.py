@@ -31,7 +31,7 @@ from pvinfo.errors import HostRefused
 from pvinfo.page import VGT_IF, Capability, PvInfo, VgtIf
 from pvinfo.platform import Engine
 from pvinfo.register import Register, RegisterBlock
-from host_model import Host, Vgpu
+from host_model import Choice, Host, TurnTaken, Vgpu, draw_timeline
 
 
 class Widget(Bits):
@@ -65,6 +65,41 @@ def registers(machine: Machine) -> None:
     assert_type(block.count, int)
     block.state = Widget.of(ready=True)
     assert_type(PvInfo(bar).vgt_caps, Capability)
+
+
+class FirstComeFirstServed:
+    """A scheduler of somebody else's: no class of ours is above it."""
+
+    name = "first come, first served"
+
+    def __init__(self) -> None:
+        self._line: list[int] = []
+
+    def came(self, vgpu: int, weight: int, now_ns: int) -> None: ...
+    def left(self, vgpu: int, now_ns: int) -> None: ...
+    def started(self, vgpu: int, now_ns: int) -> None: ...
+    def stopped(self, vgpu: int, now_ns: int) -> None: ...
+    def given(self, vgpu: int | None, now_ns: int) -> None: ...
+    def used(self, vgpu: int, held_ns: int, busy_ns: int) -> None: ...
+
+    def ready(self, vgpu: int, now_ns: int) -> None:
+        self._line.append(vgpu)
+
+    def idle(self, vgpu: int, now_ns: int) -> None:
+        self._line.remove(vgpu)
+
+    def choose(self, current: int | None, now_ns: int) -> Choice:
+        return Choice(self._line[0] if self._line else current)
+
+    def worst_wait_ns(self, vgpu: int, longest_ns: int) -> int | None:
+        return None
+
+
+def schedule() -> str:
+    host = Host(scheduler=FirstComeFirstServed())
+    turns = host.mediator.turn.timeline.turns
+    assert_type(turns, tuple[TurnTaken, ...])
+    return draw_timeline(turns, {vgpu.number: vgpu.type.name for vgpu in host.vgpus.values()})
 
 
 def both_sides() -> None:

@@ -23,8 +23,8 @@ _SHADES: Final = 8
 """Steps of colour for how much of a column of the picture a vGPU had."""
 _COLOURS: Final = ("#3b82c4", "#d9772b", "#4f9d5d", "#8b4fb8", "#c2a021", "#c0506b", "#3f9c9c", "#7a6a58")
 _STYLE: Final = (
-    "text{font:12px system-ui,sans-serif;fill:#1d2126}text.quiet{fill:#636b75;font-size:11px}.band{fill:#f4f4f1}.axis{stroke:#dcdcd6}"
-    "@media (prefers-color-scheme:dark){text{fill:#dfe3e8}text.quiet{fill:#939ca7}.band{fill:#1b1f25}.axis{stroke:#30363d}}"
+    "text{font:12px system-ui,sans-serif;fill:#1d2126}.ground{fill:#fdfdfc}text.quiet{fill:#636b75;font-size:11px}.band{fill:#f4f4f1}.axis{stroke:#dcdcd6}"
+    "@media (prefers-color-scheme:dark){.ground{fill:#14171b}text{fill:#dfe3e8}text.quiet{fill:#939ca7}.band{fill:#1b1f25}.axis{stroke:#30363d}}"
 )
 
 
@@ -110,7 +110,7 @@ def _time(at_ns: int) -> str:
     for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1_000)):
         if at_ns >= size:
             return f"{at_ns / size:.6g} {unit}"
-    return f"{at_ns} ns"
+    return f"{at_ns} ns" if at_ns else "0"
 
 
 def _axis(start_ns: int, span_ns: int, bottom: int) -> Iterator[str]:
@@ -142,7 +142,7 @@ def draw_timeline(turns: Sequence[TurnTaken], names: Mapping[int, str] | None = 
     title = f"{len(turns)} turns of {len(by_vgpu)} vGPUs in {_time(span)}" if turns else "no turns: no vGPU has used the GPU"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="schedule" viewBox="0 0 {width} {height}" role="img">'
-        f"<style>{_STYLE}</style><title>{title}</title>"
+        f'<style>{_STYLE}</style><title>{title}</title><rect class="ground" width="{width}" height="{height}"/>'
     ]
     for row, vgpu in enumerate(sorted(by_vgpu)):
         top = _TOP + row * _LANE
