@@ -54,6 +54,7 @@ class Failsafe:
         self._vgpu.findings.fault(
             "failsafe", where, f"failsafe mode entered, {reason.value}: {_ADVICE[reason]}; a device reset leads out", value=value
         )
+        self._vgpu.display.pipes.settle()  # what frames have shown by now; from here on nobody looks
         self._vgpu.submission.enabled = False
         self._vgpu.mmio.use(storage_policy())
 

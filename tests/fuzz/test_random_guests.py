@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from support.byte_script import ACT_BYTES, acts_of, describe
+from support.byte_script import ACT_BYTES, Act, Kind, acts_of, describe
 from support.duel import Duel, run_script
 from support.shrink import hold
 
@@ -60,3 +60,20 @@ def test_the_same_seed_gives_the_same_guest() -> None:
     layout = Duel().layout
     assert list(acts_of(random_script(5), layout)) == list(acts_of(random_script(5), layout))
     assert list(acts_of(random_script(5), layout)) != list(acts_of(random_script(6), layout))
+
+
+# ---- what was found ----
+
+
+def test_what_a_frame_has_shown_stays_shown_when_a_guest_is_no_longer_trusted() -> None:
+    """A flip that nobody is told of, the end of its frame, and then failsafe mode, in which registers are storage."""
+    duel = Duel()
+    for offset, value in ((0x44404, 0xFFFFFFFF), (0x70008, 1 << 31), (0x7019C, 0x5000)):
+        duel.act(Act(0, Kind.WRITE, offset, 4, value))
+    duel.act(Act(0, Kind.WAIT, 20_000_000, 4, 0))
+    duel.act(Act(0, Kind.WRITE, 0x78808, 4, 1))
+    vgpu = duel.guests[0].vgpu
+    assert vgpu.failsafe
+    duel.act(Act(0, Kind.READ, 0x701AC, 4, 0))
+    assert vgpu.mmio.read32(0x701AC) == 0x5000
+    duel.check()

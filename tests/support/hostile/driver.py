@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, final
 
 from host_model.device.mmio.policy import MmioPolicy
@@ -40,6 +40,14 @@ _IMAGE_FIELDS: Final = (
 _ENTRY_BITS: Final = (1, 2, 1 << 7, 1 << 11, 1 << 12, 1 << 16, 1 << 21, 1 << 30, 1 << 38, 1 << 45, 1 << 52, 1 << 63)
 
 
+def _by_handler(handlers: Mapping[int, Callable[..., int]]) -> list[list[int]]:
+    """Registers that one handler serves, together: else a page of a thousand dwords leaves nothing for the others."""
+    found: dict[Callable[..., int], list[int]] = {}
+    for offset in sorted(handlers):
+        found.setdefault(handlers[offset], []).append(offset)
+    return list(found.values())
+
+
 class HostileDriver(ABC):
     """Does a program's acts to a device. ``said`` is told each step in words, if anybody listens."""
 
@@ -54,8 +62,8 @@ class HostileDriver(ABC):
         self._batch_ends = [0] * BATCH_PAGES
         self._answer = 0
         self._answering = False
-        self._handled = sorted(policy.handlers.writes)
-        self._handled_reads = sorted(policy.handlers.reads)
+        self._handled = _by_handler({offset: handler for offset, (handler, _) in policy.handlers.writes.items()})
+        self._handled_reads = _by_handler(policy.handlers.reads)
         self._table = [act for weight, act in self.kinds() for _ in range(weight)]
         assert len(self._table) == 256
         device.gpu.on_interrupt(self._interrupted)
@@ -116,7 +124,7 @@ class HostileDriver(ABC):
 
     # ---- registers ----
 
-    def _register(self, handled: list[int]) -> tuple[int, int]:
+    def _register(self, handled: list[list[int]]) -> tuple[int, int]:
         """Offset and width."""
         rng = self._rng
         style = rng.randrange(16)
@@ -124,7 +132,8 @@ class HostileDriver(ABC):
         if style < 5:
             offset = ENGINES[self._engine()].base + ENGINE_OFFSETS[rng.randrange(len(ENGINE_OFFSETS))]
         elif style < 8:
-            offset = handled[rng.randrange(len(handled))]
+            offsets = handled[rng.randrange(len(handled))]
+            offset = offsets[rng.randrange(len(offsets))]
         elif style < 10:
             groups = tuple(INTERRUPT_GROUPS.values())
             offset = groups[rng.randrange(len(groups))] + 4 * rng.randrange(4) if rng.randrange(4) else _MASTER
