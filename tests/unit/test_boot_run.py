@@ -423,6 +423,7 @@ def test_what_the_mediator_did_is_in_the_report_and_counts(stage: Stage, capsys:
         (["--kvmgt"], "--kvmgt goes with --physical"),
         (["--physical", "--guests", "2"], "one physical GPU, for one machine"),
         (["--physical", "--type", "GVTg_V5_4"], "has no vGPU type"),
+        (["--physical", "--scheduler", "gvt"], "one machine has the GPU to itself"),
     ],
 )
 def test_options_that_mean_nothing_together_are_refused(
