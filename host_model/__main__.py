@@ -13,7 +13,8 @@ from pvinfo.units import MIB, format_size
 
 from .boot.command import add_boot_arguments, run_boot
 from .host import DEFAULT_APERTURE, Host
-from .serve import add_serve_arguments, host_for_boot, run_serve
+from .serve import add_serve_arguments, run_serve
+from .serving import host_for_boot
 
 __all__ = ("main",)
 

@@ -16,7 +16,7 @@ import pytest
 
 from host_model.boot import BootPlan, GuestOutcome, HostRequest, HostSide, Picture, boot_guests, choose_accelerator, find_parts
 from host_model.monitor_choice import MonitorChoice
-from host_model.serve import ServedHost, host_for_boot
+from host_model.serving import ServedHost, host_for_boot
 from pvinfo.connector import Link
 from pvinfo.edid import edid_for
 from pvinfo.frame import FRAME_HEADER, FrameHeader

@@ -14,7 +14,7 @@ import pytest
 
 from host_model.boot import BootPlan, GuestOutcome, HostRequest, HostSide, boot_guests, choose_accelerator, find_parts
 from host_model.device.display.monitor import Monitor
-from host_model.serve import ServedHost, host_for_boot
+from host_model.serving import ServedHost, host_for_boot
 from pvinfo.connector import Connector, Link, Port
 from pvinfo.explain import read_dump
 from pvinfo.opregion import opregion, parse_opregion

@@ -17,7 +17,7 @@ from host_model.host import Host
 from host_model.mediator.vgpu import Vgpu
 from host_model.monitor_choice import MonitorChoice
 from host_model.scanout import raw_frame, scan_out
-from host_model.serve import ServedHost, ServedType
+from host_model.serving import ServedHost, ServedType
 from pvinfo.connector import Link, default_connector
 from pvinfo.edid import edid_for, parse_edid
 from pvinfo.errors import PeerError

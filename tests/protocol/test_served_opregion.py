@@ -12,7 +12,7 @@ from host_model.__main__ import main
 from host_model.device.display.monitor import Monitor
 from host_model.host import Host
 from host_model.mediator.firmware import declared_connectors, opregion_of
-from host_model.serve import ServedGpu, ServedHost, ServedType
+from host_model.serving import ServedGpu, ServedHost, ServedType
 from pvinfo.connector import Connector, Link, Port, default_connector
 from pvinfo.opregion import OPREGION_SIZE, opregion, parse_opregion
 from pvinfo.platform import PLATFORMS

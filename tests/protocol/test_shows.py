@@ -18,7 +18,7 @@ import pytest
 
 from host_model.__main__ import main
 from host_model.clock import RealClock
-from host_model.serve import ServedGpu, ServedHost, ServedType
+from host_model.serving import ServedGpu, ServedHost, ServedType
 from host_model.view.http import Response
 from host_model.view.server import ViewAddress
 from host_model.view.shows import Wanted

@@ -11,7 +11,7 @@ from host_model.__main__ import main
 from host_model.boot import HostRequest
 from host_model.monitor_choice import MonitorChoice, add_monitor_arguments, monitor_choice_of
 from host_model.report import host_report
-from host_model.serve import ServedGpu, ServedHost, ServedType, host_for_boot
+from host_model.serving import ServedGpu, ServedHost, ServedType, host_for_boot
 from pvinfo.connector import Connector, Link, Port, default_connector
 from pvinfo.edid import edid_for
 from pvinfo.opregion import parse_opregion

@@ -10,7 +10,7 @@ import pytest
 from host_model.boot.host_side import HostRequest
 from host_model.mediator.scheduler.gvt import Gvt
 from host_model.mediator.scheduler.options import ScheduleChoice, add_schedule_arguments, schedule_choice_of
-from host_model.serve import ServedHost, ServedType, host_for_boot
+from host_model.serving import ServedHost, ServedType, host_for_boot
 from pvinfo.errors import ResourceExhausted, SetupError, UsageError
 
 
