@@ -1,0 +1,128 @@
+"""A guest driver on a vGPU whose memory comes through VFIO: the same results as in a machine of this process, and every pin accounted for."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from support.vfio_rig import RAM_SIZE, WAYS, make_rig
+
+from guest_driver import GuestDriver
+from guest_driver.batch import Rectangle
+from guest_driver.state import DriverState
+from host_model.host import Host
+from pvinfo.bus import Machine
+from pvinfo.errors import GvtError
+from pvinfo.units import MIB, PAGE_SIZE, GuestAddress
+
+PATIENCE_NS = 30_000_000_000
+
+
+def draw(machine: Machine) -> list[bytes]:
+    """Probe, fill, fill a part, copy: the rows of the two surfaces."""
+    driver = GuestDriver(machine, vgpu_required=True)
+    driver.probe()
+    assert driver.state is DriverState.READY
+    source, target = driver.create_surface(96, 40), driver.create_surface(96, 40)
+    driver.fill(source, 0x00112233)
+    driver.fill(source, 0x00AABBCC, Rectangle(10, 5, 50, 20))
+    driver.copy(target, source).wait(PATIENCE_NS)
+    rows = [surface.read_row(y, 0, 96 * 4) for surface in (source, target) for y in range(40)]
+    driver.unload()
+    return rows
+
+
+@pytest.mark.parametrize("platform", ["skl", "bdw"])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_drawn_is_what_is_drawn_in_a_machine_of_this_process(way: str, platform: str) -> None:
+    local = Host(platform).plug()
+    expected = draw(local.machine)
+    assert len({*expected}) == 2, "two kinds of rows: some with the rectangle"
+    rig = make_rig(way, platform=platform, piece=MIB)
+    assert draw(rig.machine) == expected
+    assert rig.host.guard.violations == 0
+    assert (rig.vgpu.interrupts_sent, list(rig.vgpu.findings)) == (local.vgpu.interrupts_sent, list(local.vgpu.findings))
+    if rig.iommu is not None:
+        assert rig.iommu.walks > 0 and rig.iommu.faults == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_pages_are_pinned_only_while_the_gpu_may_need_them(way: str) -> None:
+    rig = make_rig(way)
+    assert (rig.device.pinned_pages, rig.memory.pinned_pages) == (0, 0), "mapping pins nothing"
+    driver = GuestDriver(rig.machine)
+    driver.probe()
+    pinned = rig.port.mapped_pages
+    assert 0 < pinned < RAM_SIZE // PAGE_SIZE
+    assert (rig.device.pinned_pages, rig.memory.pinned_pages) == (pinned, pinned)
+    if rig.iommu is not None:
+        assert rig.iommu.mapped_pages == pinned
+    driver.unload()
+    rig.device.reset()
+    assert (rig.port.mapped_pages, rig.device.pinned_pages, rig.memory.pinned_pages) == (0, 0, 0)
+    if rig.iommu is not None:
+        assert (rig.iommu.mapped_pages, rig.iommu.reserved_pages) == (0, 0)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_memory_that_goes_in_the_middle_of_work_is_let_go_at_once_and_owed_nothing(way: str) -> None:
+    rig = make_rig(way, piece=MIB)
+    driver = GuestDriver(rig.machine)
+    driver.probe()
+    surface = driver.create_surface(256, 256)
+    driver.fill(surface, 0x11111111).wait(PATIENCE_NS)
+    request = driver.fill(surface, 0x22222222)
+    before = rig.port.mapped_pages
+    held = sorted(page for page in range(0, RAM_SIZE, PAGE_SIZE) if rig.memory.pins(page))
+    assert len(held) == before
+    gone = held[len(held) // 2] & ~(MIB - 1)
+    in_it = sum(1 for page in held if gone <= page < gone + MIB)
+    assert rig.unmap(gone, MIB) == MIB
+    assert rig.memory.pinned_pages == rig.device.pinned_pages == rig.port.mapped_pages == before - in_it
+    assert rig.port.taken_back == rig.port.lost_pages == in_it > 0
+    assert not any(rig.memory.pins(page) for page in range(gone, gone + MIB, PAGE_SIZE))
+    if rig.iommu is not None:
+        assert (rig.iommu.mapped_pages, rig.iommu.reserved_pages) == (before - in_it, before)
+    with suppress(GvtError):
+        # Whether the work hangs depends on what was in that memory.
+        request.wait(PATIENCE_NS)
+    assert rig.host.guard.violations == 0, "the GPU finds nothing there, which is not somebody else's page"
+    rig.device.reset()
+    assert (rig.port.mapped_pages, rig.port.lost_pages, rig.device.pinned_pages, rig.memory.pinned_pages) == (0, 0, 0, 0)
+    rig.map(gone, MIB, gone)
+    assert draw(rig.machine) == draw(Host("skl").plug().machine), "a new driver after the reset finds all memory again"
+    assert rig.host.guard.violations == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_closing_a_device_at_work_leaves_no_pin_and_destroying_it_no_address(way: str) -> None:
+    rig = make_rig(way)
+    driver = GuestDriver(rig.machine)
+    driver.probe()
+    driver.fill(driver.create_surface(64, 64), 1)
+    pinned = rig.port.mapped_pages
+    assert pinned
+    rig.device.close()
+    assert (rig.port.mapped_pages, rig.memory.pinned_pages, rig.port.lost_pages) == (0, 0, pinned)
+    if rig.container is not None:
+        rig.container.close()
+    if rig.context is not None and rig.ioas is not None:
+        assert rig.context.accesses == ()
+        rig.context.destroy_ioas(rig.ioas)
+    rig.host.destroy_vgpu(rig.vgpu)
+    assert rig.port.lost_pages == 0
+    if rig.iommu is not None:
+        assert rig.iommu.reserved_pages == 0
+        rig.iommu.close()
+    rig.memory.close()
+
+
+def test_an_iommu_adds_a_second_translation_which_an_identity_domain_skips() -> None:
+    translated, direct = make_rig("type1-iommu"), make_rig("type1")
+    for rig in (translated, direct):
+        assert (bus := rig.port.map_guest_page(GuestAddress(0x5000))) is not None
+        rig.memory.ram.write(GuestAddress(0x5000), b"guest")
+        page = rig.host.memory.page(bus)
+        assert page is not None and bytes(page[:5]) == b"guest"
+        assert (bus == rig.memory.base + 0x5000) == (rig is direct)
+    assert translated.iommu is not None and translated.iommu.walks == 1
