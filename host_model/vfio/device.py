@@ -48,6 +48,7 @@ from .dma.access import Access
 from .dma.iommufd import Ioas, IommufdContext
 from .dma.port import DmaPort
 from .dma.type1 import Type1Container
+from .memory import DeviceMemory
 from .signals import Signal, Signals
 from .user.device_server import message_vectors
 from .user.regions import DeviceRegions, ReadOnlyRegion, SpecificRegion
@@ -141,7 +142,7 @@ class VfioDevice:
     """
 
     def __init__(
-        self, name: str, device: PciDevice, port: DmaPort, *, mappable: range = range(0), typed: Sequence[SpecificRegion] = (),
+        self, name: str, device: PciDevice, port: DeviceMemory, *, mappable: range = range(0), typed: Sequence[SpecificRegion] = (),
         planes: ExportedPlanes | None = None, closed: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
         self.name = name
