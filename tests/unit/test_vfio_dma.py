@@ -408,6 +408,18 @@ def test_the_end_of_memory_and_of_an_iommu_wait_for_what_is_pinned() -> None:
     assert host.page(BusAddress(bus)) is None
 
 
+def test_an_address_behind_an_iommu_that_was_given_back_is_not_the_next_to_be_given_out() -> None:
+    host = HostMemory()
+    memory, iommu = memory_of(host), Iommu(host)
+    (page,) = memory.pin([0])
+    given = [iommu.reserve(page)]
+    for _ in range(3):
+        iommu.release(given[-1])
+        given.append(iommu.reserve(page))
+    assert [address - iommu.base for address in given] == [0x1000, 0x2000, 0x3000, 0x4000]
+    assert [host.page(address) is not None for address in given] == [False, False, False, True]
+
+
 def test_a_piece_behind_an_iommu_is_one_piece_only_where_the_hosts_pages_are() -> None:
     host = HostMemory()
     memory, iommu = memory_of(host), Iommu(host)

@@ -8,22 +8,23 @@ Source: linux:drivers/iommu/dma-iommu.c, linux:Documentation/userspace-api/iommu
 
 from __future__ import annotations
 
-from typing import Protocol, final
+from typing import Final, Protocol, final
 
-from pvinfo.errors import StateError
+from pvinfo.errors import ResourceExhausted, StateError
 from pvinfo.units import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, BusAddress
 
-from ...free_ranges import FreeRanges
 from ...memory import WINDOW_SHIFT, HostMemory
 
 __all__ = ("DirectBus", "GpuBus", "Iommu")
+
+_PAGES: Final = 1 << WINDOW_SHIFT - PAGE_SHIFT
 
 
 class GpuBus(Protocol):
     """How a host page gets an address on the GPU's bus."""
 
     def reserve(self, host: BusAddress) -> BusAddress:
-        """A bus address for the pinned host page at ``host``, at which the GPU finds it from now on."""
+        """A bus address for the pinned host page at ``host``, at which the GPU finds it from now on. Raises: ResourceExhausted."""
 
     def cut(self, bus: BusAddress) -> None:
         """The GPU finds nothing there any more; nobody else gets the address before :meth:`release`."""
@@ -57,8 +58,8 @@ class Iommu:
         self._host_memory = host_memory
         self._table: dict[int, int] = {}
         """Host address of each mapped page, by page number in the window."""
-        self._free = FreeRanges((range(1, 1 << WINDOW_SHIFT - PAGE_SHIFT),))
         self._reserved: set[int] = set()
+        self._next = 1
         self.base = host_memory.attach(self)
         """Bus address of the window."""
         self.walks = 0
@@ -79,8 +80,13 @@ class Iommu:
     # ---- GpuBus ----
 
     def reserve(self, host: BusAddress) -> BusAddress:
-        number = self._free.take(1)
-        assert number is not None, "a window has more pages than anybody pins"
+        if len(self._reserved) >= _PAGES - 1:
+            raise ResourceExhausted("addresses behind the IOMMU", 1, 0, "pages", f"{_PAGES - 1} in all")
+        number = self._next
+        while number in self._reserved:
+            number = number + 1 if number + 1 < _PAGES else 1
+        # An address that was given back is the last to be given out again: whoever still uses it finds nothing, not another's page.
+        self._next = number + 1 if number + 1 < _PAGES else 1
         self._reserved.add(number)
         self._table[number] = host & ~PAGE_MASK
         return BusAddress(self.base + (number << PAGE_SHIFT))
@@ -94,7 +100,6 @@ class Iommu:
         if number not in self._reserved:
             raise StateError(f"releasing bus address {bus:#x}", "free", "given out")
         self._reserved.discard(number)
-        self._free.give_back(number, 1)
         self.cut(bus)
 
     def _number(self, bus: int) -> int:
