@@ -53,11 +53,11 @@ class VfioRig(NamedTuple):
             self.ioas.map(size, self.memory, offset, at=iova)
 
 
-def make_rig(way: str, *, piece: int = RAM_SIZE, platform: str = "skl") -> VfioRig:
-    """Memory is mapped in pieces of ``piece`` bytes."""
-    host = Host(platform)
+def make_rig(way: str, *, piece: int = RAM_SIZE, platform: str = "skl", beside: VfioRig | None = None) -> VfioRig:
+    """Memory is mapped in pieces of ``piece`` bytes. ``beside``: on the same host and IOMMU as another one."""
+    host = beside.host if beside is not None else Host(platform)
     assert isinstance(host.clock, VirtualClock)
-    iommu = Iommu(host.memory) if way.endswith("-iommu") else None
+    iommu = beside.iommu if beside is not None else Iommu(host.memory) if way.endswith("-iommu") else None
     port = DmaPort(host.memory, iommu if iommu is not None else DirectBus(host.memory))
     vgpu = host.create_vgpu(None, port)
     device = open_vgpu(vgpu, port)

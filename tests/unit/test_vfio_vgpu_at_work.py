@@ -126,3 +126,24 @@ def test_an_iommu_adds_a_second_translation_which_an_identity_domain_skips() -> 
         assert page is not None and bytes(page[:5]) == b"guest"
         assert (bus == rig.memory.base + 0x5000) == (rig is direct)
     assert translated.iommu is not None and translated.iommu.walks == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_two_users_of_one_gpu_draw_beside_each_other_and_the_end_of_one_is_not_the_others(way: str) -> None:
+    first = make_rig(way)
+    second = make_rig(way, beside=first)
+    drivers = [GuestDriver(rig.machine) for rig in (first, second)]
+    for driver in drivers:
+        driver.probe()
+    surfaces = [driver.create_surface(64, 8) for driver in drivers]
+    requests = [driver.fill(surface, value) for driver, surface, value in zip(drivers, surfaces, (0x11111111, 0x22222222), strict=True)]
+    requests[1].wait(PATIENCE_NS)
+    first.device.close()
+    first.host.destroy_vgpu(first.vgpu)
+    first.memory.close()
+    assert (first.port.mapped_pages, first.port.lost_pages) == (0, 0)
+    drivers[1].copy(other := drivers[1].create_surface(64, 8), surfaces[1]).wait(PATIENCE_NS)
+    assert {other.read_row(y, 0, 256) for y in range(8)} == {b"\x22" * 256}
+    assert second.memory.pinned_pages == second.port.mapped_pages > 0 and first.host.guard.violations == 0
+    if second.iommu is not None:
+        assert second.iommu.mapped_pages == second.iommu.reserved_pages == second.port.mapped_pages
