@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import final
 
 __all__ = (
+    "ConformanceError",
     "DriverError",
     "GpuWedged",
     "GvtError",
@@ -163,6 +164,15 @@ class PeerError(GvtError):
         self.errno = errno
         self.rule = rule
         super().__init__(f"{rule} (errno {errno})")
+
+
+@final
+class ConformanceError(GvtError):
+    """A hypervisor port breaks what ports promise; ``broken`` has a line for each rule, with what was seen."""
+
+    def __init__(self, broken: tuple[str, ...]) -> None:
+        self.broken = broken
+        super().__init__(f"the port breaks {len(broken)} rule{'s' if len(broken) > 1 else ''}: " + "; ".join(broken))
 
 
 @final
