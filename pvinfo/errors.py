@@ -15,6 +15,7 @@
      │    └── GpuWedged                   the GT was given up: nothing is executed any more
      ├── ResourceExhausted                the host has no aperture, fence or vGPU slot left
      ├── PeerError                        a vfio-user peer broke the protocol
+     ├── ConformanceError                 a hypervisor port does not keep what ports promise
      └── SetupError                       something of the machine around us is missing or unusable
 
 What a *guest* does wrong is never one of these: it is a :class:`pvinfo.finding.Finding`.
