@@ -174,7 +174,7 @@ def test_a_third_partys_port_is_checked_and_chosen_by_name() -> None:
     assert found.not_asked == ("a watched page tells of each write", "each watch ends by itself")
     host = Host()
     plugged = host.plug(hypervisor="reversed", ram_size=4 * MIB)
-    assert type(plugged.machine.memory).__name__ == "Machine" and plugged.vgpu.port is plugged.machine.memory
+    assert type(plugged.machine.memory).__name__ == "Machine" and type(plugged.vgpu.port).__name__ == "Machine"
     host.destroy_vgpu(plugged.vgpu)
 
 
