@@ -13,8 +13,9 @@ from pvinfo.units import GIB, MIB, format_size
 from .clock import HostClock, VirtualClock
 from .device.display.monitor import Monitor
 from .gpu.device import PhysicalGpu
-from .hypervisor.base import HypervisorPort
-from .hypervisor.local import LocalMachine, LocalPort, Ram
+from .hypervisor.base import HypervisorPort, VirtualMachine
+from .hypervisor.local import LocalMachine
+from .hypervisor.registry import DEFAULT_HYPERVISOR, machine_of
 from .isolation import GuardedMemory
 from .mediator.mediator import Mediator
 from .mediator.pv import Announcement
@@ -86,7 +87,8 @@ class Host:
         self.gpu = PhysicalGpu(self.platform, aperture_size, self.guard, self.clock, ggtt_size)
         self.pool = ResourcePool(aperture_size, ggtt_size)
         self.vgpus: dict[int, Vgpu] = {}
-        self._local_ports: dict[int, LocalPort] = {}
+        self._machines: dict[int, VirtualMachine] = {}
+        """The machines that were made here, by their vGPU's number."""
         self.mediator = Mediator(self.gpu, self.memory, self.guard, self.clock, golden, scheduler=scheduler, patience_ns=patience_ns)
 
     def types(self) -> tuple[TypeAvailability, ...]:
@@ -135,9 +137,9 @@ class Host:
     def destroy_vgpu(self, vgpu: Vgpu) -> None:
         """Take a vGPU away; its share of the GPU is free again."""
         vgpu.close()
-        port = self._local_ports.pop(vgpu.number, None)
-        if port is not None:
-            port.close()
+        machine = self._machines.pop(vgpu.number, None)
+        if machine is not None:
+            machine.close()
         del self.vgpus[vgpu.number]
         self.pool.give_back(vgpu.resources)
 
@@ -150,19 +152,24 @@ class Host:
         high_at: int | None = None,
         announcement: Announcement | None = None,
         monitor: Monitor | DefaultMonitor | None = DefaultMonitor.OF_TYPE,
+        hypervisor: str = DEFAULT_HYPERVISOR,
     ) -> PluggedVgpu:
         """A new vGPU in a new virtual machine of this process.
 
-        Raises: as :meth:`create_vgpu`; UsageError when the host's clock is not virtual.
+        ``hypervisor`` is what the machine runs under: ``local``, ``kvm``, ``xen``, ``acrn``, or one that an installed package brings.
+
+        Raises: as :meth:`create_vgpu`; UsageError for an unknown hypervisor, or when the host's clock is not virtual; SetupError when
+        a package's hypervisor makes no machine.
         """
         if not isinstance(self.clock, VirtualClock):
             raise UsageError("a machine of this process runs on virtual time, but the host's clock is real")
-        ram = Ram(ram_size)
-        port = LocalPort(ram, self.memory)
+        machine = machine_of(hypervisor, ram_size, self.memory)
         try:
-            vgpu = self.create_vgpu(vgpu_type, port, low_at=low_at, high_at=high_at, announcement=announcement, monitor=monitor)
+            vgpu = self.create_vgpu(
+                vgpu_type, machine.port, low_at=low_at, high_at=high_at, announcement=announcement, monitor=monitor
+            )
         except Exception:
-            port.close()
+            machine.close()
             raise
-        self._local_ports[vgpu.number] = port
-        return PluggedVgpu(vgpu, LocalMachine(vgpu, ram, self.clock))
+        self._machines[vgpu.number] = machine
+        return PluggedVgpu(vgpu, LocalMachine(machine.plug(vgpu), machine.memory, self.clock))

@@ -15,6 +15,7 @@
      │    └── GpuWedged                   the GT was given up: nothing is executed any more
      ├── ResourceExhausted                the host has no aperture, fence or vGPU slot left
      ├── PeerError                        a vfio-user peer broke the protocol
+     ├── ConformanceError                 a hypervisor port does not keep what ports promise
      └── SetupError                       something of the machine around us is missing or unusable
 
 What a *guest* does wrong is never one of these: it is a :class:`pvinfo.finding.Finding`.
@@ -25,6 +26,7 @@ from __future__ import annotations
 from typing import final
 
 __all__ = (
+    "ConformanceError",
     "DriverError",
     "GpuWedged",
     "GvtError",
@@ -163,6 +165,15 @@ class PeerError(GvtError):
         self.errno = errno
         self.rule = rule
         super().__init__(f"{rule} (errno {errno})")
+
+
+@final
+class ConformanceError(GvtError):
+    """A hypervisor port breaks what ports promise; ``broken`` has a line for each rule, with what was seen."""
+
+    def __init__(self, broken: tuple[str, ...]) -> None:
+        self.broken = broken
+        super().__init__(f"the port breaks {len(broken)} rule{'s' if len(broken) > 1 else ''}: " + "; ".join(broken))
 
 
 @final

@@ -7,12 +7,13 @@ from typing import Final, final
 from host_model.bare_metal import bare_machine
 from host_model.device.display.monitor import Monitor
 from host_model.host import DEFAULT_APERTURE, Host, PluggedVgpu
+from host_model.hypervisor.registry import DEFAULT_HYPERVISOR, known_hypervisors
 from host_model.mediator.pv import Announcement
 from host_model.mediator.types import HOST_HIGH, HOST_LOW, DefaultMonitor, VgpuType, types_for
 from pvinfo.bus import Machine
 from pvinfo.connector import Connector, Link, default_connector
 from pvinfo.edid import edid_for
-from pvinfo.errors import ResourceExhausted
+from pvinfo.errors import ResourceExhausted, UsageError
 from pvinfo.page import GraphicsRange
 from pvinfo.platform import DEFAULT_PLATFORM, platform_named
 from pvinfo.units import MIB, format_size
@@ -44,15 +45,21 @@ class InProcess:
 
     Without ``aperture_size`` each host has the usual one, or the smallest that its scenario can do with.
 
-    Raises: UsageError for an unknown platform or type, or an aperture that no GPU has.
+    ``hypervisor`` is what machines with vGPUs run under.
+
+    Raises: UsageError for an unknown platform, type or hypervisor, or an aperture that no GPU has.
     """
 
     def __init__(
-        self, platform: str = DEFAULT_PLATFORM, *, vgpu_type: str | None = None, aperture_size: int | None = None
-    ) -> None:
+        self, platform: str = DEFAULT_PLATFORM, *, vgpu_type: str | None = None, aperture_size: int | None = None,
+        hypervisor: str = DEFAULT_HYPERVISOR,
+    ) -> None:  # fmt: skip
         self.platform = platform_named(platform)
         self._aperture_size = aperture_size
         self._type_name = vgpu_type
+        if hypervisor not in known_hypervisors():
+            raise UsageError(f"no hypervisor {hypervisor!r}: there are {', '.join(known_hypervisors())}")
+        self._hypervisor = hypervisor
         self.title = "in process"
         if vgpu_type is not None or aperture_size is not None:
             Host(platform, aperture_size=aperture_size or _LARGEST_APERTURE).type_named(vgpu_type)
@@ -109,6 +116,7 @@ class InProcess:
                 magic=announced.magic, version_major=announced.version_major, capabilities=announced.capabilities
             ),
             monitor=self._monitor(needs, vgpu_type),
+            hypervisor=self._hypervisor,
         )
 
     @staticmethod
@@ -142,7 +150,9 @@ class InProcess:
         host = self._host_for(needs, vgpu_type)
         try:
             plugged = [self._plug_first(host, needs, vgpu_type)]
-            plugged += [host.plug(vgpu_type, monitor=self._monitor(needs, vgpu_type)) for _ in range(needs.vgpus - 1)]
+            plugged += [
+                host.plug(vgpu_type, monitor=self._monitor(needs, vgpu_type), hypervisor=self._hypervisor) for _ in range(needs.vgpus - 1)
+            ]
         except ResourceExhausted as error:
             raise CannotStage(f"{vgpu_type.name} with {format_size(host.gpu.aperture_size)} of aperture: {error}") from error
         remarks = [

@@ -6,7 +6,7 @@ import mmap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, final
 
-from pvinfo.bus import PciDevice
+from pvinfo.bus import GuestMemory, PciDevice
 from pvinfo.units import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, BusAddress, GuestAddress, format_size
 
 from ..clock import VirtualClock
@@ -14,7 +14,7 @@ from ..memory import WINDOW_SHIFT, HostMemory
 from .base import NO_PAGE
 from .pins import add_pins, remove_pins
 
-__all__ = ("LocalMachine", "LocalPort", "Ram")
+__all__ = ("LocalMachine", "LocalPort", "LocalVirtualMachine", "Ram")
 
 
 @final
@@ -155,10 +155,27 @@ class LocalPort:
 
 
 @final
+class LocalVirtualMachine:
+    """A machine that is nothing but RAM: its guest's accesses are calls."""
+
+    def __init__(self, ram_size: int, host_memory: HostMemory) -> None:
+        self.memory = Ram(ram_size)
+        self.port = LocalPort(self.memory, host_memory)
+
+    def plug(self, device: PciDevice) -> PciDevice:
+        """The device itself."""
+        return device
+
+    def close(self) -> None:
+        """The machine is gone."""
+        self.port.close()
+
+
+@final
 class LocalMachine:
     """A virtual PC in this process: RAM, the host's virtual clock, and a vGPU in its slot."""
 
-    def __init__(self, gpu: PciDevice, memory: Ram, clock: VirtualClock) -> None:
+    def __init__(self, gpu: PciDevice, memory: GuestMemory, clock: VirtualClock) -> None:
         self.gpu = gpu
         self.memory = memory
         self.clock = clock
