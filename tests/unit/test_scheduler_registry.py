@@ -19,14 +19,8 @@ THEIRS = """\
 from host_model.mediator.scheduler.round_robin import RoundRobin
 
 
-class Lottery:
-    def __init__(self):
-        self._inner = RoundRobin()
-
+class Lottery(RoundRobin):
     name = "lottery"
-
-    def __getattr__(self, name):
-        return getattr(self._inner, name)
 
 
 def nothing_of_the_sort():
