@@ -9,15 +9,12 @@ A package brings one by an entry point of the group ``host_model.hypervisors``, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.metadata import entry_points
-from typing import Final
+from typing import Final, TypeGuard
 
-from pvinfo.errors import SetupError, UsageError
-
+from ..brought import Choices
 from ..memory import HostMemory
 from .acrn import AcrnMachine
-from .base import Hypervisor, VirtualMachine
+from .base import VirtualMachine
 from .kvm import KvmMachine
 from .local import LocalVirtualMachine
 from .xen import XenMachine
@@ -26,12 +23,21 @@ __all__ = ("DEFAULT_HYPERVISOR", "ENTRY_POINTS", "known_hypervisors", "machine_o
 
 ENTRY_POINTS: Final = "host_model.hypervisors"
 DEFAULT_HYPERVISOR: Final = "local"
-_OURS: Final[Mapping[str, Hypervisor]] = {"local": LocalVirtualMachine, "kvm": KvmMachine, "xen": XenMachine, "acrn": AcrnMachine}
+
+
+def _is_machine(made: object) -> TypeGuard[VirtualMachine]:
+    return isinstance(made, VirtualMachine)
+
+
+_HYPERVISORS: Final[Choices[[int, HostMemory], VirtualMachine]] = Choices(
+    "hypervisor", ENTRY_POINTS, {"local": LocalVirtualMachine, "kvm": KvmMachine, "xen": XenMachine, "acrn": AcrnMachine}, _is_machine,
+    fails="makes no machine", wrong="no virtual machine",
+)  # fmt: skip
 
 
 def known_hypervisors() -> tuple[str, ...]:
     """Names that a hypervisor can be chosen by: ours first."""
-    return (*_OURS, *sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)} - _OURS.keys()))
+    return _HYPERVISORS.names
 
 
 def machine_of(name: str, ram_size: int, host_memory: HostMemory) -> VirtualMachine:
@@ -39,15 +45,4 @@ def machine_of(name: str, ram_size: int, host_memory: HostMemory) -> VirtualMach
 
     Raises: UsageError that lists what there is; SetupError when a package's does not make one.
     """
-    ours = _OURS.get(name)
-    if ours is not None:
-        return ours(ram_size, host_memory)
-    for entry in entry_points(group=ENTRY_POINTS, name=name):
-        try:
-            made: object = entry.load()(ram_size, host_memory)
-        except Exception as error:
-            raise SetupError(f"the hypervisor {name!r}, which is {entry.value}, makes no machine: {error}") from error
-        if not isinstance(made, VirtualMachine):
-            raise SetupError(f"the hypervisor {name!r}, which is {entry.value}, makes a {type(made).__name__}: that is no virtual machine")
-        return made
-    raise UsageError(f"no hypervisor {name!r}: there are {', '.join(known_hypervisors())}")
+    return _HYPERVISORS.make(name, ram_size, host_memory)

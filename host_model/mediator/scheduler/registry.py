@@ -9,12 +9,9 @@ a :class:`~.policy.Policy` without arguments::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
-from typing import Final
+from typing import Final, TypeGuard
 
-from pvinfo.errors import SetupError, UsageError
-
+from ...brought import Choices
 from .fair import Fair
 from .gvt import Gvt
 from .policy import Policy
@@ -24,12 +21,21 @@ __all__ = ("DEFAULT_POLICY", "ENTRY_POINTS", "known_policies", "policy_named")
 
 ENTRY_POINTS: Final = "host_model.schedulers"
 DEFAULT_POLICY: Final = "fair"
-_OURS: Final[Mapping[str, Callable[[], Policy]]] = {"fair": Fair, "gvt": Gvt, "round-robin": RoundRobin}
+
+
+def _is_policy(made: object) -> TypeGuard[Policy]:
+    return isinstance(made, Policy)
+
+
+_POLICIES: Final[Choices[[], Policy]] = Choices(
+    "scheduler", ENTRY_POINTS, {"fair": Fair, "gvt": Gvt, "round-robin": RoundRobin}, _is_policy,
+    fails="cannot be made", wrong="no scheduling policy",
+)  # fmt: skip
 
 
 def known_policies() -> tuple[str, ...]:
     """Names that a policy can be chosen by: ours first."""
-    return (*_OURS, *sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)} - _OURS.keys()))
+    return _POLICIES.names
 
 
 def policy_named(name: str) -> Policy:
@@ -37,15 +43,4 @@ def policy_named(name: str) -> Policy:
 
     Raises: UsageError that lists what there is; SetupError when a package's does not make one.
     """
-    ours = _OURS.get(name)
-    if ours is not None:
-        return ours()
-    for entry in entry_points(group=ENTRY_POINTS, name=name):
-        try:
-            made: object = entry.load()()
-        except Exception as error:
-            raise SetupError(f"the scheduler {name!r}, which is {entry.value}, cannot be made: {error}") from error
-        if not isinstance(made, Policy):
-            raise SetupError(f"the scheduler {name!r}, which is {entry.value}, makes a {type(made).__name__}: that is no scheduling policy")
-        return made
-    raise UsageError(f"no scheduler {name!r}: there are {', '.join(known_policies())}")
+    return _POLICIES.make(name)
