@@ -45,8 +45,8 @@ class ApertureWindow:
     def read(self, offset: int, size: int) -> int:
         self.reads += 1
         start = offset & PAGE_MASK
-        if self.trace is None and start + size <= PAGE_SIZE:
-            page = self._hardware.kept_page(offset) if offset in self._low else None
+        if start + size <= PAGE_SIZE:
+            page = self.plain_page(offset)
             if page is not None:
                 return int.from_bytes(page[start : start + size], "little")
         value = int.from_bytes(self._copy_out(offset, size), "little")
@@ -57,8 +57,8 @@ class ApertureWindow:
         self.writes += 1
         value &= (1 << 8 * size) - 1
         start = offset & PAGE_MASK
-        if self.trace is None and start + size <= PAGE_SIZE:
-            page = self._hardware.kept_page(offset) if offset in self._low else None
+        if start + size <= PAGE_SIZE:
+            page = self.plain_page(offset)
             if page is not None:
                 page[start : start + size] = value.to_bytes(size, "little")
                 return
