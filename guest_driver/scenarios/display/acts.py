@@ -14,7 +14,7 @@ from ..guest import Guest
 from ..stage import Stage
 from ..vgpu.acts import probed
 
-__all__ = ("PIXEL", "check_dark", "check_quiet", "check_shown", "differing", "lit", "ready", "shows", "test_card", "visible_rows")
+__all__ = ("PIXEL", "check_dark", "check_quiet", "check_shown", "differing", "lit", "ready", "show_card", "shows", "test_card", "visible_rows")
 
 PIXEL: Final = 4
 _BARS: Final = 16
@@ -81,6 +81,16 @@ def check_shown(stage: Stage, caption: str, rows: list[bytes], *, guest: int = 0
         stage.host_view(f"{caption}: pixels that are different", look, "", guest=guest)
     else:
         stage.gpu_view(f"{caption}: pixels that are different", look, "")
+
+
+def show_card(stage: Stage, screen: Screen, caption: str) -> tuple[Framebuffer, list[bytes]]:
+    """Draw a test card into what ``screen`` shows, which must then be on the monitor. The frame buffer and the card."""
+    card = test_card(stage, screen.mode.hdisplay, screen.mode.vdisplay)
+    framebuffer = screen.framebuffer
+    assert framebuffer is not None, "a mode set shows one"
+    framebuffer.draw(card)
+    check_shown(stage, caption, card)
+    return framebuffer, card
 
 
 def check_dark(stage: Stage, *, guest: int = 0) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..catalogue import scenario
 from ..stage import Stage
-from .acts import check_dark, check_quiet, check_shown, lit, test_card
+from .acts import check_dark, check_quiet, check_shown, lit, show_card
 
 
 @scenario()
@@ -12,10 +12,7 @@ def switched_off(stage: Stage) -> None:
     """A monitor that is switched off shows nothing, and its pipe counts no frames and interrupts nobody; on again, it does."""
     stage.step("the driver shows a picture")
     driver, screen = lit(stage)
-    card = test_card(stage, screen.mode.hdisplay, screen.mode.vdisplay)
-    assert screen.framebuffer is not None, "a mode set shows one"
-    screen.framebuffer.draw(card)
-    check_shown(stage, "on", card)
+    _, card = show_card(stage, screen, "on")
 
     stage.step("it switches the monitor off")
     output, mode = screen.output, screen.mode
@@ -50,10 +47,7 @@ def unloaded_while_showing(stage: Stage) -> None:
     stage.step("another one shows a picture")
     driver, screen = lit(stage)
     stage.check("the mode", screen.mode, mode)
-    card = test_card(stage, screen.mode.hdisplay, screen.mode.vdisplay)
-    assert screen.framebuffer is not None, "a mode set shows one"
-    screen.framebuffer.draw(card)
-    check_shown(stage, "the second driver's picture", card)
+    show_card(stage, screen, "the second driver's picture")
     check_quiet(stage, driver)
 
 
@@ -76,10 +70,7 @@ def reset_while_showing(stage: Stage) -> None:
 
     stage.step("a new driver shows a picture")
     driver, screen = lit(stage)
-    card = test_card(stage, screen.mode.hdisplay, screen.mode.vdisplay)
-    assert screen.framebuffer is not None, "a mode set shows one"
-    screen.framebuffer.draw(card)
-    check_shown(stage, "after the reset", card)
+    show_card(stage, screen, "after the reset")
     check_quiet(stage, driver)
 
 
@@ -88,11 +79,7 @@ def engines_reset_while_showing(stage: Stage) -> None:
     """A reset of the engines is none of the display: the picture stays, and flips go on without missing a frame."""
     stage.step("the driver shows a picture")
     driver, screen = lit(stage)
-    card = test_card(stage, screen.mode.hdisplay, screen.mode.vdisplay)
-    assert screen.framebuffer is not None, "a mode set shows one"
-    shown = screen.framebuffer
-    shown.draw(card)
-    check_shown(stage, "before", card)
+    shown, card = show_card(stage, screen, "before")
 
     stage.step("the GT is reset")
     stage.check("the reset succeeds", driver.gt.reset(), True)

@@ -10,7 +10,7 @@ from pvinfo.edid import edid_for
 from ..catalogue import scenario
 from ..needs import Needs, PluggedIn
 from ..stage import Stage
-from .acts import check_quiet, check_shown, lit, test_card
+from .acts import check_quiet, lit, show_card
 
 _NAME: Final = b"My own one\n  "
 _NAME_TAG: Final = b"\0\0\0\xfc\0"
@@ -36,10 +36,7 @@ def _own(stage: Stage, edid: bytes) -> None:
 
     stage.step("and shows a picture as it prefers")
     stage.check("the mode", screen.mode.resolution, "1280x720")
-    card = test_card(stage, screen.mode.hdisplay, screen.mode.vdisplay)
-    assert screen.framebuffer is not None, "a mode set shows one"
-    screen.framebuffer.draw(card)
-    check_shown(stage, "1280x720, as its own EDID says", card)
+    show_card(stage, screen, "1280x720, as its own EDID says")
     check_quiet(stage, driver)
 
 

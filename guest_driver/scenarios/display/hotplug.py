@@ -10,7 +10,7 @@ from ...display import Output
 from ..catalogue import scenario
 from ..needs import Needs, PluggedIn
 from ..stage import Stage
-from .acts import check_quiet, check_shown, lit, ready, test_card
+from .acts import check_quiet, check_shown, lit, ready, show_card
 
 _NOTICED_NS = 300_000_000
 
@@ -41,10 +41,7 @@ def hotplug(stage: Stage) -> None:
     stage.check("it is the same", screen.output.edid_bytes == first, False)
     screen = driver.display.set_mode()
     stage.check("the mode", screen.mode.resolution, "1280x1024")
-    card = test_card(stage, screen.mode.hdisplay, screen.mode.vdisplay)
-    assert screen.framebuffer is not None, "a mode set shows one"
-    screen.framebuffer.draw(card)
-    check_shown(stage, "on the new monitor", card)
+    show_card(stage, screen, "on the new monitor")
     check_quiet(stage, driver)
 
 
@@ -62,10 +59,7 @@ def other_cable(stage: Stage) -> None:
     connected = [str(output.connector) for output in driver.display.outputs if output.connected]
     stage.check("outputs with a monitor", connected, [f"HDMI-{port.value}"])
     screen = driver.display.set_mode()
-    card = test_card(stage, screen.mode.hdisplay, screen.mode.vdisplay)
-    assert screen.framebuffer is not None, "a mode set shows one"
-    screen.framebuffer.draw(card)
-    check_shown(stage, "over HDMI", card)
+    show_card(stage, screen, "over HDMI")
     check_quiet(stage, driver)
 
 

@@ -11,16 +11,12 @@ from ...display import Screen
 from ..catalogue import scenario
 from ..needs import Needs, PluggedIn
 from ..stage import Stage
-from .acts import check_dark, check_quiet, check_shown, lit, ready, test_card
+from .acts import check_dark, check_quiet, check_shown, lit, ready, show_card, test_card
 
 
 def _show_card(stage: Stage, screen: Screen, caption: str) -> list[bytes]:
     """Draw a picture, and have it seen."""
-    card = test_card(stage, screen.mode.hdisplay, screen.mode.vdisplay)
-    framebuffer = screen.framebuffer
-    assert framebuffer is not None, "a mode set shows one"
-    framebuffer.draw(card)
-    check_shown(stage, caption, card)
+    _, card = show_card(stage, screen, caption)
     return card
 
 
