@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import IO, Final
 
+from host_model.hypervisor.registry import DEFAULT_HYPERVISOR, known_hypervisors
 from pvinfo.command_line import write_whole
 from pvinfo.errors import SetupError, UsageError
 from pvinfo.platform import DEFAULT_PLATFORM, PLATFORMS
@@ -49,6 +50,7 @@ examples:
   guest-driver run                                      all scenarios, Skylake, in process
   guest-driver run probe 'balloon-*' --platform bdw     some of them, Broadwell
   guest-driver run 'copy-*' first-request               on the physical GPU
+  guest-driver run --hypervisor xen                     in machines under a hypervisor of Xen's kind
   guest-driver run my_scenarios.py                      your own file
   guest-driver run my_scenarios.py::name --report out   one of its scenarios; open out/index.html
   guest-driver run --connect /tmp/a.sock --connect /tmp/b.sock --json -
@@ -88,6 +90,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     host.add_argument(
         "--connect", type=Path, action="append", default=[], metavar="SOCKET",
         help="play on the GPU that a vfio-user server serves here (repeatable: scenarios with two guests need two vGPUs)",
+    )  # fmt: skip
+    host.add_argument(
+        "--hypervisor", metavar="NAME",
+        help=f"what machines with vGPUs run under: {', '.join(known_hypervisors())} ({DEFAULT_HYPERVISOR})",
     )  # fmt: skip
     host.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the scenarios' randomness (0); the same seed gives the same trace")
     output = parser.add_argument_group("what you get")
@@ -166,6 +172,8 @@ def _check_targets(arguments: argparse.Namespace) -> None:
 def _check_together(arguments: argparse.Namespace) -> None:
     if arguments.connect and (arguments.vgpu_type is not None or arguments.aperture is not None):
         raise UsageError("--type and --aperture are for hosts of this process; what is behind --connect has its own")
+    if arguments.connect and arguments.hypervisor is not None:
+        raise UsageError("--hypervisor is for machines on hosts of this process; what is behind --connect is used without one")
 
 
 def _write_traces(run: RunResult, folder: Path) -> None:
@@ -217,7 +225,10 @@ def run_run(arguments: argparse.Namespace) -> int:
             place = connected
         else:
             aperture = arguments.aperture * MIB if arguments.aperture is not None else None
-            place = InProcess(arguments.platform or DEFAULT_PLATFORM, vgpu_type=arguments.vgpu_type, aperture_size=aperture)
+            place = InProcess(
+                arguments.platform or DEFAULT_PLATFORM, vgpu_type=arguments.vgpu_type, aperture_size=aperture,
+                hypervisor=arguments.hypervisor or DEFAULT_HYPERVISOR,
+            )  # fmt: skip
         progress = _Progress(out, chosen)
         held.callback(progress.end)
         run = run_scenarios(chosen, place, seed=arguments.seed, before=progress.before, after=progress.after)
