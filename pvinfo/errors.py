@@ -15,7 +15,7 @@
      │    └── GpuWedged                   the GT was given up: nothing is executed any more
      ├── ResourceExhausted                the host has no aperture, fence or vGPU slot left
      ├── PeerError                        a vfio-user peer broke the protocol
-     ├── ConformanceError                 a hypervisor port does not keep what ports promise
+     ├── ConformanceError                 somebody's hypervisor or scheduler does not keep what such a thing promises
      └── SetupError                       something of the machine around us is missing or unusable
 
 What a *guest* does wrong is never one of these: it is a :class:`pvinfo.finding.Finding`.
@@ -169,11 +169,11 @@ class PeerError(GvtError):
 
 @final
 class ConformanceError(GvtError):
-    """A hypervisor port breaks what ports promise; ``broken`` has a line for each rule, with what was seen."""
+    """An implementation of an interface breaks what the interface promises; ``broken`` has a line for each rule, with what was seen."""
 
-    def __init__(self, broken: tuple[str, ...]) -> None:
+    def __init__(self, who: str, broken: tuple[str, ...]) -> None:
         self.broken = broken
-        super().__init__(f"the port breaks {len(broken)} rule{'s' if len(broken) > 1 else ''}: " + "; ".join(broken))
+        super().__init__(f"{who} breaks {len(broken)} rule{'s' if len(broken) > 1 else ''}: " + "; ".join(broken))
 
 
 @final
