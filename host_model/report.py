@@ -9,6 +9,7 @@ from pvinfo.page import Capability
 
 from .device.display.monitor import Monitor
 from .device.mmio.window import MmioWindow
+from .mediator.scheduler.share import share_of
 
 if TYPE_CHECKING:
     from .gpu.device import PhysicalGpu
@@ -74,20 +75,8 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
 
 
 def _schedule_of(vgpu: Vgpu) -> Json:
-    turn = vgpu.turn
-    had = turn.had(vgpu)
-    everybody = turn.used_ns
-    return {
-        "used_ns": had.used_ns,
-        "share": round(had.used_ns / everybody, 6) if everybody else 0.0,
-        "weight": vgpu.weight,
-        "turns": had.turns,
-        "waits": had.waits,
-        "waited_ns": had.waited_ns,
-        "worst_wait_ns": had.worst_wait_ns,
-        "worst_wait_bound_ns": turn.worst_wait_ns(vgpu),
-        "starved": had.starved,
-    }
+    share = share_of(vgpu.turn, vgpu)
+    return {**share._asdict(), "text": share.text}
 
 
 def findings_of(vgpu: Vgpu) -> tuple[Finding, ...]:
@@ -114,6 +103,7 @@ def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
                 "policy": host.mediator.turn.policy.name,
                 "patience_ns": host.mediator.turn.patience_ns,
                 "used_ns": host.mediator.turn.used_ns,
+                "contested_ns": host.mediator.turn.contested_ns,
             },
             "findings": [finding_report(finding) for finding in host.gpu.findings if finding.vgpu not in host.vgpus],
         },
