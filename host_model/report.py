@@ -67,6 +67,7 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
         "submissions": {engine.value: times for engine, times in vgpu.submission.submissions.items()},
         "workloads": {engine.value: queue.completed for engine, queue in vgpu.submission.queues.items()},
         "interrupts": vgpu.interrupts_sent,
+        "held": _held_of(vgpu),
         "resets": sum(vgpu.resets.values()),
         "resets_by_kind": dict(vgpu.resets),
         "failsafe": vgpu.failsafe.reason.value if vgpu.failsafe.reason else None,
@@ -77,6 +78,17 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
 def _schedule_of(vgpu: Vgpu) -> Json:
     share = share_of(vgpu.turn, vgpu)
     return {**share._asdict(), "text": share.text}
+
+
+def _held_of(vgpu: Vgpu) -> Json:
+    """What the host keeps for the guest that is there now: nothing of it outlives the guest."""
+    return {
+        "pinned_pages": vgpu.port.mapped_pages,
+        "address_spaces": len(vgpu.tables),
+        "shadow_tables": vgpu.tables.tables,
+        "shadow_pages": vgpu.mediator.shadow_pool.used(vgpu.number),
+        "workloads": sum(queue.workloads for queue in vgpu.submission.queues.values()),
+    }
 
 
 def findings_of(vgpu: Vgpu) -> tuple[Finding, ...]:
@@ -99,6 +111,7 @@ def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
             "commands": host.gpu.engines.commands,
             "isolation_violations": host.guard.violations,
             "turns": host.mediator.turn.changes,
+            "held": {"pages": host.memory.own_pages, "timers": host.clock.timers},
             "schedule": {
                 "policy": host.mediator.turn.policy.name,
                 "patience_ns": host.mediator.turn.patience_ns,
