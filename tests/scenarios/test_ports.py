@@ -14,7 +14,7 @@ from guest_driver.scenarios import DeviceKind, InProcess, ScenarioResult, built_
 from guest_driver.scenarios.access import trace_text
 from host_model.host import Host
 from pvinfo.errors import UsageError
-from support.stories import every
+from support.stories import FEWEST, every
 
 SCENARIOS = {name: found for name, found in built_in().items() if DeviceKind.PHYSICAL not in found.needs.devices}
 Played = Callable[[str], ScenarioResult]
@@ -32,7 +32,7 @@ def played() -> Iterator[Played]:
     play_once.cache_clear()
 
 
-@pytest.mark.parametrize("name", every(SCENARIOS))
+@pytest.mark.parametrize("name", every(SCENARIOS, FEWEST))
 @pytest.mark.parametrize("hypervisor", ["kvm", "xen", "acrn"])
 def test_guests_see_the_same_under_every_hypervisor(played: Played, hypervisor: str, name: str) -> None:
     known, other = played(name), play(SCENARIOS[name], InProcess(hypervisor=hypervisor))
