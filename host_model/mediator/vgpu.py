@@ -140,6 +140,9 @@ class Vgpu:
         self.submission.reset(frozenset(self.platform.engines))
         self.submission.close()
         self._let_go()
+        # A GPU without work would remember that memory for ever, and keep it from being given back.
+        self.hardware.invalidate_translations()
+        self.gpu.aperture.forget_pages()
         self.hardware.stale(self)
 
     def _let_go(self) -> None:
