@@ -59,6 +59,7 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
             "nonmappable": [resources.high.start, resources.high.stop],
             "fences": len(resources.fences),
         },
+        "pci": {"memory": vgpu.config.memory_enabled, "master": vgpu.config.master_enabled, "asleep": vgpu.config.in_d3},
         "mmio": _accesses(vgpu.mmio),
         "aperture": {"reads": vgpu.aperture.reads, "writes": vgpu.aperture.writes},
         "ggtt_writes": vgpu.ggtt.entry_writes,
