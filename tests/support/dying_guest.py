@@ -26,6 +26,8 @@ __all__ = ("PHASES",)
 _RAM: Final = 64 * MIB
 _FIRST_OWN: Final = 128 * MIB
 """Graphics memory of the first vGPU of a host begins here."""
+_PIPE_A_MASK: Final = 0x44404
+"""Of display interrupts: 0 lets one pass. Source: linux:drivers/gpu/drm/i915/i915_reg.h (GEN8_DE_PIPE_IMR)"""
 _MS: Final = 1_000_000
 _PATIENCE_NS: Final = 10_000 * _MS
 
@@ -99,7 +101,12 @@ def _spinning(machine: VfioUserMachine) -> None:
 
 
 def _lit(machine: VfioUserMachine) -> None:
+    """It is told of the end of each frame."""
     _probed(machine).display.set_mode()
+    bar = machine.gpu.bar(0)
+    assert bar is not None
+    bar.write(_PIPE_A_MASK, 4, 0xFFFF_FFFE)
+    bar.read(_PIPE_A_MASK, 4)
 
 
 def _asleep(machine: VfioUserMachine) -> None:
