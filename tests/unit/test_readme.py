@@ -12,7 +12,7 @@ import pytest
 
 README: Final = Path(__file__).parents[2] / "README.md"
 PROGRAMS: Final = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
-PRINTED: Final = (("DriverState.READY Counter(", "0x1234 996633ff996633ff", "[] 0"),)
+PRINTED: Final = (("DriverState.READY Counter(", "0x1234 996633ff996633ff", "[] 0"), ("996633ff996633ff",))
 """How the lines begin."""
 
 
