@@ -1,7 +1,8 @@
 """What keeps the GPU inside the vGPU whose turn it is: a guard between its bus and host memory.
 
 The GPU knows nothing of guests; it reaches whatever its tables lead to. So every page that it asks for is checked against
-whom it works for: the host's own pages, those that the host keeps for that vGPU, and pages of its guest that are pinned.
+whom it works for: the host's own pages, those that the host keeps for that vGPU, and pages of its guest that are pinned
+(of the host's driver: all RAM of the host's own machine).
 Anything else is an *isolation violation*: the tables were wrong. The GPU finds no memory there, and the violation is
 counted and told.
 
@@ -73,10 +74,15 @@ class GuardedMemory:
 
     def _may_have(self, address: BusAddress) -> bool:
         """The page at ``address`` is one for whom the GPU works for."""
-        if address >> WINDOW_SHIFT:
+        owner = self._keeper_of(address)
+        if owner is None:
             machine = self.machines.get(self._owner)
             return machine is not None and machine.pins(address) > 0
-        return self._memory.owner_of(address) in (0, self._owner)
+        return owner in (0, self._owner)
+
+    def _keeper_of(self, address: BusAddress) -> int | None:
+        """For whom the host keeps the page at ``address``; None for a page of a machine, or none at all."""
+        return None if address >> WINDOW_SHIFT else self._memory.owner_of(address)
 
     # ---- BusMemory ----
 
@@ -101,11 +107,12 @@ class GuardedMemory:
     def span(self, address: BusAddress, size: int, /) -> memoryview | None:
         """As of host memory, of pages that the GPU may have. Where there are others the answer is None without more:
         who gets no span asks page by page, and is told then."""
-        if address >> WINDOW_SHIFT:
+        owner = self._keeper_of(address)
+        if owner is None:
             machine = self.machines.get(self._owner)
             if machine is None or not all(map(machine.pins, map(BusAddress, range(address & ~PAGE_MASK, address + size, PAGE_SIZE)))):
                 return None
-        elif self._memory.owner_of(address) not in (0, self._owner):
+        elif owner not in (0, self._owner):
             # A block has one owner, and memory gives no span that leaves its block.
             return None
         return self._memory.span(address, size)
@@ -113,7 +120,7 @@ class GuardedMemory:
     def _whose(self, address: BusAddress) -> str:
         for number, machine in self.machines.items():
             if number != self._owner and machine.pins(address):
-                return f"it is pinned for vGPU {number}"
+                return f"it is pinned for vGPU {number}" if number else "it is RAM of the host's driver"
         if address >> WINDOW_SHIFT:
             return "it is a page of a machine that is not pinned"
         owner = self._memory.owner_of(address)

@@ -15,7 +15,7 @@ from pvinfo.registers.fence import FENCE_BASE, FenceHigh, FenceLow
 from pvinfo.units import PAGE_SHIFT, format_range
 
 if TYPE_CHECKING:
-    from .vgpu import Vgpu
+    from .client import Client
 
 __all__ = ("VgpuFences",)
 
@@ -24,11 +24,11 @@ __all__ = ("VgpuFences",)
 class VgpuFences:
     """The fences of one vGPU."""
 
-    def __init__(self, vgpu: Vgpu) -> None:
-        self._vgpu = vgpu
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     def __len__(self) -> int:
-        return len(self._vgpu.resources.fences)
+        return len(self._client.resources.fences)
 
     def write(self, number: int, value: int) -> None:
         """Put the 64-bit ``value`` of the guest's fence ``number`` into effect. The number must be one of its own."""
@@ -37,14 +37,14 @@ class VgpuFences:
             value = 0
         elif not self._is_owned(low, high):
             start, end = self._range(low, high)
-            self._vgpu.findings.fault(
+            self._client.findings.fault(
                 "fence-outside-slice", f"fence {number} ({FENCE_BASE + 8 * number:#x})",
                 f"the fence covers {format_range(start, end) if start < end else f'{start:#x} to before {end:#x}'}, "
                 "which is not all in one of the vGPU's slices; it stays out of use",
-                value=value, nearest=self._vgpu.resources.owned,
+                value=value, nearest=self._client.resources.owned,
             )  # fmt: skip
             value = 0
-        self._vgpu.gpu.write_fence(self._vgpu.resources.fences[number], value)
+        self._client.gpu.write_fence(self._client.resources.fences[number], value)
 
     @staticmethod
     def _range(low: FenceLow, high: FenceHigh) -> tuple[int, int]:
@@ -52,9 +52,9 @@ class VgpuFences:
 
     def _is_owned(self, low: FenceLow, high: FenceHigh) -> bool:
         start, end = self._range(low, high)
-        return start < end and self._vgpu.ggtt.owns(start, end - start)
+        return start < end and self._client.ggtt.owns(start, end - start)
 
     def clear(self) -> None:
         """Take every fence of the vGPU out of use in the hardware."""
-        for hardware in self._vgpu.resources.fences:
-            self._vgpu.gpu.write_fence(hardware, 0)
+        for hardware in self._client.resources.fences:
+            self._client.gpu.write_fence(hardware, 0)

@@ -18,7 +18,7 @@ from .snapshot import take_snapshot
 
 if TYPE_CHECKING:
     from ..gpu.device import PhysicalGpu
-    from .vgpu import Vgpu
+    from .client import Client
 
 __all__ = ("Mediator",)
 
@@ -44,5 +44,5 @@ class Mediator:
         self.golden = golden if golden is not None else take_snapshot(gpu)
         self.hardware = Hardware(gpu, memory, guard)
         policy = policy_named(scheduler) if isinstance(scheduler, str) else scheduler
-        self.turn: Turn[Vgpu] = Turn(clock, self.hardware, policy, patience_ns)
+        self.turn: Turn[Client] = Turn(clock, self.hardware, policy, patience_ns)
         self.shadow_pool = ShadowPool(memory, self.hardware.invalidate_translations, share=shadow_share)

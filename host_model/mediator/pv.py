@@ -18,7 +18,7 @@ from pvinfo.page import (
 )
 
 if TYPE_CHECKING:
-    from .vgpu import Vgpu
+    from .client import Client
 
 __all__ = ("Announcement", "PvState")
 
@@ -38,8 +38,8 @@ class Announcement(NamedTuple):
 class PvState:
     """The page's contents at reset, and what the guest has said through it since."""
 
-    def __init__(self, vgpu: Vgpu, announcement: Announcement) -> None:
-        self._vgpu = vgpu
+    def __init__(self, client: Client, announcement: Announcement) -> None:
+        self._client = client
         self.announcement = announcement
         self.guest_is_aware = False
         """The guest has read the page: it knows GVT-g."""
@@ -49,14 +49,14 @@ class PvState:
 
     def initial_page(self) -> VgtIf:
         """The page as a guest first finds it."""
-        resources = self._vgpu.resources
+        resources = self._client.resources
         announced = self.announcement
         blank = VGT_IF.unpack_from(bytes(VGT_IF.size))
         return blank._replace(
             magic=announced.magic,
             version_major=announced.version_major,
             version_minor=announced.version_minor,
-            vgt_id=self._vgpu.number,
+            vgt_id=self._client.number,
             vgt_caps=int(announced.capabilities),
             avail_rs=blank.avail_rs._replace(
                 mappable_gmadr=GraphicsRange(resources.low.start, len(resources.low)),
@@ -69,7 +69,7 @@ class PvState:
 
     def publish(self) -> None:
         """Write the initial page into the vGPU's registers."""
-        VGT_IF.pack_into(self._vgpu.registers.bytes, PVINFO_BASE, self.initial_page())
+        VGT_IF.pack_into(self._client.registers.bytes, PVINFO_BASE, self.initial_page())
         self.display_ready = False
 
     def forget_guest(self) -> None:

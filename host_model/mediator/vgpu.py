@@ -34,6 +34,7 @@ from .shadow.ppgtt import ShadowTables
 from .snapshot import GT_REGISTERS_END, guest_config, show_to_guest
 from .software_sci import software_sci
 from .submission.port import SubmissionPorts
+from .submission.queue import EngineQueue
 from .types import VgpuType
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Vgpu:
         self.audit = CommandAudit(self, mediator.hardware.memory)
         self.fences = VgpuFences(self)
         self.interrupts = InterruptTree(self)
-        self.submission = SubmissionPorts(self)
+        self.submission = SubmissionPorts(self, lambda engine: EngineQueue(self, engine))
         self.sideband = SidebandRegisters()
         self.display = Display(self)
         self.display_memory = VgpuDisplayMemory(self)

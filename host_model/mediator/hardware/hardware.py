@@ -59,9 +59,9 @@ class Hardware:
         engines = {name: HardwareEngine(name, gpu.mmio, self.memory) for name in gpu.platform.engines}
         self.engines: Mapping[Engine, HardwareEngine] = engines
         self._switch = RegisterSwitch(gpu.mmio, gpu.platform)
-        self._interrupts = HostInterrupts(gpu, {name: engine.interrupted for name, engine in engines.items()})
+        self.interrupts = HostInterrupts(gpu, {name: engine.interrupted for name, engine in engines.items()})
         for engine in engines.values():
-            engine.connect(self._interrupts)
+            engine.connect(self.interrupts)
             engine.on_reset = self._switch.forget
         self._own = RegisterPage()
         """What registers hold that go with the turn, while nobody has one."""
@@ -84,7 +84,7 @@ class Hardware:
 
         Raises: StateError when the turn would go on while an engine is busy.
         """
-        with self._interrupts.withheld():
+        with self.interrupts.withheld():
             if vgpu is not self._holder:
                 self._pass_to(vgpu)
             self._switch.load(vgpu.registers if vgpu is not None else self._own)
