@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..gpu.device import PhysicalGpu
     from .hardware.hardware import Hardware
     from .mediator import Mediator
+    from .pv import PvState
     from .scheduler.turn import Turn
     from .submission.port import Queue, SubmissionPorts
 
@@ -45,6 +46,10 @@ class Client(RegisterDevice, Sharer, Holder, Protocol):
     @property
     def ggtt(self) -> ClientTable:
         """Its part of the global table."""
+
+    @property
+    def pv(self) -> PvState:
+        """What is said through its PVINFO page."""
 
     @property
     def gpu(self) -> PhysicalGpu:

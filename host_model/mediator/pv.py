@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ("Announcement", "PvState")
 
+_LEGACY_NOTIFICATION: Final = 1
+"""Sent by guest drivers older than the enumeration; accepted without action."""
 _EVERY_CAPABILITY: Final = Capability.FULL_PPGTT | Capability.HWSP_EMULATION | Capability.HUGE_GTT
 
 
@@ -71,6 +73,22 @@ class PvState:
         """Write the initial page into the vGPU's registers."""
         VGT_IF.pack_into(self._client.registers.bytes, PVINFO_BASE, self.initial_page())
         self.display_ready = False
+
+    def hear(self, value: int, where: str) -> Notification | None:
+        """What the driver tells, counted; None where there is nothing to be done, as it means nothing."""
+        if value == _LEGACY_NOTIFICATION:
+            return None
+        try:
+            notification = Notification(value)
+        except ValueError:
+            self._client.findings.fault(
+                "unknown-notification", where, "no such notification; it is ignored",
+                value=value, nearest=f"{min(Notification)} to {max(Notification)}",
+            )  # fmt: skip
+            self.unknown_notifications += 1
+            return None
+        self.notifications[notification] += 1
+        return notification
 
     def forget_guest(self) -> None:
         """A new guest: nothing is known of it."""

@@ -89,7 +89,7 @@ class HardwareEngine:
         self, descriptor: ContextDescriptor, done: Callable[[], None], told: Callable[[EngineInterrupt], None] | None = None
     ) -> None:
         """Run a context until its head meets its tail. ``done`` is called then, from the GPU's interrupt. ``told`` is called with
-        all that the engine tells meanwhile, of which otherwise only what the mediator wants to hear comes through.
+        all that the engine tells until the next one is submitted; without, only what the mediator wants to hear comes through.
 
         Raises: StateError while another one runs.
         """
@@ -97,7 +97,7 @@ class HardwareEngine:
             raise StateError(f"submitting context {descriptor.context_id:#x} to {self.name.value}", f"running {self._running.context_id:#x}", "idle")
         self._running = descriptor
         self._done = done
-        self._listen(told)
+        self.listen(told)
         for dword in Submission.loading(descriptor):
             self._mmio.write32(self._elsp, dword)
 
@@ -123,7 +123,6 @@ class HardwareEngine:
             if status & _COMPLETE and running is not None and running.context_id == context_id:
                 done = self._done
                 self._running = self._done = None
-                self._listen(None)
                 self.completed += 1
                 if done is not None:
                     done()
@@ -177,8 +176,8 @@ class HardwareEngine:
         page[_NEWEST] = self._taken = _NEWEST_AT_RESET
         self._unmask(WANTED_EVENTS)
 
-    def _listen(self, told: Callable[[EngineInterrupt], None] | None) -> None:
-        """Let everything through that ``told`` is to hear."""
+    def listen(self, told: Callable[[EngineInterrupt], None] | None) -> None:
+        """Tell ``told`` from now on, or nobody."""
         if told is not self._told:
             self._told = told
             self._unmask(ENGINE_EVENTS if told is not None else WANTED_EVENTS)

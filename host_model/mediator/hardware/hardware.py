@@ -20,7 +20,7 @@ from ...memory import HostMemory
 from .engine import HardwareEngine
 from .graphics_memory import GraphicsMemory
 from .interrupts import HostInterrupts
-from .preamble import incomplete_preamble, inhibited_preamble
+from .preamble import incomplete_preamble, inhibited_preamble, own_state
 from .register_switch import RegisterSwitch
 
 if TYPE_CHECKING:
@@ -148,3 +148,8 @@ class Hardware:
     def incomplete_preamble(self, vgpu: Holder, engine: Engine) -> list[int]:
         """The same in front of one that is restored from an image which hardware has never saved."""
         return incomplete_preamble(self._gpu.platform.graphics_version, engine, vgpu.registers)
+
+    def load_state(self, client: Holder, engine: Engine) -> None:
+        """Have an idle engine hold what contexts of ``client`` find that have no state yet, where nothing is put in front of them."""
+        for offset, value in own_state(self._gpu.platform.graphics_version, engine, client.registers):
+            self._gpu.mmio.write32(offset, value)

@@ -31,7 +31,7 @@ from .switched_registers import SwitchedRegister, switched_registers
 if TYPE_CHECKING:
     from ...device.mmio.registers import RegisterPage
 
-__all__ = ("incomplete_preamble", "inhibited_preamble")
+__all__ = ("incomplete_preamble", "inhibited_preamble", "own_state")
 
 _NOOP: Final = int(MI_NOOP.header())
 _ARBITRATION_OFF: Final = [int(MI_ARB_ON_OFF.header(enable=0)), _NOOP]
@@ -87,20 +87,28 @@ def _load(pairs: Iterable[tuple[int, int]]) -> list[int]:
     return [int(MI_LOAD_REGISTER_IMM.header(1 + len(words))), *words, _NOOP]
 
 
+def _values(rows: Iterable[SwitchedRegister], registers: RegisterPage) -> list[tuple[int, int]]:
+    return [(row.offset, registers.read32(row.offset) | (_HIGH if row.masked else 0)) for row in rows]
+
+
+def _streamer_values(graphics_version: int, engine: Engine, registers: RegisterPage) -> list[tuple[int, int]]:
+    return [(offset, registers.read32(offset) | _HIGH if mode else 0) for offset, mode in _streamer_state(graphics_version, engine)]
+
+
 def _own(rows: Iterable[SwitchedRegister], registers: RegisterPage) -> list[int]:
     """Load what the vGPU's own registers hold, between barriers."""
-    pairs = [(row.offset, registers.read32(row.offset) | (_HIGH if row.masked else 0)) for row in rows]
+    pairs = _values(rows, registers)
     return [*_BARRIER, *_load(pairs), *_BARRIER] if pairs else []
 
 
 def inhibited_preamble(graphics_version: int, engine: Engine, registers: RegisterPage) -> list[int]:
     """For a context that is restored with inhibit: an even number of dwords; none where nothing is to be loaded."""
-    state = _streamer_state(graphics_version, engine)
+    state = _streamer_values(graphics_version, engine, registers)
     if graphics_version < 9:
-        return [*_ARBITRATION_OFF, *_load((offset, 0) for offset, _ in state), *_ARBITRATION_ON] if state else []
+        return [*_ARBITRATION_OFF, *_load(state), *_ARBITRATION_ON] if state else []
     dwords = list(_ARBITRATION_OFF)
     dwords += _own(_in_context(graphics_version, engine), registers)
-    dwords += _load((offset, registers.read32(offset) | _HIGH if mode else 0) for offset, mode in state)
+    dwords += _load(state)
     if engine is Engine.RCS0:
         for table, first in ((Mocs.entry, Mocs.entry.at(engine.name)), (L3CacheControl.entry, L3CacheControl.entry.at())):
             dwords += _load((offset, registers.read32(offset)) for offset in range(first, first + 4 * table.count, 4))
@@ -113,3 +121,10 @@ def incomplete_preamble(graphics_version: int, engine: Engine, registers: Regist
         return []
     own = _own(_own_behind_layout(graphics_version), registers)
     return [*_ARBITRATION_OFF, *own, *_load((offset, 0) for offset in _reckoning_behind_layout(graphics_version)), *_ARBITRATION_ON]
+
+
+def own_state(graphics_version: int, engine: Engine, registers: RegisterPage) -> list[tuple[int, int]]:
+    """The same as values of registers, by offset: for an engine that nothing can be put in front of, as the host's own contexts run
+    as they are. To be written while the engine is idle; tables of cache control go with the turn."""
+    own = _values(_in_context(graphics_version, engine), registers) if graphics_version >= 9 else []
+    return own + _streamer_values(graphics_version, engine, registers)
