@@ -11,6 +11,7 @@ from host_model.mediator.vgpu import Vgpu
 
 STEP_NS = MS // 4
 
+
 def used(home: Household, busy: list[Busy], duration_ns: int) -> list[int]:
     """Nanoseconds that the host, then each guest, used of the next so many."""
     turn = home.host.mediator.turn
@@ -21,6 +22,7 @@ def used(home: Household, busy: list[Busy], duration_ns: int) -> list[int]:
             driver.go_on()
         home.own.machine.clock.wait_ns(STEP_NS)
     return [turn.had(client).used_ns - had for client, had in zip(clients, before, strict=True)]
+
 
 @pytest.mark.parametrize("weight", [2, 8])
 def test_over_a_second_host_and_guests_have_what_they_weigh(weight: int) -> None:
@@ -35,6 +37,7 @@ def test_over_a_second_host_and_guests_have_what_they_weigh(weight: int) -> None
     assert home.complaints() == [] and home.host.guard.violations == 0
     bound = home.host.mediator.turn.worst_wait_ns(home.device)
     assert bound is not None and home.host.mediator.turn.had(home.device).worst_wait_ns < bound
+
 
 def test_an_idle_host_takes_nothing_and_a_host_alone_everything() -> None:
     home = Household(guests=1)

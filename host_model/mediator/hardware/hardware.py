@@ -151,5 +151,5 @@ class Hardware:
 
     def load_state(self, client: Holder, engine: Engine) -> None:
         """Have an idle engine hold what contexts of ``client`` find that have no state yet, where nothing is put in front of them."""
-        for offset, value in own_state(self._gpu.platform.graphics_version, engine, client.registers):
+        for offset, value in own_state(self._gpu.platform.graphics_version, engine, client.registers).items():
             self._gpu.mmio.write32(offset, value)

@@ -23,9 +23,10 @@ from pvinfo.commands.pipe_control import PIPE_CONTROL, PipeControlFlags, PipeCon
 from pvinfo.context_image import context_image
 from pvinfo.execlist import SCRATCH_OFFSET
 from pvinfo.platform import ENGINES, Engine
+from pvinfo.registers.engine import EngineRegisters, MiMode
 from pvinfo.registers.mocs import L3CacheControl, Mocs
 
-from ...gpu.context_layout import render_registers
+from ...gpu.context_layout import MASKED_NAMES, render_registers
 from .switched_registers import SwitchedRegister, switched_registers
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ _PIPE_CONTROL: Final = int(PIPE_CONTROL.header())
 _BARRIER: Final = [_PIPE_CONTROL, 0, 0, 0, 0, 0, _PIPE_CONTROL, int(_FLUSH_AND_INVALIDATE), SCRATCH_OFFSET, 0, 0, 0]
 """Preceded by one that does nothing, without which vertices must not be dropped on gen9."""
 _HIGH: Final = 0xFFFF0000
+_STOPPING: Final = MiMode.stop_ring.mask | MiMode.idle.mask
+"""Of the parser's modes, what the mediator alone decides."""
 _MODES: Final = ("excc", "instpm")
 _RECKONING: Final = ("bb_start_addr_udw", "bb_start_addr", "bb_add_diff", "bb_offset", "mi_predicate_result_1")
 
@@ -123,8 +126,21 @@ def incomplete_preamble(graphics_version: int, engine: Engine, registers: Regist
     return [*_ARBITRATION_OFF, *own, *_load((offset, 0) for offset in _reckoning_behind_layout(graphics_version)), *_ARBITRATION_ON]
 
 
-def own_state(graphics_version: int, engine: Engine, registers: RegisterPage) -> list[tuple[int, int]]:
+@cache
+def _masked(graphics_version: int, engine: Engine) -> tuple[int, ...]:
+    """All that contexts keep of which an image may enable no bit, so that a restore leaves there what was."""
+    image = context_image(graphics_version, engine)
+    named = [ENGINES[engine].base + register.offset for register in image.registers if register.name in MASKED_NAMES]
+    return (*named, *(offset for offset, masked in render_registers(graphics_version) if masked and engine is Engine.RCS0))
+
+
+def own_state(graphics_version: int, engine: Engine, registers: RegisterPage) -> dict[int, int]:
     """The same as values of registers, by offset: for an engine that nothing can be put in front of, as the host's own contexts run
     as they are. To be written while the engine is idle; tables of cache control go with the turn."""
-    own = _values(_in_context(graphics_version, engine), registers) if graphics_version >= 9 else []
-    return own + _streamer_values(graphics_version, engine, registers)
+    state = dict(_values(_in_context(graphics_version, engine), registers)) if graphics_version >= 9 else {}
+    state |= dict(_streamer_values(graphics_version, engine, registers))
+    state |= {offset: registers.read32(offset) | _HIGH for offset in _masked(graphics_version, engine)}
+    mode = ENGINES[engine].base + EngineRegisters.mi_mode.offset
+    if mode in state:
+        state[mode] &= ~(_STOPPING << 16)
+    return state
