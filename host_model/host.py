@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple, final
 
 from pvinfo.connector import check_connector
@@ -72,6 +73,7 @@ class Host:
     ``clock`` is virtual unless another is given: time then moves only while a guest waits. ``scheduler`` says who has the GPU
     when: ``fair``, ``gvt``, ``round-robin``, one that an installed package brings, or a policy object made for this host alone;
     ``patience_ns`` is how long a vGPU's work may keep others waiting after its time is up, before its engine is reset.
+    ``own_types`` are offered beside those of the kernel's mediator.
 
     Raises: UsageError for an unknown platform or scheduler, or an aperture that is no power of two or leaves the GGTT;
     SetupError when a package's scheduler cannot be made.
@@ -87,6 +89,7 @@ class Host:
         golden: GoldenState | None = None,
         scheduler: str | Policy = DEFAULT_POLICY,
         patience_ns: int = PATIENCE_NS,
+        own_types: Sequence[VgpuType] = (),
     ) -> None:
         self.platform = platform_named(platform)
         check_aperture(aperture_size, ggtt_size)
@@ -95,6 +98,7 @@ class Host:
         self.guard = GuardedMemory(self.memory)
         self.gpu = PhysicalGpu(self.platform, aperture_size, self.guard, self.clock, ggtt_size)
         self.pool = ResourcePool(aperture_size, ggtt_size)
+        self._own_types = tuple(own_types)
         self.vgpus: dict[int, Vgpu] = {}
         self._own_shares: set[int] = set()
         """Numbers of the vGPUs whose share was taken when they were made."""
@@ -106,14 +110,14 @@ class Host:
 
     def types(self) -> tuple[TypeAvailability, ...]:
         """The types on offer, with how many more of each fit now."""
-        offered = types_for(self.platform, self.gpu.aperture_size)
+        offered = *types_for(self.platform, self.gpu.aperture_size), *self._own_types
         return tuple(TypeAvailability(offer, self.pool.instances(offer)) for offer in offered)
 
     def type_named(self, name: str | None) -> VgpuType:
         """The type called ``name``; None asks for the smallest. Raises: UsageError."""
         if name is None:
             return default_type(self.platform, self.gpu.aperture_size)
-        return type_named(name, self.platform, self.gpu.aperture_size)
+        return type_named(name, self.platform, self.gpu.aperture_size, self._own_types)
 
     def create_vgpu(
         self,

@@ -69,6 +69,11 @@ class EngineQueue:
         """The GPU has, or is about to have, something of it."""
         return self.running is not None
 
+    @property
+    def workloads(self) -> int:
+        """Workloads that wait, and the one that the GPU has."""
+        return len(self._waiting) + (self.running is not None)
+
     # ---- what the guest submits ----
 
     def submit(self, descriptor: ContextDescriptor, elements: Elements | None) -> bool:
