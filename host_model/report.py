@@ -13,6 +13,7 @@ from .device.mmio.window import MmioWindow
 if TYPE_CHECKING:
     from .gpu.device import PhysicalGpu
     from .host import Host
+    from .mediator.scheduler.account import Had
     from .mediator.vgpu import Vgpu
 
 __all__ = ("finding_report", "findings_of", "gpu_report", "host_report", "physical_report", "vgpu_report")
@@ -74,18 +75,21 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
 
 
 def _schedule_of(vgpu: Vgpu) -> Json:
-    turn = vgpu.turn
-    had = turn.had(vgpu)
-    everybody = turn.used_ns
+    turns = vgpu.turn
+    report = _had_report(turns.had(vgpu), turns.used_ns) | {"weight": vgpu.weight, "worst_wait_bound_ns": turns.worst_wait_ns(vgpu)}
+    if len(turns.all) > 1:
+        report["engines"] = {engine.value: _had_report(turn.had(vgpu), turn.used_ns) for turn in turns.all for engine in turn.engines}
+    return report
+
+
+def _had_report(had: Had, everybody_ns: int) -> Json:
     return {
         "used_ns": had.used_ns,
-        "share": round(had.used_ns / everybody, 6) if everybody else 0.0,
-        "weight": vgpu.weight,
+        "share": round(had.used_ns / everybody_ns, 6) if everybody_ns else 0.0,
         "turns": had.turns,
         "waits": had.waits,
         "waited_ns": had.waited_ns,
         "worst_wait_ns": had.worst_wait_ns,
-        "worst_wait_bound_ns": turn.worst_wait_ns(vgpu),
         "starved": had.starved,
     }
 
@@ -111,7 +115,8 @@ def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
             "isolation_violations": host.guard.violations,
             "turns": host.mediator.turn.changes,
             "schedule": {
-                "policy": host.mediator.turn.policy.name,
+                "policy": host.mediator.turn.policy_name,
+                "switching": host.mediator.turn.switching,
                 "patience_ns": host.mediator.turn.patience_ns,
                 "used_ns": host.mediator.turn.used_ns,
             },

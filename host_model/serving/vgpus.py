@@ -58,7 +58,7 @@ class ServedHost(Served):
         monitor: MonitorChoice = MonitorChoice(),
         schedule: ScheduleChoice = ScheduleChoice(),
     ) -> None:
-        self.host = Host(platform, aperture_size=aperture_size, clock=RealClock(), scheduler=schedule.policy)
+        self.host = Host(platform, aperture_size=aperture_size, clock=RealClock(), scheduler=schedule.policy, switching=schedule.switching)
         super().__init__(self.host.clock, wanted)
         self._sockets: dict[int, str] = {}
         self._ports: list[VfioUserPort] = []

@@ -40,7 +40,7 @@ def test_a_boot_hands_it_to_the_host_which_names_guests_in_the_picture(tmp_path:
     picture = tmp_path / "who-when.svg"
     schedule = ScheduleChoice("gvt", picture)
     host = host_for_boot(HostRequest([tmp_path / "a", tmp_path / "b"], "skl", None, 512, None, schedule=schedule))
-    assert isinstance(host, ServedHost) and isinstance(host.host.mediator.turn.policy, Gvt)
+    assert isinstance(host, ServedHost) and isinstance(host.host.mediator.turn.all[0].policy, Gvt)
     host.host.mediator.turn.timeline.use(2, 0, 5)
     host.close()
     assert "guest 1 (weight 2)" in picture.read_text()
