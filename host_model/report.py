@@ -9,11 +9,11 @@ from pvinfo.page import Capability
 
 from .device.display.monitor import Monitor
 from .device.mmio.window import MmioWindow
+from .mediator.scheduler.share import share_of
 
 if TYPE_CHECKING:
     from .gpu.device import PhysicalGpu
     from .host import Host
-    from .mediator.scheduler.account import Had
     from .mediator.vgpu import Vgpu
 
 __all__ = ("finding_report", "findings_of", "gpu_report", "host_report", "physical_report", "vgpu_report")
@@ -76,22 +76,11 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
 
 def _schedule_of(vgpu: Vgpu) -> Json:
     turns = vgpu.turn
-    report = _had_report(turns.had(vgpu), turns.used_ns) | {"weight": vgpu.weight, "worst_wait_bound_ns": turns.worst_wait_ns(vgpu)}
+    share = share_of(turns, vgpu)
+    report: Json = {**share._asdict(), "text": share.text}
     if len(turns.all) > 1:
-        report["engines"] = {engine.value: _had_report(turn.had(vgpu), turn.used_ns) for turn in turns.all for engine in turn.engines}
+        report["engines"] = {engine.value: share_of(turns.of(engine), vgpu)._asdict() for engine in vgpu.platform.engines}
     return report
-
-
-def _had_report(had: Had, everybody_ns: int) -> Json:
-    return {
-        "used_ns": had.used_ns,
-        "share": round(had.used_ns / everybody_ns, 6) if everybody_ns else 0.0,
-        "turns": had.turns,
-        "waits": had.waits,
-        "waited_ns": had.waited_ns,
-        "worst_wait_ns": had.worst_wait_ns,
-        "starved": had.starved,
-    }
 
 
 def findings_of(vgpu: Vgpu) -> tuple[Finding, ...]:
@@ -119,6 +108,7 @@ def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
                 "switching": host.mediator.turn.switching,
                 "patience_ns": host.mediator.turn.patience_ns,
                 "used_ns": host.mediator.turn.used_ns,
+                "contested_ns": host.mediator.turn.contested_ns,
             },
             "findings": [finding_report(finding) for finding in host.gpu.findings if finding.vgpu not in host.vgpus],
         },

@@ -89,7 +89,7 @@ class Stage:
         self.platform = setting.platform
         self.guests = setting.guests
         self.random = random.Random(seed)
-        """The scenario's own randomness: the same for the same seed."""
+        """The scenario's own randomness: the same for the same seed, and for every seed where it does not say what varies."""
         self._setting = setting
         self._steps: list[Step] = []
         self._checks: list[Check] = []

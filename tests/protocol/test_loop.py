@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from host_model.clock import RealClock, VirtualClock
-from host_model.hypervisor.vfio_user import GuestRam
+from host_model.hypervisor.guest_ram import GuestRam
 from host_model.vfio.user.serve import LONGEST_SOCKET_PATH, VfioUserServer
 from pvinfo.errors import SetupError
 from pvinfo.finding import FindingLog

@@ -91,7 +91,7 @@ def test_an_aperture_that_is_too_small_for_what_is_needed_skips_the_scenario_and
     assert result.outcome is Outcome.SKIPPED
     assert result.reason == (
         "GVTg_V5_2 with 256 MiB of aperture: not enough low graphics memory (aperture): "
-        "256 MiB wanted, 128 MiB left (of 256 MiB, the host keeps 128 MiB)"
+        "256 MiB wanted, 128 MiB left (of 256 MiB; the host has 128)"
     )
 
 

@@ -82,6 +82,11 @@ class Turns(Generic[S]):
         """Time in which there was work, whoever's; where engines are switched by themselves, of all of them together."""
         return sum(turn.used_ns for turn in self.all)
 
+    @property
+    def contested_ns(self) -> int:
+        """What of that was time in which all of several had work."""
+        return sum(turn.contested_ns for turn in self.all)
+
     def had(self, vgpu: S) -> Had:
         """What ``vgpu`` has had so far. What it has had of one engine says :meth:`of`."""
         return together(turn.had(vgpu) for turn in self.all)
