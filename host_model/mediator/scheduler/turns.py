@@ -24,7 +24,7 @@ from .registry import DEFAULT_POLICY, policies_of
 from .timeline import Timeline
 from .turn import PATIENCE_NS, Owned, Sharer, Turn
 
-__all__ = ("DEFAULT_SWITCHING", "SWITCHINGS", "Turns")
+__all__ = ("DEFAULT_SWITCHING", "SWITCHINGS", "Turns", "check_switching")
 
 _GPU: Final = "gpu"
 _ENGINE: Final = "engine"
@@ -33,6 +33,13 @@ SWITCHINGS: Final = (_GPU, _ENGINE)
 DEFAULT_SWITCHING: Final = _GPU
 
 S = TypeVar("S", bound=Sharer)
+
+
+def check_switching(name: str) -> str:
+    """``name``, which is one of :data:`SWITCHINGS`. Raises: UsageError that lists them."""
+    if name not in SWITCHINGS:
+        raise UsageError(f"no switching {name!r}: there are {', '.join(SWITCHINGS)}")
+    return name
 
 
 @final
@@ -46,9 +53,7 @@ class Turns(Generic[S]):
         self, engines: Sequence[Engine], clock: HostClock, hardware: Owned[S], *,
         switching: str = DEFAULT_SWITCHING, scheduler: str | Policy = DEFAULT_POLICY, patience_ns: int = PATIENCE_NS,
     ) -> None:  # fmt: skip
-        if switching not in SWITCHINGS:
-            raise UsageError(f"no switching {switching!r}: there are {', '.join(SWITCHINGS)}")
-        self.switching = switching
+        self.switching = check_switching(switching)
         self.patience_ns = patience_ns
         self.timeline = Timeline()
         self._hardware = hardware
