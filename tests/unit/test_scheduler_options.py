@@ -22,10 +22,21 @@ def chosen(*words: str, physical: bool = False) -> ScheduleChoice:
 
 def test_without_a_word_the_fair_policy_is_meant_and_no_picture() -> None:
     assert chosen() == chosen(physical=True) == ScheduleChoice(None, None)
-    assert chosen().policy == "fair"
+    assert (chosen().policy, chosen().switching) == ("fair", "gpu")
 
 
-@pytest.mark.parametrize("words", [("--scheduler", "fair"), ("--timeline", "a.svg")])
+def test_what_is_switched_is_one_of_two_things(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        chosen("--switching", "lane")
+    assert "invalid choice: 'lane'" in capsys.readouterr().err
+    served = ServedHost("skl", [ServedType(None, tmp_path / "vgpu")], schedule=chosen("--switching", "engine"))
+    try:
+        assert [turn.engines for turn in served.host.mediator.turn.all] == [(engine,) for engine in served.host.platform.engines]
+    finally:
+        served.close()
+
+
+@pytest.mark.parametrize("words", [("--scheduler", "fair"), ("--timeline", "a.svg"), ("--switching", "engine")])
 def test_where_one_machine_has_the_gpu_to_itself_there_is_nothing_to_choose(words: tuple[str, str]) -> None:
     with pytest.raises(UsageError, match="with --physical, one machine has the GPU to itself"):
         chosen(*words, physical=True)
