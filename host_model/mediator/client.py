@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .hardware.hardware import Hardware
     from .mediator import Mediator
     from .pv import PvState
-    from .scheduler.turn import Turn
+    from .scheduler.turns import Turns
     from .submission.port import Queue, SubmissionPorts
 
 __all__ = ("Client", "ClientTable")
@@ -60,7 +60,7 @@ class Client(RegisterDevice, Sharer, Holder, Protocol):
         """The same, as the mediator has it."""
 
     @property
-    def turn(self) -> Turn[Client]:
+    def turn(self) -> Turns[Client]:
         """When it has the GPU."""
 
     @property

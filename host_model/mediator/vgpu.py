@@ -72,7 +72,7 @@ class Vgpu:
         self.registers = RegisterPage()
         self.ggtt = GuestGgtt(self)
         self.tables = ShadowTables(self, mediator.shadow_pool)
-        self.audit = CommandAudit(self, mediator.hardware.memory)
+        self.audit = CommandAudit(self, mediator.hardware.memory, alone=len(mediator.turn.all) > 1)
         self.fences = VgpuFences(self)
         self.interrupts = InterruptTree(self)
         self.submission = SubmissionPorts(self, lambda engine: EngineQueue(self, engine))

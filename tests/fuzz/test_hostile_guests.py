@@ -37,6 +37,7 @@ from host_model.isolation import GuardedMemory
 from host_model.mediator.audit.audit import Audited, CommandAudit
 from host_model.mediator.audit.scan import Scan
 from host_model.mediator.hardware.hardware import Hardware
+from host_model.mediator.scheduler.turns import DEFAULT_SWITCHING
 from host_model.mediator.shadow.ppgtt import ProcessTables, ShadowTables
 from host_model.mediator.submission.shadow_context import ShadowContext
 from host_model.mediator.vgpu import Vgpu
@@ -52,10 +53,10 @@ SEEDS_OF_A_JOB = 10
 """How many a process is given at a time."""
 
 
-def hold_guest(program: bytes, platform: str) -> GuestOutcome:
+def hold_guest(program: bytes, platform: str, switching: str = DEFAULT_SWITCHING) -> GuestOutcome:
     return hold(
-        program, lambda some: guest_campaign(some, platform), lambda small: guest_story(small, platform),
-        f"guest_campaign({{}}, {platform!r})", ACT_BYTES, "a_hostile_guest_is_boring",
+        program, lambda some: guest_campaign(some, platform, switching), lambda small: guest_story(small, platform, switching),
+        f"guest_campaign({{}}, {platform!r}, {switching!r})", ACT_BYTES, "a_hostile_guest_is_boring",
     )  # fmt: skip
 
 
@@ -66,6 +67,13 @@ def test_a_few_hostile_guests_are_boring(platform: str) -> None:
     assert all(outcome.slices > 10 and outcome.pieces > 1 for outcome in outcomes), "the engines had something to do, for both"
     assert any(outcome.completed for outcome in outcomes) and any(outcome.failsafe for outcome in outcomes)
     assert any(outcome.moves for outcome in outcomes) and any("audit-address" in outcome.rules for outcome in outcomes)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_hostile_guest_is_boring_too_while_its_neighbour_has_another_engine(platform: str) -> None:
+    outcomes = [hold_guest(random_program(seed, 200), platform, "engine") for seed in range(10, 12)]
+    assert sum(outcome.acts for outcome in outcomes) == 400
+    assert all(outcome.slices > 10 and outcome.pieces > 1 for outcome in outcomes) and any("audit-address" in outcome.rules for outcome in outcomes)
 
 
 @pytest.mark.fuzz

@@ -1,13 +1,14 @@
-"""The physical GPU as the mediator has it: its engines, its graphics memory, and whose turn it is.
+"""The physical GPU as the mediator has it: its engines, its graphics memory, and whose turn it is on each engine.
 
 The mediator is to the GPU what the host's own i915 is beneath the kernel's: it sets the engines up, takes the interrupts
-and hands contexts to the submission ports, all by way of registers. One vGPU has the whole GPU at a time; when the turn
-goes on, the registers that each has for itself are exchanged and the guard in front of host memory is told.
+and hands contexts to the submission ports, all by way of registers. One vGPU has an engine at a time; when the turn there
+goes on, the registers that each has for itself are exchanged and the guard in front of host memory is told. Whether engines
+change hands together or each by itself is not decided here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 from pvinfo.errors import StateError
@@ -32,7 +33,7 @@ _DROP: Final = TlbInvalidate.request.mask
 
 
 class Holder(Protocol):
-    """A vGPU, as far as the hardware has to know it while it is its turn."""
+    """A vGPU, as far as the hardware has to know it while an engine is its."""
 
     @property
     def number(self) -> int:
@@ -66,68 +67,80 @@ class Hardware:
         self._own = RegisterPage()
         """What registers hold that go with the turn, while nobody has one."""
         self._switch.capture(self._own)
-        self._holder: Holder | None = None
+        self._holders: dict[Engine, Holder | None] = dict.fromkeys(engines)
         self._owed: dict[int, set[Engine]] = {}
         self.turns = 0
-        """Times the GPU has gone from one to another."""
+        """Times that engines, one or several at once, have gone from one to another."""
 
-    @property
-    def holder(self) -> int:
-        """Number of the vGPU that has the GPU; 0: none."""
-        return self._holder.number if self._holder is not None else 0
+    def holder(self, engine: Engine) -> int:
+        """Number of the vGPU that has ``engine``; 0: none."""
+        holder = self._holders[engine]
+        return holder.number if holder is not None else 0
 
     # ---- turns ----
 
-    def give(self, vgpu: Holder | None) -> None:
-        """The GPU is ``vgpu``'s from now on; None: the host's. To be called before each piece of work: where ``vgpu`` has the
-        GPU already, what its guest has written since reaches the hardware.
+    def give(self, vgpu: Holder | None, engines: Collection[Engine] | None = None) -> None:
+        """The engines, by default all, are ``vgpu``'s from now on; None: the host's. To be called before each piece of work: where
+        ``vgpu`` has them already, what its guest has written since reaches the hardware.
 
-        Raises: StateError when the turn would go on while an engine is busy.
+        Raises: StateError when an engine would change hands while it is busy.
         """
+        given = self.engines if engines is None else engines
+        page = vgpu.registers if vgpu is not None else self._own
         with self.interrupts.withheld():
-            if vgpu is not self._holder:
-                self._pass_to(vgpu)
-            self._switch.load(vgpu.registers if vgpu is not None else self._own)
+            changing = [engine for engine in given if self._holders[engine] is not vgpu]
+            if changing:
+                self._pass_to(vgpu, changing)
+            for engine in given:
+                self._switch.load(engine, page)
             if vgpu is not None:
-                self._pay(vgpu.number)
+                self._pay(vgpu.number, given)
 
-    def _pass_to(self, vgpu: Holder | None) -> None:
-        busy = ", ".join(engine.name.value for engine in self.engines.values() if engine.busy)
+    def _pass_to(self, vgpu: Holder | None, engines: Collection[Engine]) -> None:
         number = vgpu.number if vgpu is not None else 0
-        if busy:
-            raise StateError(f"giving the GPU from vGPU {self.holder} to {number or 'the host'}", f"{busy} busy", "idle")
-        self._switch.save(self._holder.registers if self._holder is not None else self._own)
-        self._holder = vgpu
-        self.turns += 1
+        for engine in engines:
+            if self.engines[engine].busy:
+                raise StateError(f"giving {engine.value} from vGPU {self.holder(engine)} to {number or 'the host'}", "busy", "idle")
         if vgpu is not None:
             self._guard.machines[number] = vgpu.port
-        self._guard.owner = self._gpu.findings.vgpu = number
+        for engine in engines:
+            before = self._holders[engine]
+            self._switch.save(engine, before.registers if before is not None else self._own)
+            self._holders[engine] = vgpu
+            self._guard.engine(engine).owner = self._gpu.engines[engine].works_for = number
+        self.turns += 1
+
+    def _held_by(self, vgpu: Holder) -> list[Engine]:
+        return [engine for engine, holder in self._holders.items() if holder is vgpu]
 
     def stale(self, vgpu: Holder) -> None:
         """The registers of ``vgpu`` have changed as a whole, as by a reset: none are saved to them until they were loaded anew."""
-        if vgpu is self._holder:
-            self._switch.forget()
+        for engine in self._held_by(vgpu):
+            self._switch.forget(engine)
 
     def forget(self, vgpu: Holder) -> None:
         """``vgpu`` comes to its end: nothing of it stays in the GPU, or with its guard.
 
-        Raises: StateError when it has the GPU, and an engine is busy.
+        Raises: StateError when an engine of its is busy.
         """
         self.stale(vgpu)
-        if vgpu is self._holder:
-            self.give(None)
+        self.give(None, self._held_by(vgpu))
         self._owed.pop(vgpu.number, None)
         self._guard.machines.pop(vgpu.number, None)
 
     # ---- translations ----
 
     def owe_invalidation(self, vgpu_number: int, engine: Engine) -> None:
-        """The guest has asked for this: it is done when its vGPU is given the GPU next."""
+        """The guest has asked for this: it is done when its vGPU is given the engine next."""
         self._owed.setdefault(vgpu_number, set()).add(engine)
 
-    def _pay(self, number: int) -> None:
-        for engine in sorted(self._owed.pop(number, ()), key=lambda engine: engine.value):
-            self._invalidate(engine)
+    def _pay(self, number: int, engines: Collection[Engine]) -> None:
+        owed = self._owed.get(number)
+        if owed:
+            for engine in engines:
+                if engine in owed:
+                    owed.remove(engine)
+                    self._invalidate(engine)
 
     def invalidate_translations(self) -> None:
         """Every engine forgets what it has kept of page tables and the memory behind them."""

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, final
 from pvinfo.platform import Engine, Platform
 from pvinfo.registers.mocs import L3CacheControl, Mocs
 
+from ...gpu.context_layout import render_registers
 from .switched_registers import SwitchedRegister, switched_registers
 
 if TYPE_CHECKING:
     from ...device.mmio.registers import RegisterPage
     from ...device.mmio.window import MmioWindow
 
-__all__ = ("RegisterSwitch",)
+__all__ = ("RegisterSwitch", "registers_with")
 
 _LOW: Final = 0xFFFF
 _ENABLE_ALL: Final = 0xFFFF0000
@@ -49,6 +50,16 @@ def _tables(platform: Platform, engine: Engine) -> tuple[_Table, ...]:
         return (own,)
     common = L3CacheControl.entry.at()
     return own, _Table(common, common + 4 * L3CacheControl.entry.count)
+
+
+def registers_with(platform: Platform, engine: Engine) -> frozenset[int]:
+    """Registers that are those of whoever has ``engine``: that go with its turn, or that its contexts keep outside of its own block."""
+    found = {register.offset for register in switched_registers(platform.graphics_version) if register.engine == engine.name}
+    for table in _tables(platform, engine):
+        found.update(range(table.first, table.end, 4))
+    if engine is Engine.RCS0:
+        found.update(offset for offset, _ in render_registers(platform.graphics_version))
+    return frozenset(found)
 
 
 @final
@@ -138,27 +149,24 @@ class _EngineState:
 
 @final
 class RegisterSwitch:
-    """All engines' registers that go with the turn."""
+    """The registers that go with the turns of engines."""
 
     def __init__(self, mmio: MmioWindow, platform: Platform) -> None:
         self._engines = {engine: _EngineState(mmio, platform, engine) for engine in platform.engines}
 
     def capture(self, page: RegisterPage) -> None:
-        """Put what the hardware holds now into ``page``: it counts as loaded from there."""
+        """Put what the hardware holds now into ``page``, of all engines: it counts as loaded from there."""
         for state in self._engines.values():
             state.capture(page)
 
-    def save(self, page: RegisterPage) -> None:
-        """A turn ends: bring ``page`` up to date."""
-        for state in self._engines.values():
-            state.save(page)
+    def save(self, engine: Engine, page: RegisterPage) -> None:
+        """A turn on ``engine`` ends: bring ``page`` up to date."""
+        self._engines[engine].save(page)
 
-    def load(self, page: RegisterPage) -> None:
-        """A turn begins, or goes on: bring the hardware up to date."""
-        for state in self._engines.values():
-            state.load(page)
+    def load(self, engine: Engine, page: RegisterPage) -> None:
+        """A turn on ``engine`` begins, or goes on: bring the hardware up to date."""
+        self._engines[engine].load(page)
 
-    def forget(self, engine: Engine | None = None) -> None:
-        """What was loaded does not stand in the hardware any more, or is not to be saved; of one engine, or of all."""
-        for state in self._engines.values() if engine is None else (self._engines[engine],):
-            state.forget()
+    def forget(self, engine: Engine) -> None:
+        """What was loaded for ``engine`` does not stand in the hardware any more, or is not to be saved."""
+        self._engines[engine].forget()

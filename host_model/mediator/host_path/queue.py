@@ -44,7 +44,8 @@ class HostQueue:
         """Contexts carried out."""
         self.requests = 0
         """Requests completed, by the user interrupts that they ended with."""
-        self._hardware = device.hardware.engines[engine]
+        self.hardware = device.hardware.engines[engine]
+        """The engine itself."""
         self._running: _Work | None = None
         self._waiting: deque[_Work] = deque()
         self._had_at = -1
@@ -79,8 +80,8 @@ class HostQueue:
         if self._had_at != hardware.turns:
             self._had_at = hardware.turns
             hardware.load_state(self._device, self.engine)
-        self._hardware.on_error = self._stopped_in_error
-        self._hardware.submit(work.descriptor, lambda: self._completed(work), self._told)
+        self.hardware.on_error = self._stopped_in_error
+        self.hardware.submit(work.descriptor, lambda: self._completed(work), self._told)
         if work.elements is not None and not self.execlist.schedule_in(work.elements):
             self._device.findings.fault(
                 "submission-lost", f"{self.engine.value}.ELSP", "a submission while two were on their way: its events are lost", value=work.descriptor.low
@@ -106,7 +107,7 @@ class HostQueue:
         following = self._waiting[0] if self._waiting else None
         if following is None or not following.descriptor.same_context(work.descriptor):
             self.execlist.schedule_out(work.descriptor)
-        self._device.turn.work_done(self._device)
+        self._device.turn.work_done(self._device, self.engine)
 
     def _stopped_in_error(self, error: EngineError) -> None:
         if self._running is not None:
@@ -133,7 +134,7 @@ class HostQueue:
     def _stop(self) -> None:
         if self._running is not None:
             self._running = None
-            self._hardware.reset()
+            self.hardware.reset()
         self._waiting.clear()
 
     def reset(self) -> None:
@@ -148,4 +149,4 @@ class HostQueue:
     def close(self) -> None:
         """The device goes."""
         self._stop()
-        self._hardware.listen(None)
+        self.hardware.listen(None)

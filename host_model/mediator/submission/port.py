@@ -7,7 +7,7 @@ Source: linux:drivers/gpu/drm/i915/gvt/execlist.c (intel_vgpu_submit_execlist)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, final
 
 from pvinfo.execlist import SUBMISSION_DWORDS, ContextDescriptor, Submission
@@ -18,16 +18,17 @@ from .execlist import Elements
 
 if TYPE_CHECKING:
     from ..client import Client
+    from ..hardware.engine import HardwareEngine
 
-__all__ = ("Queue", "SubmissionPorts")
+__all__ = ("PortsWork", "Queue", "SubmissionPorts")
 
 
 class Queue(Protocol):
     """What waits behind the port of one engine, and what of it runs."""
 
     @property
-    def engine(self) -> Engine:
-        """Which one."""
+    def hardware(self) -> HardwareEngine:
+        """The engine itself."""
 
     @property
     def has_work(self) -> bool:
@@ -71,6 +72,7 @@ class SubmissionPorts(Generic[Q_co]):
         """Complete submissions, since the client was made."""
         self.enabled = False
         """Software has chosen execlists since the last reset; what it submits before waits."""
+        self._whole = self.on(client.platform.engines)
 
     # ---- what software does ----
 
@@ -103,7 +105,7 @@ class SubmissionPorts(Generic[Q_co]):
         queue = self.queues[engine]
         if queue.submit(elements.first, elements) and elements.second.valid:
             queue.submit(elements.second, None)
-        self._client.turn.work_came(self._client)
+        self._client.turn.work_came(self._client, engine)
 
     def enable(self, engine: Engine) -> None:
         """Software has chosen execlists: the port starts empty, and its work may be carried out."""
@@ -123,28 +125,51 @@ class SubmissionPorts(Generic[Q_co]):
 
     # ---- what the mediator asks ----
 
+    def on(self, engines: Sequence[Engine], /) -> PortsWork:
+        """What there is for these engines, now and ever after."""
+        return PortsWork(self, tuple(self.queues[engine] for engine in engines))
+
     @property
     def has_work(self) -> bool:
         """Something waits for the GPU."""
-        return self.enabled and any(queue.has_work for queue in self.queues.values())
+        return self._whole.has_work
 
     @property
     def is_running(self) -> bool:
         """The GPU has work of this client."""
-        return any(queue.is_running for queue in self.queues.values())
-
-    def dispatch(self) -> None:
-        """Give the GPU what it has engines free for."""
-        for queue in self.queues.values():
-            if self.enabled and queue.has_work and not self._client.hardware.engines[queue.engine].busy:
-                queue.dispatch()
-
-    def give_up_running(self) -> None:
-        """What runs has kept others waiting for too long."""
-        for queue in self.queues.values():
-            queue.give_up_running()
+        return self._whole.is_running
 
     def close(self) -> None:
         """The client goes."""
         for queue in self.queues.values():
             queue.close()
+
+
+@final
+class PortsWork:
+    """What has come in by some of the ports, as far as turns go."""
+
+    def __init__(self, ports: SubmissionPorts[Queue], queues: Sequence[Queue]) -> None:
+        self._ports = ports
+        self._queues = queues
+
+    @property
+    def has_work(self) -> bool:
+        """Something waits for an engine."""
+        return self._ports.enabled and any(queue.has_work for queue in self._queues)
+
+    @property
+    def is_running(self) -> bool:
+        """An engine has something of it."""
+        return any(queue.is_running for queue in self._queues)
+
+    def dispatch(self) -> None:
+        """Give each engine that is free what there is for it."""
+        for queue in self._queues:
+            if self._ports.enabled and queue.has_work and not queue.hardware.busy:
+                queue.dispatch()
+
+    def give_up_running(self) -> None:
+        """What runs has kept others waiting for too long."""
+        for queue in self._queues:
+            queue.give_up_running()
