@@ -5,6 +5,7 @@ from __future__ import annotations
 from guest_driver import Batch, BufferObject, GuestDriver, Request
 from host_model.host import Host
 from host_model.mediator.host_path.device import HostDevice
+from host_model.mediator.scheduler.turns import DEFAULT_SWITCHING
 from host_model.mediator.vgpu import Vgpu
 from pvinfo.platform import Engine
 from pvinfo.units import MIB, PAGE_SIZE
@@ -24,8 +25,11 @@ def probed(machine_driver: GuestDriver) -> GuestDriver:
 class Household:
     """The host with its device, and ``guests`` vGPUs; a driver for each is probed already, the host's first."""
 
-    def __init__(self, platform: str = "skl", *, guests: int = 2, weight: int = 8, vgpu_type: str | None = None, aperture_mib: int = 512) -> None:
-        self.host = Host(platform, aperture_size=aperture_mib * MIB)
+    def __init__(
+        self, platform: str = "skl", *, guests: int = 2, weight: int = 8, vgpu_type: str | None = None, aperture_mib: int = 512,
+        switching: str = DEFAULT_SWITCHING,
+    ) -> None:  # fmt: skip
+        self.host = Host(platform, aperture_size=aperture_mib * MIB, switching=switching)
         self.own = self.host.own_device(weight=weight)
         self.plugged = [self.host.plug(vgpu_type) for _ in range(guests)]
         self.driver = probed(GuestDriver(self.own.machine))

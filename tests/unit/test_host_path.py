@@ -13,6 +13,7 @@ from host_model.clock import RealClock
 from host_model.device.display.monitor import Monitor
 from host_model.device.mmio.window import GTT_OFFSET
 from host_model.host import Host
+from host_model.mediator.scheduler.turns import SWITCHINGS
 from host_model.scanout import scan_out
 from pvinfo.connector import Connector, Link, default_connector
 from pvinfo.edid import edid_for
@@ -30,9 +31,10 @@ def graphics_entry(address: int) -> int:
 # ---- work ----
 
 
+@pytest.mark.parametrize("switching", SWITCHINGS)
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_host_and_guests_each_find_their_own_results(platform: str) -> None:
-    home = Household(platform)
+def test_host_and_guests_each_find_their_own_results(platform: str, switching: str) -> None:
+    home = Household(platform, switching=switching)
     done = [
         (stores(driver, engine, number * 0x1000 + turn), number * 0x1000 + turn)
         for turn in range(3)
@@ -167,7 +169,7 @@ def test_a_picture_of_the_hosts_is_on_the_physical_monitor_while_guests_work() -
         for request in asked:
             request.wait(PATIENCE_NS)
         other.draw(rows[::-1])
-        assert home.host.mediator.hardware.holder == home.plugged[0].vgpu.number, "it is the guest's turn"
+        assert home.host.mediator.hardware.holder(Engine.BCS0) == home.plugged[0].vgpu.number, "it is the guest's turn"
         frame = scan_out(home.device.screen)
         assert frame is not None and (frame.width, frame.height) == (1024, 768)
         shown = [bytes(frame.pixels[at : at + 4 * 1024]) for at in range(0, 768 * frame.pitch, frame.pitch)]
@@ -296,7 +298,7 @@ def test_a_closed_device_leaves_nothing_and_the_guests_go_on() -> None:
     for part in (home.device.resources.low, home.device.resources.high):
         assert set(host.gpu.ggtt.entries[part.start >> PAGE_SHIFT : part.stop >> PAGE_SHIFT].tolist()) == {unused}
     assert host.gpu.fences.tolist()[:4] == [0] * 4
-    assert host.mediator.hardware.holder != 0 and 0 not in host.guard.machines
+    assert host.mediator.hardware.holder(Engine.RCS0) != 0 and 0 not in host.guard.machines
     assert host.mediator.turn.worst_wait_ns(home.device) is None, "it is not among those who share"
     assert host.memory.page(BusAddress(PAGE_SIZE)) is None
     assert host.gpu.display.pipes.running == ()

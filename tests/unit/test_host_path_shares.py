@@ -8,6 +8,7 @@ from support.scheduling import MS, SECOND
 
 from host_model.mediator.host_path.device import HostDevice
 from host_model.mediator.vgpu import Vgpu
+from pvinfo.platform import Engine
 
 STEP_NS = MS // 4
 
@@ -46,3 +47,21 @@ def test_an_idle_host_takes_nothing_and_a_host_alone_everything() -> None:
     home = Household(guests=1)
     shares = used(home, [Busy(home.driver, 60)], 100 * MS)
     assert shares[0] > 0.99 * 100 * MS and shares[1] == 0
+
+
+def test_where_engines_have_turns_of_their_own_the_host_has_its_share_of_each() -> None:
+    """Host and guest draw; the guest copies, too, on an engine that the host does not want."""
+    home = Household(guests=1, weight=2, switching="engine")
+    busy = [Busy(driver, 60) for driver in home.drivers]
+    target = home.guests[0].create_surface(64, 64)
+    filled = 0
+    for _ in range(400):
+        home.guests[0].fill(target, filled).wait(SECOND)
+        filled += 1
+        used(home, busy, STEP_NS)
+    turn = home.host.mediator.turn
+    clients: list[HostDevice | Vgpu] = [home.device, home.plugged[0].vgpu]
+    drawn = [turn.of(Engine.RCS0).had(client).used_ns for client in clients]
+    assert abs(drawn[0] / sum(drawn) - 0.5) <= 0.05 and sum(drawn) > 90 * MS
+    assert turn.of(Engine.BCS0).had(home.device).used_ns < MS < turn.of(Engine.BCS0).had(home.plugged[0].vgpu).used_ns
+    assert home.complaints() == [] and home.host.guard.violations == 0
