@@ -139,6 +139,7 @@ class Vgpu:
             return
         self._orphaned = True
         self.submission.reset(frozenset(self.platform.engines))
+        self.submission.close()
         self._let_go()
         self.hardware.stale(self)
 
