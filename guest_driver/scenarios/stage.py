@@ -11,6 +11,8 @@ from typing import Final, NamedTuple, NoReturn, TypeVar, final
 
 from host_model.gpu.device import PhysicalGpu
 from host_model.host import Host
+from host_model.mediator.client import Client
+from host_model.mediator.host_path.device import HostDevice
 from host_model.mediator.vgpu import Vgpu
 from host_model.scanout import Frame, png, scan_out
 from pvinfo.errors import UsageError
@@ -48,6 +50,13 @@ class Setting(NamedTuple):
     """On what it plays, in sentences."""
     bare_gpu: PhysicalGpu | None = None
     """The GPU that the one guest has to itself; None behind a socket."""
+    own: HostDevice | None = None
+    """The host's own device, where its driver is the one guest."""
+
+    @property
+    def clients(self) -> tuple[Client, ...]:
+        """The mediator's ends, in the guests' order; empty behind a socket, and without a mediator."""
+        return (self.own,) if self.own is not None else self.vgpus
 
     @property
     def gpu(self) -> PhysicalGpu | None:
@@ -112,7 +121,7 @@ class Stage:
     @property
     def mediated(self) -> bool:
         """There is a mediator between the guest and the GPU."""
-        return self.guest.offer.device is DeviceKind.VGPU
+        return self.guest.offer.device is not DeviceKind.PHYSICAL
 
     @property
     def sees_host(self) -> bool:
@@ -165,6 +174,8 @@ class Stage:
         nothing, and behind a socket, where nobody sees it."""
         if self._setting.bare_gpu is not None:
             frame = scan_out(self._setting.bare_gpu)
+        elif self._setting.own is not None:
+            frame = scan_out(self._setting.own.screen)
         elif self._setting.vgpus:
             frame = scan_out(self._setting.vgpus[guest])
         else:
@@ -213,8 +224,15 @@ class Stage:
         """
         if self._setting.bare_gpu is not None:
             raise UsageError(f"{what}: a host's view of a vGPU, and here is a physical GPU, of which gpu_view shows something")
+        if self._setting.own is not None:
+            raise UsageError(f"{what}: a host's view of a vGPU, and here is the host's own device, of which client_view shows something")
         vgpus = self._setting.vgpus
         self._look(what, View.HOST, (lambda: see(vgpus[guest])) if vgpus else None, expected, through_bus)
+
+    def client_view(self, what: str, see: Callable[[Client], object], expected: object, *, guest: int = 0) -> None:
+        """As :meth:`host_view`, of what a vGPU and the host's own device have in common. Raises: CheckFailed, which ends the scenario."""
+        clients = self._setting.clients
+        self._look(what, View.HOST, (lambda: see(clients[guest])) if clients else None, expected, None)
 
     def gpu_view(
         self, what: str, see: Callable[[PhysicalGpu], object], expected: object, *, through_bus: Callable[[], object] | None = None
@@ -269,12 +287,12 @@ class Stage:
             return []
         if self._setting.bare_gpu is not None:
             return list(gpu.findings)
-        vgpu = self._setting.vgpus[guest]
-        return [*vgpu.findings, *(finding for finding in gpu.findings if finding.vgpu == vgpu.number)]
+        client = self._setting.clients[guest]
+        return [*client.findings, *(finding for finding in gpu.findings if finding.vgpu == client.number)]
 
     def _found_of_host(self) -> list[Finding]:
-        """What the GPU noticed of the host itself, where there is one."""
-        host = self._setting.host
+        """What the GPU noticed of the host itself, where there is one and it is not on the stage."""
+        host = self._setting.host if self._setting.own is None else None
         return [finding for finding in host.gpu.findings if not finding.vgpu] if host is not None else []
 
     @property

@@ -56,6 +56,10 @@ class Client(RegisterDevice, Sharer, Holder, Protocol):
         """What it is a share of."""
 
     @property
+    def interrupts_sent(self) -> int:
+        """Messages that its driver got."""
+
+    @property
     def hardware(self) -> Hardware:
         """The same, as the mediator has it."""
 

@@ -27,6 +27,10 @@ class Queue(Protocol):
     """What waits behind the port of one engine, and what of it runs."""
 
     @property
+    def requests(self) -> int:
+        """Requests completed, by the user interrupts that they ended with."""
+
+    @property
     def hardware(self) -> HardwareEngine:
         """The engine itself."""
 
