@@ -15,6 +15,7 @@ from host_model.mediator.client import Client
 from host_model.mediator.host_path.device import HostDevice
 from host_model.mediator.vgpu import Vgpu
 from host_model.scanout import Frame, png, scan_out
+from host_model.scanout.planes import ScannedDevice
 from pvinfo.errors import UsageError
 from pvinfo.finding import Finding, FindingKind
 from pvinfo.platform import Platform
@@ -172,19 +173,22 @@ class Stage:
     def picture(self, caption: str, *, guest: int = 0) -> Frame | None:
         """What the monitor of guest number ``guest`` shows now, which is also put into the report under ``caption``; None when it shows
         nothing, and behind a socket, where nobody sees it."""
-        if self._setting.bare_gpu is not None:
-            frame = scan_out(self._setting.bare_gpu)
-        elif self._setting.own is not None:
-            frame = scan_out(self._setting.own.screen)
-        elif self._setting.vgpus:
-            frame = scan_out(self._setting.vgpus[guest])
-        else:
+        screen = self._screen(guest)
+        if screen is None:
             self._checks.append(Check(caption, View.BEHIND_SOCKET, None, "a picture", "", _caller()))
             return None
+        frame = scan_out(screen)
         if frame is not None:
             digest = sha256(frame.pixels).hexdigest()
             self._pictures.append(Picture(caption, frame.width, frame.height, png(frame, level=_COMPRESSION), digest))
         return frame
+
+    def _screen(self, guest: int) -> ScannedDevice | None:
+        """Whose monitor guest number ``guest`` has; None behind a socket."""
+        setting = self._setting
+        if setting.own is not None:
+            return setting.own.screen
+        return setting.vgpus[guest] if setting.vgpus else setting.bare_gpu
 
     # ---- checks ----
 
@@ -233,6 +237,11 @@ class Stage:
         """As :meth:`host_view`, of what a vGPU and the host's own device have in common. Raises: CheckFailed, which ends the scenario."""
         clients = self._setting.clients
         self._look(what, View.HOST, (lambda: see(clients[guest])) if clients else None, expected, None)
+
+    def screen_view(self, what: str, see: Callable[[ScannedDevice], object], expected: object, *, guest: int = 0) -> None:
+        """``what`` must hold of what the monitor of guest number ``guest`` shows. Raises: CheckFailed, which ends the scenario."""
+        screen = self._screen(guest)
+        self._look(what, self._own_view, (lambda: see(screen)) if screen is not None else None, expected, None)
 
     def gpu_view(
         self, what: str, see: Callable[[PhysicalGpu], object], expected: object, *, through_bus: Callable[[], object] | None = None
