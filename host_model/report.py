@@ -75,6 +75,7 @@ def _client_report(client: Vgpu | HostDevice) -> Json:
             "nonmappable": [resources.high.start, resources.high.stop],
             "fences": len(resources.fences),
         },
+        "pci": {"memory": client.config.memory_enabled, "master": client.config.master_enabled, "asleep": client.config.in_d3},
         "aperture": {"reads": client.aperture.reads, "writes": client.aperture.writes},
         "ggtt_writes": client.ggtt.entry_writes,
         "requests": {engine.value: queue.requests for engine, queue in client.submission.queues.items()},

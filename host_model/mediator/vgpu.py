@@ -129,8 +129,8 @@ class Vgpu:
         self.config.reset()
 
     def machine_gone(self) -> None:
-        """The machine has gone, and its memory with it: the GPU is taken out of its work, and nothing leads to that memory any more.
-        What the device shows stays for whoever comes next, translations apart.
+        """The machine has gone, and its memory with it: the GPU is taken out of its work, nothing leads to that memory any more, and
+        no frame ends. What registers show stays for whoever comes next, translations apart.
 
         To be called while the memory is still there: what is let go is unpinned page by page. Nothing happens to a vGPU that
         was closed.
@@ -140,7 +140,11 @@ class Vgpu:
         self._orphaned = True
         self.submission.reset(frozenset(self.platform.engines))
         self.submission.close()
+        self.display.pipes.reset()
         self._let_go()
+        # A GPU without work would remember that memory for ever, and keep it from being given back.
+        self.hardware.invalidate_translations()
+        self.gpu.aperture.forget_pages()
         self.hardware.stale(self)
 
     def _let_go(self) -> None:

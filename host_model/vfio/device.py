@@ -56,7 +56,7 @@ from .user.regions import DeviceRegions, ReadOnlyRegion, SpecificRegion
 __all__ = ("REGION_SHIFT", "DeviceState", "MappedRegion", "RegionDescription", "VfioDevice", "open_vgpu")
 
 REGION_SHIFT: Final = 40
-"""Region ``n`` begins at ``n << 40`` of the device's file. Source: linux:drivers/gpu/drm/i915/gvt/kvmgt.c"""
+"""Region ``n`` begins at ``n << 40`` of the device's file. Source: linux:drivers/gpu/drm/i915/gvt/kvmgt.c (VFIO_PCI_OFFSET_SHIFT)"""
 
 
 class DeviceState(Enum):

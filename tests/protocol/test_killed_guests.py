@@ -87,6 +87,16 @@ def test_all_that_was_held_for_a_killed_guest_comes_back(beside: Beside, phase: 
     assert neighbour["resets_by_kind"].get("engine", 0) == 0
 
 
+@pytest.mark.parametrize("phase", ["worked", "at-the-aperture", "spinning", "lit"])
+def test_the_last_one_leaves_nothing_though_nobody_follows(tmp_path: Path, phase: str) -> None:
+    """A GPU that has no more work remembers nothing of the guest that it has done some for."""
+    with watched_server(tmp_path, "GVTg_V5_8") as server:
+        before = server.at_rest(DYING)
+        with guest_in(phase, server.sockets[DYING]):
+            assert server.held(DYING) != before
+        assert server.at_rest(DYING, before) == before
+
+
 def test_who_comes_to_its_place_finds_a_device_that_works(beside: Beside) -> None:
     server = beside.server
     for phase in ("spinning", "asleep"):

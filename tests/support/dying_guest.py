@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from guest_driver import GuestDriver
+from guest_driver.batch import Batch
 from guest_driver.scenarios.work.acts import SPINS, make_spinner
 from guest_driver.transport.vfio_user import VfioUserMachine, connect
 from pvinfo.gtt_entry import GGTT_OFFSET
@@ -23,7 +24,12 @@ from pvinfo.units import MIB
 __all__ = ("PHASES",)
 
 _RAM: Final = 64 * MIB
+_FIRST_OWN: Final = 128 * MIB
+"""Graphics memory of the first vGPU of a host begins here."""
+_PIPE_A_MASK: Final = 0x44404
+"""Of display interrupts: 0 lets one pass. Source: linux:drivers/gpu/drm/i915/i915_reg.h (GEN8_DE_PIPE_IMR)"""
 _MS: Final = 1_000_000
+_PATIENCE_NS: Final = 10_000 * _MS
 
 
 def _probed(machine: VfioUserMachine) -> GuestDriver:
@@ -47,13 +53,31 @@ def _ready(machine: VfioUserMachine) -> None:
     _probed(machine)
 
 
+def _worked(machine: VfioUserMachine) -> None:
+    """Each engine has done something, and nothing is on its way."""
+    driver = _probed(machine)
+    driver.fill(driver.create_surface(64, 16), 0x123456).wait(_PATIENCE_NS)
+    for engine in Engine:
+        driver.submit(engine, Batch()).wait(_PATIENCE_NS)
+
+
 def _half_a_table_entry(machine: VfioUserMachine) -> None:
     """The driver is up; then one half of an entry more."""
     _probed(machine)
     bar = machine.gpu.bar(0)
     assert bar is not None
-    bar.write(GGTT_OFFSET + (128 * MIB >> 12) * 8, 4, 0x1001)
+    bar.write(GGTT_OFFSET + (_FIRST_OWN >> 12) * 8, 4, 0x1001)
     bar.read(PVINFO_BASE, 4)
+
+
+def _at_the_aperture(machine: VfioUserMachine) -> None:
+    """It draws by hand, as a text console does."""
+    _probed(machine)
+    registers, aperture = machine.gpu.bar(0), machine.gpu.bar(2)
+    assert registers is not None and aperture is not None
+    registers.write(GGTT_OFFSET + (_FIRST_OWN >> 12) * 8, 8, 0x1001)
+    aperture.write(_FIRST_OWN, 4, 0x1234)
+    assert aperture.read(_FIRST_OWN, 4) == 0x1234
 
 
 def _submission_half_written(machine: VfioUserMachine) -> None:
@@ -77,7 +101,12 @@ def _spinning(machine: VfioUserMachine) -> None:
 
 
 def _lit(machine: VfioUserMachine) -> None:
+    """It is told of the end of each frame."""
     _probed(machine).display.set_mode()
+    bar = machine.gpu.bar(0)
+    assert bar is not None
+    bar.write(_PIPE_A_MASK, 4, 0xFFFF_FFFE)
+    bar.read(_PIPE_A_MASK, 4)
 
 
 def _asleep(machine: VfioUserMachine) -> None:
@@ -95,6 +124,8 @@ PHASES: Final[dict[str, Callable[[VfioUserMachine], None]]] = {
     "connected": _connected,
     "reading-the-page": _reading_the_page,
     "ready": _ready,
+    "worked": _worked,
+    "at-the-aperture": _at_the_aperture,
     "half-a-table-entry": _half_a_table_entry,
     "submission-half-written": _submission_half_written,
     "spinning": _spinning,

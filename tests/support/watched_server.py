@@ -53,13 +53,15 @@ class WatchedServer:
         """What is held now, of the guest at ``place`` in particular."""
         state = self.state()
         held = state["gpu"]["held"]
+        # The view hangs up a moment after it has answered.
+        time.sleep(0.02)
         folder = Path("/proc", str(self._process.pid))
         mappings = sum("/memfd:" in line for line in (folder / "maps").read_text().splitlines())
         return Held(len(os.listdir(folder / "fd")), mappings, held["pages"], held["timers"], state["vgpus"][place]["held"])
 
     def at_rest(self, place: int, expected: Held | None = None) -> Held:
         """What is held once nobody looks: the view holds something for who looked a moment ago. Looks until it is ``expected``, or long enough."""
-        deadline = time.monotonic() + (20 if expected is not None else 0.2)
+        deadline = time.monotonic() + (20 if expected is not None else 0.3)
         least = self.held(place)
         while least != expected and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -162,6 +162,7 @@ def priorities(stage: Stage) -> None:
         batch.atomic(AtomicOpcode.INCREMENT, place, 0)
         batch.copy_dword(buffer.gpu_address, place)
         requests.append(client.submit(engine, batch, priority=priority))
+    stage.dawdle()
     gate.open()
     wait_for_all(requests)
     turns = {client.name: buffer.read_dword(0) for client, buffer in zip(clients[1:], log[1:], strict=True)}
