@@ -91,8 +91,10 @@ def both_at_work(switching: str) -> tuple[Host, GuestRig, GuestRig, int]:
     start = host.clock.now_ns()
     first.submit(long_work(first, Engine.RCS0, 240))
     second.submit(long_work(second, Engine.BCS0, 240))
-    while not done(first, Engine.RCS0) or not done(second, Engine.BCS0):
+    for _ in range(1000):
         first.wait(10_000)
+        if done(first, Engine.RCS0) and done(second, Engine.BCS0):
+            break
     return host, first, second, host.clock.now_ns() - start
 
 
