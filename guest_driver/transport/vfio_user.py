@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Final, final
 
 from pvinfo.bus import ConfigSpace, Region
-from pvinfo.errors import PeerError, SetupError, WireError
+from pvinfo.errors import PeerError, SetupError, UsageError, WireError
 from pvinfo.vfio_user import (
     DEVICE_INFO,
     DMA_MAP,
