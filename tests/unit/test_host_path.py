@@ -14,6 +14,7 @@ from host_model.device.display.monitor import Monitor
 from host_model.device.mmio.window import GTT_OFFSET
 from host_model.host import Host
 from host_model.mediator.scheduler.turns import SWITCHINGS
+from host_model.report import host_report
 from host_model.scanout import scan_out
 from pvinfo.connector import Connector, Link, default_connector
 from pvinfo.edid import edid_for
@@ -253,6 +254,25 @@ def test_a_guest_that_holds_the_gpu_is_no_reason_for_the_host_to_lose_its_work()
     request.wait(30_000_000_000)
     assert target.read_dword(0) == 8 and home.driver.log.complaints() == ()
     assert [finding.rule for finding in rig.vgpu.findings] == ["work-without-end"]
+
+
+# ---- what the host says of itself ----
+
+
+def test_the_report_has_the_hosts_device_while_it_is_there() -> None:
+    home = Household(guests=1)
+    stores(home.driver, Engine.VECS0, 3)[1].wait(PATIENCE_NS)
+    home.device.mmio.write(graphics_entry(home.plugged[0].vgpu.resources.low.start), 8, 3)
+    report = host_report(home.host)
+    own, gpu = report["host"], report["gpu"]
+    assert isinstance(own, dict) and isinstance(gpu, dict)
+    queues = home.device.submission.queues
+    assert own["requests"] == {engine.value: queue.requests for engine, queue in queues.items()} and own["requests"]["vecs0"] > 0
+    assert [(finding["rule"], finding["count"]) for finding in own["findings"]] == [("ggtt-outside-slice", 1), ("pipeline-state", 1)]
+    assert gpu["findings"] == [] and report["ok"] is True, "its driver is no guest"
+    assert own["interrupts"] == home.device.interrupts_sent and own["schedule"]["weight"] == 8
+    home.device.close()
+    assert "host" not in host_report(home.host)
 
 
 # ---- coming and going ----
