@@ -1,6 +1,6 @@
-"""BAR2 as the guest sees it: graphics memory below the aperture's end, through the GGTT.
+"""BAR2 as a client's driver sees it: graphics memory below the aperture's end, through the GGTT.
 
-The window has the host's full length, but only the vGPU's own slice of it answers.
+The window has the host's full length, but only the client's own slice of it answers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ("ApertureWindow",)
 
 @final
 class ApertureWindow:
-    """A :class:`~pvinfo.bus.Region` onto the vGPU's low graphics memory."""
+    """A :class:`~pvinfo.bus.Region` onto the client's low graphics memory."""
 
     def __init__(self, client: Client, size: int) -> None:
         self._client = client

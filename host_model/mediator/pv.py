@@ -70,7 +70,7 @@ class PvState:
         )
 
     def publish(self) -> None:
-        """Write the initial page into the vGPU's registers."""
+        """Write the initial page into the client's registers."""
         VGT_IF.pack_into(self._client.registers.bytes, PVINFO_BASE, self.initial_page())
         self.display_ready = False
 

@@ -25,7 +25,7 @@ from .audit.audit import CommandAudit
 from .cost import ProcessorTime
 from .display_memory import VgpuDisplayMemory
 from .failsafe import Failsafe
-from .fences import VgpuFences
+from .fences import ClientFences
 from .policy import policy_for
 from .pv import Announcement, PvState
 from .resources import VgpuResources
@@ -73,7 +73,7 @@ class Vgpu:
         self.ggtt = GuestGgtt(self)
         self.tables = ShadowTables(self, mediator.shadow_pool)
         self.audit = CommandAudit(self, mediator.hardware.memory, alone=len(mediator.turn.all) > 1)
-        self.fences = VgpuFences(self)
+        self.fences = ClientFences(self)
         self.interrupts = InterruptTree(self)
         self.submission = SubmissionPorts(self, lambda engine: EngineQueue(self, engine))
         self.sideband = SidebandRegisters()

@@ -17,7 +17,7 @@ from ...device.mmio.registers import RegisterPage
 from ...device.mmio.window import BAR0_SIZE
 from ..aperture import ApertureWindow
 from ..cost import ProcessorTime
-from ..fences import VgpuFences
+from ..fences import ClientFences
 from ..pv import Announcement, PvState
 from ..snapshot import GT_REGISTERS_END, guest_config, show_to_guest
 from ..submission.port import SubmissionPorts
@@ -74,7 +74,7 @@ class HostDevice:
         self.sideband = self.gpu.sideband
         self.display = self.gpu.display
         self.ggtt = HostTable(self)
-        self.fences = VgpuFences(self)
+        self.fences = ClientFences(self)
         self.interrupts = InterruptTree(self)
         self.submission = SubmissionPorts(self, lambda engine: HostQueue(self, engine))
         self.pv = PvState(self, Announcement())
