@@ -26,6 +26,9 @@ class NoGpu:
     def give(self, vgpu: Worker) -> None:
         assert not [other.number for other in self.workers if other is not vgpu and other.submission.is_running]
 
+    def set_down(self, vgpu: Worker) -> None:
+        assert not vgpu.submission.is_running
+
     def forget(self, vgpu: Worker) -> None:
         assert not vgpu.submission.is_running
         self.workers.remove(vgpu)

@@ -108,6 +108,11 @@ class Hardware:
         if vgpu is self._holder:
             self._switch.forget()
 
+    def set_down(self, vgpu: Holder) -> None:
+        """The registers of ``vgpu`` hold what the GPU held of them. Raises: StateError when it has the GPU, and an engine is busy."""
+        if vgpu is self._holder:
+            self.give(None)
+
     def forget(self, vgpu: Holder) -> None:
         """``vgpu`` comes to its end: nothing of it stays in the GPU, or with its guard.
 

@@ -29,7 +29,8 @@ class SubmissionPorts:
 
     def __init__(self, vgpu: Vgpu) -> None:
         self._vgpu = vgpu
-        self._written: dict[Engine, list[int]] = {engine: [] for engine in vgpu.platform.engines}
+        self.written: dict[Engine, list[int]] = {engine: [] for engine in vgpu.platform.engines}
+        """Dwords of a submission that is not complete."""
         self.queues = {engine: EngineQueue(vgpu, engine) for engine in vgpu.platform.engines}
         self.submissions: dict[Engine, int] = dict.fromkeys(vgpu.platform.engines, 0)
         """Complete submissions by the guest, since the vGPU was made."""
@@ -40,7 +41,7 @@ class SubmissionPorts:
 
     def write(self, engine: Engine, value: int) -> None:
         """One dword written to the engine's port: element 1 high and low, element 0 high and low; the fourth submits."""
-        written = self._written[engine]
+        written = self.written[engine]
         written.append(value)
         if len(written) < SUBMISSION_DWORDS:
             return
@@ -52,6 +53,9 @@ class SubmissionPorts:
 
     def _acceptable(self, engine: Engine, elements: Elements) -> bool:
         where = f"{engine.value}.ELSP ({ENGINES[engine].base + EngineRegisters.elsp.offset:#x})"
+        if self._vgpu.config.in_d3:
+            self._vgpu.findings.fault("submission-asleep", where, "a submission while the device sleeps: it was dropped", value=elements.first.low, nearest="power state D0")
+            return False
         if not elements.first.valid:
             self._vgpu.findings.fault("empty-submission", where, "the first element of a submission is not valid: it was dropped", value=elements.first.low, nearest="bit 0 set")
             return False
@@ -71,7 +75,7 @@ class SubmissionPorts:
 
     def enable(self, engine: Engine) -> None:
         """The guest has chosen execlists: the port starts empty, and its work may be carried out."""
-        self._written[engine].clear()
+        self.written[engine].clear()
         self.queues[engine].reset()
         self.enabled = True
         self._vgpu.turn.start(self._vgpu)
@@ -80,7 +84,7 @@ class SubmissionPorts:
         """The guest resets engines: what they ran or had waiting is gone, and nothing is carried out until it enables one again."""
         self.enabled = False
         for engine in engines:
-            self._written[engine].clear()
+            self.written[engine].clear()
             self.queues[engine].reset()
             self.queues[engine].forget_errors()
         self._vgpu.turn.stop(self._vgpu)
@@ -90,7 +94,12 @@ class SubmissionPorts:
     @property
     def has_work(self) -> bool:
         """Something waits for the GPU."""
-        return self.enabled and any(queue.has_work for queue in self.queues.values())
+        return self._may_go_on and any(queue.has_work for queue in self.queues.values())
+
+    @property
+    def _may_go_on(self) -> bool:
+        """Its guest has chosen execlists, and neither it nor the vGPU rests."""
+        return self.enabled and not self._vgpu.standstill.reached and not self._vgpu.config.in_d3
 
     @property
     def is_running(self) -> bool:
@@ -100,7 +109,7 @@ class SubmissionPorts:
     def dispatch(self) -> None:
         """Give the GPU what it has engines free for."""
         for queue in self.queues.values():
-            if self.enabled and queue.has_work and not self._vgpu.hardware.engines[queue.engine].busy:
+            if self._may_go_on and queue.has_work and not self._vgpu.hardware.engines[queue.engine].busy:
                 queue.dispatch()
 
     def give_up_running(self) -> None:
