@@ -117,6 +117,7 @@ class Vgpu:
         self.fences.clear()
         self.sideband.clear()
         self.failsafe.leave()
+        self.standstill.message_owed = False
         self._show_golden()
         self.display.reset()
         self.hardware.stale(self)

@@ -52,13 +52,17 @@ class Display:
         else:
             self._memory = EdidMemory(monitor.edid)
 
+    def disconnect(self) -> None:
+        """Undo :meth:`connect`, as quietly."""
+        self.transfer.stop()
+        self.monitor = self._sink = self._memory = None
+
     def unplug(self) -> None:
         """Pull the cable; software hears of it."""
         if self.monitor is None:
             return
         port = self.monitor.connector.port
-        self.transfer.stop()
-        self.monitor = self._sink = self._memory = None
+        self.disconnect()
         self.presence.show(None)
         self.presence.tell(port)
 

@@ -91,6 +91,7 @@ def _load_monitor(cursor: Cursor, shape: Shape) -> Apply:
 
     def apply(vgpu: Vgpu) -> None:
         display = vgpu.display
+        display.disconnect()
         display.presence.wired = {_PORTS[number] for number in _set(head.wired) if number < len(_PORTS)}
         if monitor is not None:
             display.connect(monitor)
