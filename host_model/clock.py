@@ -66,6 +66,11 @@ class HostClock(ABC):
         """Call what is due next, if that is before ``end_ns``. Where time moves by itself: what is due."""
         self.run_due()
 
+    @property
+    def timers(self) -> int:
+        """How many are set, and neither called nor cancelled."""
+        return sum(timer.callback is not None for _, _, timer in self._timers)
+
     def next_deadline_ns(self) -> int | None:
         """When the next timer is due, or None without one."""
         while self._timers and self._timers[0][2].callback is None:

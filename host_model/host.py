@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, final
 
 from pvinfo.connector import check_connector
-from pvinfo.errors import ResourceExhausted, RestoreRefused, UsageError
+from pvinfo.errors import ResourceExhausted, RestoreRefused, StateError, UsageError
 from pvinfo.golden_state import GoldenState
 from pvinfo.platform import DEFAULT_PLATFORM, platform_named
 from pvinfo.units import GIB, MIB, GuestAddress, format_size
@@ -20,7 +20,7 @@ from .hypervisor.registry import DEFAULT_HYPERVISOR, machine_of
 from .isolation import GuardedMemory
 from .mediator.mediator import Mediator
 from .mediator.pv import Announcement
-from .mediator.resources import ResourcePool
+from .mediator.resources import ResourcePool, VgpuResources
 from .mediator.saved.saving import read_saved, save_vgpu
 from .mediator.scheduler.policy import Policy
 from .mediator.scheduler.registry import DEFAULT_POLICY
@@ -65,6 +65,7 @@ class Host:
     ``clock`` is virtual unless another is given: time then moves only while a guest waits. ``scheduler`` says who has the GPU
     when: ``fair``, ``gvt``, ``round-robin``, one that an installed package brings, or a policy object made for this host alone;
     ``patience_ns`` is how long a vGPU's work may keep others waiting after its time is up, before its engine is reset.
+    ``own_types`` are offered beside those of the kernel's mediator.
 
     Raises: UsageError for an unknown platform or scheduler, or an aperture that is no power of two or leaves the GGTT;
     SetupError when a package's scheduler cannot be made.
@@ -80,6 +81,7 @@ class Host:
         golden: GoldenState | None = None,
         scheduler: str | Policy = DEFAULT_POLICY,
         patience_ns: int = PATIENCE_NS,
+        own_types: Sequence[VgpuType] = (),
     ) -> None:
         self.platform = platform_named(platform)
         check_aperture(aperture_size, ggtt_size)
@@ -88,21 +90,24 @@ class Host:
         self.guard = GuardedMemory(self.memory)
         self.gpu = PhysicalGpu(self.platform, aperture_size, self.guard, self.clock, ggtt_size)
         self.pool = ResourcePool(aperture_size, ggtt_size)
+        self._own_types = tuple(own_types)
         self.vgpus: dict[int, Vgpu] = {}
+        self._own_shares: set[int] = set()
+        """Numbers of the vGPUs whose share was taken when they were made."""
         self._machines: dict[int, VirtualMachine] = {}
         """The machines that were made here, by their vGPU's number."""
         self.mediator = Mediator(self.gpu, self.memory, self.guard, self.clock, golden, scheduler=scheduler, patience_ns=patience_ns)
 
     def types(self) -> tuple[TypeAvailability, ...]:
         """The types on offer, with how many more of each fit now."""
-        offered = types_for(self.platform, self.gpu.aperture_size)
+        offered = *types_for(self.platform, self.gpu.aperture_size), *self._own_types
         return tuple(TypeAvailability(offer, self.pool.instances(offer)) for offer in offered)
 
     def type_named(self, name: str | None) -> VgpuType:
         """The type called ``name``; None asks for the smallest. Raises: UsageError."""
         if name is None:
             return default_type(self.platform, self.gpu.aperture_size)
-        return type_named(name, self.platform, self.gpu.aperture_size)
+        return type_named(name, self.platform, self.gpu.aperture_size, self._own_types)
 
     def create_vgpu(
         self,
@@ -112,15 +117,17 @@ class Host:
         low_at: int | None = None,
         high_at: int | None = None,
         announcement: Announcement | None = None,
+        resources: VgpuResources | None = None,
         monitor: Monitor | DefaultMonitor | None = DefaultMonitor.OF_TYPE,
     ) -> Vgpu:
         """A new vGPU whose guest is behind ``port``.
 
-        ``low_at`` and ``high_at`` place its slices of graphics memory; by default the host chooses. ``monitor`` is what is plugged
-        in: by default one of the type's resolution where the kernel's mediator plugs in its own, None for nothing.
+        ``low_at`` and ``high_at`` place its slices of graphics memory; by default the host chooses. ``resources`` is a share that was
+        taken from the pool before, slices and fences: the vGPU uses it, and it is still taken when the vGPU has gone. ``monitor`` is
+        what is plugged in: by default one of the type's resolution where the kernel's mediator plugs in its own, None for nothing.
 
-        Raises: UsageError for an unknown type or placement, or a monitor at a connector that the platform has not;
-        ResourceExhausted naming what ran out.
+        Raises: UsageError for an unknown type or placement, a share that is not taken, or a monitor at a connector that the platform
+        has not; StateError for a share that another vGPU uses; ResourceExhausted naming what ran out.
         """
         if not isinstance(vgpu_type, VgpuType):
             vgpu_type = self.type_named(vgpu_type)
@@ -128,22 +135,44 @@ class Host:
             monitor = default_monitor(vgpu_type, self.platform)
         if monitor is not None:
             check_connector(monitor.connector, self.platform)
-        resources = self.pool.take(vgpu_type, low_at=low_at, high_at=high_at)
         number = next(number for number in range(1, len(self.vgpus) + 2) if number not in self.vgpus)
-        vgpu = Vgpu(number, vgpu_type, resources, self.mediator, port, announcement if announcement is not None else Announcement())
+        if resources is not None:
+            self._check_reserved(resources, placed=low_at is not None or high_at is not None)
+            share = resources
+        else:
+            share = self.pool.take(vgpu_type, low_at=low_at, high_at=high_at, holder=f"vGPU {number}")
+        try:
+            vgpu = Vgpu(number, vgpu_type, share, self.mediator, port, announcement if announcement is not None else Announcement())
+        except BaseException:
+            if resources is None:
+                self.pool.give_back(share)
+            raise
+        if resources is None:
+            self._own_shares.add(number)
         self.vgpus[number] = vgpu
         if monitor is not None:
             vgpu.display.plug(monitor)
         return vgpu
 
+    def _check_reserved(self, share: VgpuResources, *, placed: bool) -> None:
+        if placed:
+            raise UsageError("resources= says where the slices are: low_at= and high_at= are for a share that is yet to be taken")
+        if not self.pool.holds(share):
+            raise UsageError(f"resources= is a share of this host's that was taken before (ResourcePool.take), but {share.owned} is none")
+        user = next((vgpu for vgpu in self.vgpus.values() if vgpu.resources == share), None)
+        if user is not None:
+            raise StateError(f"making a vGPU of {share.owned}", f"used by vGPU {user.number}", "reserved, and used by none")
+
     def destroy_vgpu(self, vgpu: Vgpu) -> None:
-        """Take a vGPU away; its share of the GPU is free again."""
+        """Take a vGPU away; its share of the GPU is free again, unless it had been taken before the vGPU was made."""
         vgpu.close()
         machine = self._machines.pop(vgpu.number, None)
         if machine is not None:
             machine.close()
         del self.vgpus[vgpu.number]
-        self.pool.give_back(vgpu.resources)
+        if vgpu.number in self._own_shares:
+            self._own_shares.remove(vgpu.number)
+            self.pool.give_back(vgpu.resources)
 
     def save(self, vgpu: Vgpu, *, patience_ns: int = PATIENCE_NS) -> bytes:
         """A vGPU as bytes. What its guest has submitted is carried out first; then the vGPU stands still, until ``standstill.end()``
@@ -171,7 +200,11 @@ class Host:
             vgpu = self.create_vgpu(found.type, port, low_at=found.low_at, high_at=found.high_at, announcement=found.announcement, monitor=None)
         except (ResourceExhausted, UsageError) as error:
             raise RestoreRefused("no-room", "the vGPU's share of the GPU", str(error), "free") from None
-        found.put_into(vgpu)
+        try:
+            found.put_into(vgpu)
+        except ResourceExhausted as error:
+            self.destroy_vgpu(vgpu)
+            raise RestoreRefused("no-room", "what the vGPU needs of the host", str(error), "free") from None
         return vgpu
 
     def plug(

@@ -149,8 +149,8 @@ class HostMemory:
         self.release(block)
 
     @property
-    def allocated_pages(self) -> int:
-        """Pages of the host's own that are in use."""
+    def own_pages(self) -> int:
+        """Pages of the host's own that are handed out."""
         return self._own.pages
 
     def owner_of(self, address: BusAddress) -> int | None:

@@ -9,6 +9,7 @@ from pvinfo.page import Capability
 
 from .device.display.monitor import Monitor
 from .device.mmio.window import MmioWindow
+from .mediator.scheduler.share import share_of
 
 if TYPE_CHECKING:
     from .gpu.device import PhysicalGpu
@@ -58,6 +59,7 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
             "nonmappable": [resources.high.start, resources.high.stop],
             "fences": len(resources.fences),
         },
+        "pci": {"memory": vgpu.config.memory_enabled, "master": vgpu.config.master_enabled, "asleep": vgpu.config.in_d3},
         "mmio": _accesses(vgpu.mmio),
         "aperture": {"reads": vgpu.aperture.reads, "writes": vgpu.aperture.writes},
         "ggtt_writes": vgpu.ggtt.entry_writes,
@@ -66,6 +68,7 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
         "submissions": {engine.value: times for engine, times in vgpu.submission.submissions.items()},
         "workloads": {engine.value: queue.completed for engine, queue in vgpu.submission.queues.items()},
         "interrupts": vgpu.interrupts_sent,
+        "held": _held_of(vgpu),
         "resets": sum(vgpu.resets.values()),
         "resets_by_kind": dict(vgpu.resets),
         "failsafe": vgpu.failsafe.reason.value if vgpu.failsafe.reason else None,
@@ -74,19 +77,18 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
 
 
 def _schedule_of(vgpu: Vgpu) -> Json:
-    turn = vgpu.turn
-    had = turn.had(vgpu)
-    everybody = turn.used_ns
+    share = share_of(vgpu.turn, vgpu)
+    return {**share._asdict(), "text": share.text}
+
+
+def _held_of(vgpu: Vgpu) -> Json:
+    """What the host keeps for the guest that is there now: nothing of it outlives the guest."""
     return {
-        "used_ns": had.used_ns,
-        "share": round(had.used_ns / everybody, 6) if everybody else 0.0,
-        "weight": vgpu.weight,
-        "turns": had.turns,
-        "waits": had.waits,
-        "waited_ns": had.waited_ns,
-        "worst_wait_ns": had.worst_wait_ns,
-        "worst_wait_bound_ns": turn.worst_wait_ns(vgpu),
-        "starved": had.starved,
+        "pinned_pages": vgpu.port.mapped_pages,
+        "address_spaces": len(vgpu.tables),
+        "shadow_tables": vgpu.tables.tables,
+        "shadow_pages": vgpu.mediator.shadow_pool.used(vgpu.number),
+        "workloads": sum(queue.workloads for queue in vgpu.submission.queues.values()),
     }
 
 
@@ -110,10 +112,12 @@ def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
             "commands": host.gpu.engines.commands,
             "isolation_violations": host.guard.violations,
             "turns": host.mediator.turn.changes,
+            "held": {"pages": host.memory.own_pages, "timers": host.clock.timers},
             "schedule": {
                 "policy": host.mediator.turn.policy.name,
                 "patience_ns": host.mediator.turn.patience_ns,
                 "used_ns": host.mediator.turn.used_ns,
+                "contested_ns": host.mediator.turn.contested_ns,
             },
             "findings": [finding_report(finding) for finding in host.gpu.findings if finding.vgpu not in host.vgpus],
         },

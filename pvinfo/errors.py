@@ -13,11 +13,11 @@
      │    ├── WaitTimeout                 a register or request never showed the value waited for
      │    ├── RequestFailed               a request was not executed, or not as a whole
      │    └── GpuWedged                   the GT was given up: nothing is executed any more
-     ├── ResourceExhausted                the host has no aperture, fence or vGPU slot left
+     ├── ResourceExhausted                something there is only so much of is used up
      ├── SaveRefused                      a vGPU does not come to a standstill, and so cannot be saved
      ├── RestoreRefused   (ValueError)    saved bytes are no vGPU, or none that this host can go on with
      ├── PeerError                        a vfio-user peer broke the protocol
-     ├── ConformanceError                 a hypervisor port does not keep what ports promise
+     ├── ConformanceError                 somebody's hypervisor or scheduler does not keep what such a thing promises
      └── SetupError                       something of the machine around us is missing or unusable
 
 What a *guest* does wrong is never one of these: it is a :class:`pvinfo.finding.Finding`.
@@ -25,7 +25,8 @@ What a *guest* does wrong is never one of these: it is a :class:`pvinfo.finding.
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Mapping
+from typing import Final, final
 
 __all__ = (
     "ConformanceError",
@@ -46,6 +47,10 @@ __all__ = (
     "WaitTimeout",
     "WireError",
 )
+
+
+_NAMED_HOLDERS: Final = 8
+"""As many share a GPU by the kernel's mediator, which is as many as a line can name."""
 
 
 class GvtError(Exception):
@@ -147,18 +152,31 @@ class GpuWedged(DriverError):
 
 @final
 class ResourceExhausted(GvtError):
-    """A vGPU cannot be made because one resource of the host is used up.
+    """What was asked for cannot be had, because one resource is used up.
 
-    ``resource`` names it; ``wanted`` and ``left`` are in ``unit``.
+    ``resource`` names it; ``wanted`` and ``left`` are in ``unit``, and so is ``held``: how much of it each of those has who have the
+    rest. The message names the greatest of them.
     """
 
-    def __init__(self, resource: str, wanted: int, left: int, unit: str, hint: str = "") -> None:
+    def __init__(self, resource: str, wanted: int, left: int, unit: str, hint: str = "", held: Mapping[str, int] | None = None) -> None:
         self.resource = resource
         self.wanted = wanted
         self.left = left
         self.unit = unit
+        self.held = dict(held or {})
         text = f"not enough {resource}: {wanted} {unit} wanted, {left} {unit} left"
-        super().__init__(f"{text} ({hint})" if hint else text)
+        more = "; ".join(part for part in (hint, _holders(self.held)) if part)
+        super().__init__(f"{text} ({more})" if more else text)
+
+
+def _holders(held: Mapping[str, int]) -> str:
+    """Who has how much, the greatest first."""
+    ranked = sorted(((much, who) for who, much in held.items() if much), key=lambda each: -each[0])
+    named = [f"{who} has {much}" for much, who in ranked[:_NAMED_HOLDERS]]
+    others = ranked[_NAMED_HOLDERS:]
+    if others:
+        named.append(f"{len(others)} others have {sum(much for much, _ in others)}")
+    return ", ".join(named)
 
 
 @final
@@ -203,11 +221,11 @@ class PeerError(GvtError):
 
 @final
 class ConformanceError(GvtError):
-    """A hypervisor port breaks what ports promise; ``broken`` has a line for each rule, with what was seen."""
+    """An implementation of an interface breaks what the interface promises; ``broken`` has a line for each rule, with what was seen."""
 
-    def __init__(self, broken: tuple[str, ...]) -> None:
+    def __init__(self, who: str, broken: tuple[str, ...]) -> None:
         self.broken = broken
-        super().__init__(f"the port breaks {len(broken)} rule{'s' if len(broken) > 1 else ''}: " + "; ".join(broken))
+        super().__init__(f"{who} breaks {len(broken)} rule{'s' if len(broken) > 1 else ''}: " + "; ".join(broken))
 
 
 @final

@@ -1,4 +1,4 @@
-"""Sizes and address spaces, so that one kind of number is never taken for another."""
+"""Sizes, times and address spaces, so that one kind of number is never taken for another."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = (
     "GuestAddress",
     "format_range",
     "format_size",
+    "format_time",
 )
 
 KIB: Final = 1 << 10
@@ -42,6 +43,14 @@ def format_size(size: int) -> str:
         if size and size % unit == 0:
             return f"{size // unit} {name}"
     return f"{size} bytes"
+
+
+def format_time(time_ns: int, digits: int = 6) -> str:
+    """``time_ns`` nanoseconds in the largest unit of which it is one at least, with so many digits: 1.5 s, 20 ms, 0."""
+    for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1_000)):
+        if time_ns >= size:
+            return f"{time_ns / size:.{digits}g} {unit}"
+    return f"{time_ns} ns" if time_ns else "0"
 
 
 def format_range(start: int, end: int) -> str:

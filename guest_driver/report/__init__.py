@@ -1,4 +1,4 @@
-"""The report of a run: HTML pages with pictures of what the guests did."""
+"""Reports: HTML pages with pictures of what the guests of a run did, and a page over the many runs of a campaign."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
-from importlib.resources import files
 from itertools import groupby
 from typing import Final
 
@@ -16,13 +15,11 @@ from ..scenarios.access import count_by_kind
 from ..scenarios.outcome import Check, GuestRecord, Outcome, Picture, RunResult, ScenarioResult, Step, View
 from ..state import draw_svg
 from .lanes import describe
+from .markup import STYLE, badge, document, figures, plural, seconds, style_sheet, table
 from .memory_map import memory_map
 from .timeline import Phase, timeline
 
-__all__ = ("STYLE", "render_report")
-
-STYLE: Final = "report.css"
-"""What all pages look like; a file beside them."""
+__all__ = ("render_report",)
 
 _LISTED_ROWS: Final = 250
 """Rows of the list of accesses; a whole trace has its own file."""
@@ -31,27 +28,6 @@ _LOG_LINES: Final = 40
 _NOT_IN_FILE_NAMES: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 
 _SIGNS: Final = {True: ("held", "✓"), False: ("broken", "✗"), None: ("unseen", "–")}
-
-
-def _seconds(nanoseconds: int) -> str:
-    if nanoseconds < 1_000_000:
-        return f"{nanoseconds / 1000:.0f} µs"
-    return f"{nanoseconds / 1e6:.1f} ms" if nanoseconds < 1_000_000_000 else f"{nanoseconds / 1e9:.2f} s"
-
-
-def _plural(count: int, noun: str) -> str:
-    several = f"{noun}es" if noun.endswith("ss") else f"{noun}s"
-    return f"{count} {noun if count == 1 else several}"
-
-
-def _badge(outcome: Outcome) -> str:
-    return f'<span class="badge {outcome.value}">{outcome.value}</span>'
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]], kind: str) -> str:
-    header = "".join(f"<th>{escape(title)}</th>" for title in head)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<table class="{kind}"><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>'
 
 
 # ---- one scenario ----
@@ -92,7 +68,7 @@ def _access_rows(guest: GuestRecord) -> Iterator[tuple[str, str, str]]:
     number = 1
     for line, same in groupby(guest.accesses, describe):
         run = list(same)
-        yield str(number), _seconds(run[0].time_ns), escape(line) + (f' <span class="times">× {len(run)}</span>' if len(run) > 1 else "")
+        yield str(number), seconds(run[0].time_ns), escape(line) + (f' <span class="times">× {len(run)}</span>' if len(run) > 1 else "")
         number += len(run)
 
 
@@ -103,9 +79,9 @@ def _access_list(guest: GuestRecord) -> str:
             rows.append(("…", "", f"{len(guest.accesses)} in all; <code>--trace DIR</code> writes every one"))
             break
         rows.append(row)
-    counts = ", ".join(_plural(count, kind) for kind, count in count_by_kind(guest.accesses).items())
-    table = _table(("number", "at", "access"), rows, "accesses")
-    return f'<details><summary>{escape(counts)}</summary><div class="scroll">{table}</div></details>'
+    counts = ", ".join(plural(count, kind) for kind, count in count_by_kind(guest.accesses).items())
+    listed = table(("number", "at", "access"), rows, "accesses")
+    return f'<details><summary>{escape(counts)}</summary><div class="scroll">{listed}</div></details>'
 
 
 def _phases(guest: GuestRecord) -> list[Phase]:
@@ -129,7 +105,7 @@ def _guest(guest: GuestRecord, begins: tuple[int, ...], *, alone: bool) -> str:
     for driver in guest.drivers:
         lines = [*driver.log[:_LOG_LINES], *(["…"] if len(driver.log) > _LOG_LINES else [])]
         if lines:
-            parts.append(f"<details><summary>the driver's log, {_plural(len(driver.log), 'line')}</summary><pre>{escape(chr(10).join(lines))}</pre></details>")
+            parts.append(f"<details><summary>the driver's log, {plural(len(driver.log), 'line')}</summary><pre>{escape(chr(10).join(lines))}</pre></details>")
     return "".join(parts)
 
 
@@ -147,13 +123,13 @@ def _findings(findings: Iterable[Finding]) -> str:
     ]
     if not rows:
         return ""
-    return f"<h4>What the host noticed</h4>{_table(('kind', 'rule', 'where', 'value', 'what it means', 'times'), rows, 'findings')}"
+    return f"<h4>What the host noticed</h4>{table(('kind', 'rule', 'where', 'value', 'what it means', 'times'), rows, 'findings')}"
 
 
 def _scenario(result: ScenarioResult) -> str:
-    facts = f"{_plural(len(result.checks), 'check')} · {_plural(result.accesses, 'access')} · {_seconds(result.duration_ns)} on the guest's clock"
+    facts = f"{plural(len(result.checks), 'check')} · {plural(result.accesses, 'access')} · {seconds(result.duration_ns)} on the guest's clock"
     parts = [
-        f'<section><h1>{escape(result.name)} {_badge(result.outcome)}</h1>',
+        f'<section><h1>{escape(result.name)} {badge(result.outcome)}</h1>',
         f'<p class="purpose">{escape(result.purpose)}</p>',
     ]
     if result.reason:
@@ -189,28 +165,24 @@ def _page_names(run: RunResult) -> dict[str, str]:
 def _summary(run: RunResult, pages: Mapping[str, str]) -> str:
     rows = [
         (
-            _badge(result.outcome),
+            badge(result.outcome),
             f'<a href="{escape(pages[result.name])}"><code>{escape(result.name)}</code></a>',
             escape(result.purpose) + (f'<br><span class="quiet">{escape(result.reason)}</span>' if result.reason else ""),
             str(len(result.checks)),
             str(result.accesses),
             str(sum(finding.occurrences for finding in result.findings)),
-            _seconds(result.duration_ns),
+            seconds(result.duration_ns),
         )
         for result in run.scenarios
     ]
-    return _table(("", "scenario", "purpose", "checks", "accesses", "findings", "time"), rows, "summary")
+    return table(("", "scenario", "purpose", "checks", "accesses", "findings", "time"), rows, "summary")
 
 
 def _totals(run: RunResult) -> str:
-    figures = [
-        (str(run.count(Outcome.PASSED)), "passed", "passed"),
-        (str(run.count(Outcome.FAILED)), "failed", "failed" if run.count(Outcome.FAILED) else "none"),
-        (str(run.count(Outcome.SKIPPED)), "skipped", "skipped" if run.count(Outcome.SKIPPED) else "none"),
-        (f"{sum(len(result.checks) for result in run.scenarios):,}", "checks", "plain"),
-        (f"{sum(result.accesses for result in run.scenarios):,}", "accesses", "plain"),
-    ]
-    return "".join(f'<div class="figure {kind}"><b>{number}</b>{escape(word)}</div>' for number, word, kind in figures)
+    counted = {
+        "checks": sum(len(result.checks) for result in run.scenarios), "accesses": sum(result.accesses for result in run.scenarios),
+    }  # fmt: skip
+    return figures({outcome: run.count(outcome) for outcome in Outcome}, counted)
 
 
 def _state_diagram() -> str:
@@ -229,23 +201,19 @@ _LEGEND: Final = (
 
 
 def _page(run: RunResult, title: str, here: str, content: str, pages: Mapping[str, str]) -> str:
-    contents = "".join(
+    contents = [
         f'<li class="{result.outcome.value}{" here" if pages[result.name] == here else ""}"><a href="{escape(pages[result.name])}">{escape(result.name)}</a></li>'
         for result in run.scenarios
-    )
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="stylesheet" href="{STYLE}"></head><body>'
-        f'<nav><a class="brand" href="index.html">Scenarios <small>{escape(run.platform)}</small></a><ul>{contents}<li><a href="index.html#states">driver states</a></li></ul></nav>'
-        f'<main id="top">{content}</main></body></html>\n'
-    )
+    ]
+    states = '<li><a href="index.html#states">driver states</a></li>'
+    return document(title, f"Scenarios <small>{escape(run.platform)}</small>", [*contents, states], content)
 
 
 def _index(run: RunResult, pages: Mapping[str, str]) -> str:
     return (
-        f'<h1>Guest driver scenarios {_badge(Outcome.PASSED if run.ok else Outcome.FAILED)}</h1>'
+        f'<h1>Guest driver scenarios {badge(Outcome.PASSED if run.ok else Outcome.FAILED)}</h1>'
         f'<p class="summary-line">Platform <b>{escape(run.platform)}</b>, host <b>{escape(run.where)}</b>, seed {run.seed}, kit {escape(run.version)}.</p>'
-        f'<div class="figures">{_totals(run)}</div>{_summary(run, pages)}'
+        f'{_totals(run)}{_summary(run, pages)}'
         f'<section id="states"><h2>States of the guest driver</h2><p>Every legal move. An act that is not drawn raises an error.</p>{_state_diagram()}</section>'
     )
 
@@ -265,7 +233,7 @@ def render_report(run: RunResult) -> dict[str, str]:
     no network, and no other file."""
     pages = _page_names(run)
     verdict = "passed" if run.ok else "failed"
-    report = {STYLE: files("guest_driver.report").joinpath(STYLE).read_text("utf-8")}
+    report = {STYLE: style_sheet()}
     for index, result in enumerate(run.scenarios):
         here = pages[result.name]
         content = f"{_scenario(result)}{_LEGEND if result.guests else ''}{_neighbours(run, index, pages)}"

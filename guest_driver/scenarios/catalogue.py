@@ -39,6 +39,13 @@ class Scenario(NamedTuple):
     line: int
     family: str = ""
     """What its family is about; empty for one of the user's own."""
+    varies: str = ""
+    """What it leaves to chance, in a phrase: each seed tells it in another way. Empty: it is the same for every seed."""
+
+    @property
+    def word(self) -> str:
+        """What means it, and nothing else, on a command line."""
+        return self.name if self.family else f"{self.file}::{self.name}"
 
     @property
     def place(self) -> str:
@@ -55,8 +62,11 @@ _DECLARED: Final[dict[str, dict[str, Scenario]]] = {}
 """Scenarios by name, by module."""
 
 
-def scenario(*, needs: Needs = Needs(), name: str | None = None) -> Callable[[Act], Act]:
+def scenario(*, needs: Needs = Needs(), name: str | None = None, varies: str = "") -> Callable[[Act], Act]:
     """Make a function a scenario; its name, with hyphens, is the scenario's, and the first line of its docstring the purpose.
+
+    ``varies`` says what it leaves to chance: "the order of the engines". Then its seed decides what its stage's ``random`` chooses;
+    without it the stage chooses the same for every seed.
 
     Where it needs one of several kinds of device it becomes a scenario on each: under its own name on the first of them, as
     ``NAME-on-vgpu`` or ``NAME-on-physical`` on the others.
@@ -76,7 +86,9 @@ def scenario(*, needs: Needs = Needs(), name: str | None = None) -> Callable[[Ac
             called = known_as if device is needs.devices[0] else f"{known_as}-on-{device.word}"
             if called in mine:
                 raise UsageError(f"{place}: scenario {called} is also at {mine[called].place}")
-            mine[called] = Scenario(called, purpose, needs._replace(devices=(device,)), act, code.co_filename, code.co_firstlineno)
+            mine[called] = Scenario(
+                called, purpose, needs._replace(devices=(device,)), act, code.co_filename, code.co_firstlineno, varies=varies
+            )  # fmt: skip
         return act
 
     return register

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import shutil
 import sys
 import time
@@ -13,8 +12,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import IO, Final
 
+from host_model.hypervisor.registry import DEFAULT_HYPERVISOR, known_hypervisors
 from pvinfo.command_line import write_whole
-from pvinfo.errors import SetupError, UsageError
+from pvinfo.errors import UsageError
 from pvinfo.platform import DEFAULT_PLATFORM, PLATFORMS
 from pvinfo.units import MIB
 
@@ -26,12 +26,16 @@ from .in_process import InProcess
 from .json_report import run_report, served_gpu_report, served_vgpu_report
 from .needs import DeviceKind
 from .outcome import Json, Outcome, RunResult, ScenarioResult
+from .output import insist_on_targets, write_json
 from .place import Place
 from .run import run_scenarios
 
 __all__ = ("add_list_arguments", "add_run_arguments", "run_list", "run_run")
 
-_LIST_DESCRIPTION: Final = "Lists scenarios with their purpose: all of the kit's own, or those that the words mean."
+_LIST_DESCRIPTION: Final = """\
+Lists scenarios with their purpose, and with what a seed varies in them, if anything: all of the kit's own, or those
+that the words mean.
+"""
 _LIST_EXAMPLES: Final = """\
 examples:
   guest-driver list
@@ -49,6 +53,7 @@ examples:
   guest-driver run                                      all scenarios, Skylake, in process
   guest-driver run probe 'balloon-*' --platform bdw     some of them, Broadwell
   guest-driver run 'copy-*' first-request               on the physical GPU
+  guest-driver run --hypervisor xen                     in machines under a hypervisor of Xen's kind
   guest-driver run my_scenarios.py                      your own file
   guest-driver run my_scenarios.py::name --report out   one of its scenarios; open out/index.html
   guest-driver run --connect /tmp/a.sock --connect /tmp/b.sock --json -
@@ -89,6 +94,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--connect", type=Path, action="append", default=[], metavar="SOCKET",
         help="play on the GPU that a vfio-user server serves here (repeatable: scenarios with two guests need two vGPUs)",
     )  # fmt: skip
+    host.add_argument(
+        "--hypervisor", metavar="NAME",
+        help=f"what machines with vGPUs run under: {', '.join(known_hypervisors())} ({DEFAULT_HYPERVISOR})",
+    )  # fmt: skip
     host.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the scenarios' randomness (0); the same seed gives the same trace")
     output = parser.add_argument_group("what you get")
     output.add_argument("--json", metavar="FILE", help="write the results as one JSON object; - is standard output")
@@ -106,7 +115,7 @@ def run_list(arguments: argparse.Namespace) -> int:
     for heading, group in groupby(chosen, lambda found: found.heading):
         print(f"# {heading}")
         for found in group:
-            print(f"{found.name:<{width}}  {found.purpose}")
+            print(f"{found.name:<{width}}  {found.purpose}{f' Seeds vary {found.varies}.' if found.varies else ''}")
     return 0
 
 
@@ -151,21 +160,11 @@ class _Progress:
         self._clear()
 
 
-def _check_targets(arguments: argparse.Namespace) -> None:
-    """Before anything is played: what is to be written can be. Raises: SetupError."""
-    if arguments.json not in (None, "-") and not Path(arguments.json).parent.is_dir():
-        raise SetupError(f"{arguments.json} cannot be written: {Path(arguments.json).parent} is no directory")
-    for folder in (arguments.report, arguments.trace):
-        if folder is not None:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise SetupError(f"{folder} cannot be made: {error.strerror}") from error
-
-
 def _check_together(arguments: argparse.Namespace) -> None:
     if arguments.connect and (arguments.vgpu_type is not None or arguments.aperture is not None):
         raise UsageError("--type and --aperture are for hosts of this process; what is behind --connect has its own")
+    if arguments.connect and arguments.hypervisor is not None:
+        raise UsageError("--hypervisor is for machines on hosts of this process; what is behind --connect is used without one")
 
 
 def _write_traces(run: RunResult, folder: Path) -> None:
@@ -178,14 +177,7 @@ def _write_traces(run: RunResult, folder: Path) -> None:
 
 def _write(run: RunResult, served: Sequence[Json], served_gpus: Sequence[Json], arguments: argparse.Namespace) -> list[str]:
     """Write what was asked for; what was written, in words."""
-    written = []
-    if arguments.json is not None:
-        text = json.dumps(run_report(run, served, served_gpus), indent=2) + "\n"
-        if arguments.json == "-":
-            sys.stdout.write(text)
-        else:
-            write_whole(Path(arguments.json), text)
-            written.append(arguments.json)
+    written = write_json(arguments.json, run_report(run, served, served_gpus))
     if arguments.report is not None:
         for name, text in render_report(run).items():  # the index, which leads to the others, is the last
             write_whole(arguments.report / name, text)
@@ -203,7 +195,7 @@ def run_run(arguments: argparse.Namespace) -> int:
     """
     chosen = select(arguments.scenarios)
     _check_together(arguments)
-    _check_targets(arguments)
+    insist_on_targets(arguments.json, (arguments.report, arguments.trace))
     out = sys.stderr if arguments.json == "-" else sys.stdout
     started = time.monotonic()
     served: list[Json] = []
@@ -217,7 +209,10 @@ def run_run(arguments: argparse.Namespace) -> int:
             place = connected
         else:
             aperture = arguments.aperture * MIB if arguments.aperture is not None else None
-            place = InProcess(arguments.platform or DEFAULT_PLATFORM, vgpu_type=arguments.vgpu_type, aperture_size=aperture)
+            place = InProcess(
+                arguments.platform or DEFAULT_PLATFORM, vgpu_type=arguments.vgpu_type, aperture_size=aperture,
+                hypervisor=arguments.hypervisor or DEFAULT_HYPERVISOR,
+            )  # fmt: skip
         progress = _Progress(out, chosen)
         held.callback(progress.end)
         run = run_scenarios(chosen, place, seed=arguments.seed, before=progress.before, after=progress.after)

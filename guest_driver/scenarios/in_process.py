@@ -61,7 +61,7 @@ class InProcess:
         if hypervisor not in known_hypervisors():
             raise UsageError(f"no hypervisor {hypervisor!r}: there are {', '.join(known_hypervisors())}")
         self._hypervisor = hypervisor
-        self.title = "in process"
+        self.title = "in process" if hypervisor == DEFAULT_HYPERVISOR else f"in process, under {hypervisor}"
         if vgpu_type is not None or aperture_size is not None:
             Host(platform, aperture_size=aperture_size or _LARGEST_APERTURE).type_named(vgpu_type)
 

@@ -50,7 +50,7 @@ def play(scenario: Scenario, place: Place, seed: int = 0) -> ScenarioResult:
         return _not_played(scenario, Outcome.SKIPPED, str(refusal))
     except GvtError as error:
         return _not_played(scenario, Outcome.FAILED, f"{place.title}: {error}")
-    stage = Stage(setting, f"{seed}:{scenario.name}")
+    stage = Stage(setting, f"{seed if scenario.varies else 0}:{scenario.name}")
     outcome, reason = _act(scenario, stage)
     return ScenarioResult(
         name=scenario.name,

@@ -44,6 +44,7 @@ examples:
   host-model boot --json -                         the whole report as one JSON object
   host-model boot --platform bdw --type GVTg_V4_8 --json bdw.json --console logs
   host-model boot --guests 2 --type GVTg_V5_8      two guests that share one GPU
+  host-model boot --guests 2 --aperture 512 --type GVTg_V5_8 --type GVTg_V5_4 --timeline who-when.svg
   host-model boot --physical --platform kbl        a Kaby Lake host's driver on the bare GPU
   host-model boot --physical --kvmgt --aperture 512 --json -
   host-model boot --append 'drm.debug=0x6 i915.enable_hangcheck=0'
@@ -85,8 +86,8 @@ def add_boot_arguments(parser: argparse.ArgumentParser) -> None:
     guest = parser.add_argument_group("the vGPUs")
     guest.add_argument("--guests", type=_count, default=1, metavar="N", help="boot N guests side by side (1)")
     guest.add_argument(
-        "--type", dest="vgpu_type", metavar="T",
-        help="vGPU type of each guest (the platform's smallest)",
+        "--type", dest="vgpu_types", action="append", default=[], metavar="T",
+        help="vGPU type of each guest (the platform's smallest); repeated, the types of the guests in turn",
     )
     guest.add_argument("--platform", default="skl", metavar="P", help="GPU platform: bdw, skl, kbl … (skl)")
     guest.add_argument("--aperture", type=_count, metavar="MIB", help="aperture of the physical GPU in MiB")
@@ -166,7 +167,7 @@ def run_boot(arguments: argparse.Namespace, make_host: HostFactory) -> int:
         accelerator=accelerator,
         guests=arguments.guests,
         platform=arguments.platform,
-        vgpu_type=arguments.vgpu_type,
+        vgpu_types=tuple(arguments.vgpu_types),
         aperture_mib=arguments.aperture,
         memory_mib=arguments.memory or (_MEDIATOR_MEMORY_MIB if arguments.kvmgt else _MEMORY_MIB),
         timeout_s=arguments.timeout,
@@ -266,8 +267,8 @@ def _check_physical(arguments: argparse.Namespace) -> None:
         raise UsageError("--kvmgt goes with --physical: only a host that owns the GPU can share it out")
     if arguments.physical and arguments.guests != 1:
         raise UsageError(f"--physical with --guests {arguments.guests}: there is one physical GPU, for one machine")
-    if arguments.physical and arguments.vgpu_type is not None:
-        raise UsageError(f"--physical with --type {arguments.vgpu_type}: the physical GPU has no vGPU type")
+    if arguments.physical and arguments.vgpu_types:
+        raise UsageError(f"--physical with --type {arguments.vgpu_types[0]}: the physical GPU has no vGPU type")
 
 
 def _check_target(path: Path) -> None:

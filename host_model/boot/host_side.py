@@ -56,11 +56,12 @@ class HostSide(Protocol):
 
 
 class HostRequest(NamedTuple):
-    """What a run wants from its host: one vGPU of ``vgpu_type`` for each socket."""
+    """What a run wants from its host: a vGPU for each socket."""
 
     sockets: Sequence[Path]
     platform: str
-    vgpu_type: str | None
+    vgpu_types: Sequence[str]
+    """What they are: as many as there are sockets, one for all of them, or none for the smallest there is."""
     aperture_mib: int | None
     trace: Path | None
     physical: bool = False

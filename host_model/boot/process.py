@@ -39,8 +39,16 @@ class QemuProcess:
             raise SetupError(f"{command[0]} cannot be started: {error.strerror}") from error
 
     def status(self) -> int | None:
-        """The exit status, negative for a signal; None while it runs."""
-        return self._process.poll()
+        """The exit status, negative for a signal; None while it runs.
+
+        Only looked at, and not by ``Popen.poll``: an interrupt in the midst of that leaves a lock behind, for which ``wait`` waits.
+        """
+        if self._process.returncode is not None:
+            return self._process.returncode
+        ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            return None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     def kill(self) -> None:
         """Ends QEMU and everything in its session, and waits until QEMU is gone.

@@ -96,6 +96,7 @@ def summary(result: BootResult) -> str:
     lines: list[str] = []
     for number, outcome in enumerate(result.guests):
         lines += _guest_lines(number, outcome, physical=result.plan.physical)
+        lines += _share_lines(result, number)
     failures = result.failures()
     lines += [f"FAILED  {failure}" for failure in failures] or ["ok"]
     return "\n".join(lines)
@@ -136,6 +137,15 @@ def _guest_lines(number: int, outcome: GuestOutcome, *, physical: bool) -> list[
     if outcome.no_screenshot is not None:
         lines.append(f"  no picture: {outcome.no_screenshot}")
     return lines
+
+
+def _share_lines(result: BootResult, number: int) -> list[str]:
+    """What the guest had of the GPU, where it was not alone there."""
+    vgpus = result.host.get("vgpus")
+    if not isinstance(vgpus, list) or not number < len(vgpus) > 1:
+        return []
+    schedule = vgpus[number].get("schedule") if isinstance(vgpus[number], dict) else None
+    return [] if schedule is None else [f"  had {schedule['text']}"]
 
 
 def _connector_words(report: GuestReport, name: str) -> str:

@@ -38,7 +38,7 @@ _PICTURE_DRAIN_S: Final = 0.2
 
 
 class BootPlan(NamedTuple):
-    """What to boot: ``guests`` machines alike, each with one vGPU of ``vgpu_type``.
+    """What to boot: ``guests`` machines alike, each with one vGPU, all of one type or each of its own.
 
     ``physical`` gives the physical GPU to a single machine instead; ``kvmgt`` has that machine share
     it out by the kernel's own mediator.
@@ -48,7 +48,8 @@ class BootPlan(NamedTuple):
     accelerator: Accelerator
     guests: int = 1
     platform: str = "skl"
-    vgpu_type: str | None = None
+    vgpu_types: Sequence[str] = ()
+    """One for all, or one for each; none for the platform's smallest."""
     aperture_mib: int | None = None
     memory_mib: int = 1024
     timeout_s: float = 120.0
@@ -182,7 +183,7 @@ def boot_guests(
         initramfs.write_bytes(image.archive)
         sockets = [folder / f"gpu{number}" for number in range(plan.guests)]
         request = HostRequest(
-            sockets, plan.platform, plan.vgpu_type, plan.aperture_mib, plan.trace, plan.physical,
+            sockets, plan.platform, plan.vgpu_types, plan.aperture_mib, plan.trace, plan.physical,
             pictures=plan.screenshots is not None, view=plan.view, monitor=plan.monitor, schedule=plan.schedule,
         )  # fmt: skip
         host = stack.enter_context(closing(make_host(request)))

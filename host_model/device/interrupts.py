@@ -5,7 +5,13 @@ IER of a group together make the group's bits in the master register, and while 
 a bit set, every write that could have opened the way sends a message: there is no memory of one that was sent. That is
 what lets a guest which acknowledged one event, while another came, get its next interrupt when it enables the master again.
 
-Source: linux:drivers/gpu/drm/i915/gvt/interrupt.c
+IIR holds two events of a kind: one that comes when the guest has read of an earlier one waits behind it, and shows as soon as
+that is acknowledged. A guest's writes are posted: when the acknowledgement arrives, the guest may long have looked after what
+it had read of, and an event that came on the way would be wiped out unseen. The kernel's mediator forgets it; its
+guests' writes arrive at once. On hardware an event that nobody has read of holds up a second one as well: that one would
+interrupt the guest for nothing.
+
+Source: linux:drivers/gpu/drm/i915/gvt/interrupt.c, linux:drivers/gpu/drm/i915/i915_irq.c (gen3_irq_reset: two events)
 """
 
 from __future__ import annotations
@@ -192,6 +198,11 @@ class InterruptTree:
         self._places = event_places(device.platform)
         self._groups = {name: InterruptGroup(device.registers, name) for name in InterruptGroup.bases}
         self._dwords = device.registers.dwords
+        # By group, and of bits that are set in IIR only: others mean nothing, as when the registers were reset.
+        self._read = dict.fromkeys(self._groups, 0)
+        """Events that the guest has read of."""
+        self._behind = dict.fromkeys(self._groups, 0)
+        """Events that have come again since."""
 
     def raise_event(self, event: Event) -> None:
         """Let ``event`` happen. Raises: KeyError when the platform has no such event."""
@@ -201,8 +212,29 @@ class InterruptTree:
     def raise_bits(self, group: str, bits: int) -> None:
         """Let the events of ``group`` happen whose bits are set, as far as its mask is open."""
         registers = self._groups[group]
-        registers.iir |= bits & ~registers.imr
+        pending, happened = registers.iir, bits & ~registers.imr
+        self._read[group] &= pending
+        self._behind[group] = self._behind[group] & pending | happened & self._read[group]
+        registers.iir = pending | happened
         self.check_pending()
+
+    def read_identity(self, group: str) -> int:
+        """The guest reads IIR of ``group``."""
+        pending = self._read[group] = self._groups[group].iir
+        return pending
+
+    def acknowledge(self, group: str, bits: int) -> None:
+        """The guest writes ``bits`` to IIR of ``group``: they are cleared, and what waited behind them comes up."""
+        registers = self._groups[group]
+        pending = registers.iir
+        again = pending & bits & self._behind[group]
+        registers.iir = pending & ~bits | again
+        self._read[group] &= ~bits
+        self._behind[group] &= ~bits
+        if again:
+            self.check_pending()
+        else:
+            self.update_master()
 
     @property
     def asserted(self) -> bool:

@@ -9,7 +9,8 @@ Source: linux:drivers/gpu/drm/i915/gvt/aperture_gm.c
 
 from __future__ import annotations
 
-from typing import NamedTuple, final
+from collections import Counter
+from typing import Final, NamedTuple, final
 
 from pvinfo.errors import ResourceExhausted, UsageError
 from pvinfo.units import MIB, PAGE_SIZE, format_range, format_size
@@ -43,15 +44,18 @@ class FreeResources(NamedTuple):
     fences: int
 
 
+_HOST: Final = "the host"
+
+
 class _Space:
-    """One part of graphics memory: allocated ranges in order of address."""
+    """One part of graphics memory: allocated ranges, each with who holds it, in order of address."""
 
     def __init__(self, name: str, start: int, end: int, host_size: int, top_down: bool) -> None:
         self.name = name
         self.whole = range(start, max(start, end))
         self.host_size = host_size
         self.top_down = top_down
-        self.taken: list[range] = []
+        self.taken: dict[range, str] = {}
 
     @property
     def left(self) -> int:
@@ -65,24 +69,27 @@ class _Space:
         edges.append(self.whole.stop)
         return [range(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
 
-    def take(self, size: int, at: int | None) -> range:
+    def take(self, size: int, at: int | None, holder: str) -> range:
         size = (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1)
         if at is not None:
-            return self._take_at(size, at)
+            return self._take_at(size, at, holder)
         if size > self.left:
-            raise ResourceExhausted(
-                self.name, size // MIB, self.left // MIB, "MiB",
-                f"of {format_size(len(self.whole))}, the host keeps {format_size(self.host_size)}",
-            )  # fmt: skip
+            raise self._exhausted(size, self.left, f"of {format_size(len(self.whole))}")
         holes = [hole for hole in self._holes() if len(hole) >= size]
         if not holes:
             longest = max((len(hole) for hole in self._holes()), default=0)
-            raise ResourceExhausted(self.name, size // MIB, longest // MIB, "MiB", f"in one piece; {self.left // MIB} MiB in all")
+            raise self._exhausted(size, longest, f"in one piece; {self.left // MIB} MiB in all")
         hole = holes[-1] if self.top_down else holes[0]
         start = hole.stop - size if self.top_down else hole.start
-        return self._enter(range(start, start + size))
+        return self._enter(range(start, start + size), holder)
 
-    def _take_at(self, size: int, at: int) -> range:
+    def _exhausted(self, size: int, left: int, hint: str) -> ResourceExhausted:
+        held = Counter({_HOST: min(self.host_size, len(self.whole)) // MIB})
+        for used, holder in self.taken.items():
+            held[holder] += len(used) // MIB
+        return ResourceExhausted(self.name, size // MIB, left // MIB, "MiB", hint, held)
+
+    def _take_at(self, size: int, at: int, holder: str) -> range:
         wanted = range(at, at + size)
         if at % PAGE_SIZE:
             raise UsageError(f"{self.name} at {at:#x}: a slice starts on a {PAGE_SIZE}-byte page")
@@ -95,12 +102,16 @@ class _Space:
             raise UsageError(f"{self.name} at {at:#x}: what lies below {free_from:#x} ({format_size(self.host_size)}) is the host's own")
         for used in self.taken:
             if wanted.start < used.stop and used.start < wanted.stop:
-                raise ResourceExhausted(self.name, size // MIB, 0, "MiB", f"at {at:#x}; {format_range(used.start, used.stop)} is taken")
-        return self._enter(wanted)
+                raise self._exhausted(size, 0, f"at {at:#x}; {format_range(used.start, used.stop)} is taken")
+        return self._enter(wanted, holder)
 
-    def _enter(self, piece: range) -> range:
-        self.taken = sorted([*self.taken, piece], key=lambda used: used.start)
+    def _enter(self, piece: range, holder: str) -> range:
+        if piece:
+            self.taken = dict(sorted([*self.taken.items(), (piece, holder)], key=lambda used: used[0].start))
         return piece
+
+    def give_back(self, piece: range) -> None:
+        self.taken.pop(piece, None)
 
 
 @final
@@ -111,6 +122,8 @@ class ResourcePool:
         self._low = _Space("low graphics memory (aperture)", 0, aperture_size, host_low, top_down=False)
         self._high = _Space("high graphics memory", aperture_size, ggtt_size, host_high, top_down=True)
         self._fences = list(range(HOST_FENCES, TOTAL_FENCES))
+        self._shares: dict[VgpuResources, str] = {}
+        """What is taken, and who holds it."""
 
     @property
     def free(self) -> FreeResources:
@@ -120,28 +133,41 @@ class ResourcePool:
     def instances(self, vgpu_type: VgpuType) -> int:
         """How many more vGPUs of this type fit, by the kernel's arithmetic."""
         free = self.free
-        return min(free.low // vgpu_type.low_size, free.high // vgpu_type.high_size, free.fences // vgpu_type.fences)
+        return min(left // size for left, size in zip(free, (vgpu_type.low_size, vgpu_type.high_size, vgpu_type.fences), strict=True) if size)
 
-    def take(self, vgpu_type: VgpuType, *, low_at: int | None = None, high_at: int | None = None) -> VgpuResources:
+    def take(
+        self, vgpu_type: VgpuType, *, low_at: int | None = None, high_at: int | None = None, holder: str = "another vGPU"
+    ) -> VgpuResources:
         """A share for one vGPU; all of it or nothing. ``low_at`` and ``high_at`` place the slices, anywhere but in the host's own part.
+        ``holder`` is who has it, as those are told for whom nothing is left.
 
-        Raises: ResourceExhausted naming what ran out, how much was wanted and is left; UsageError for a placement
+        Raises: ResourceExhausted naming what ran out, how much was wanted and is left, and who has it; UsageError for a placement
         outside the GPU's graphics memory, or in the host's part of it.
         """
         if vgpu_type.fences > len(self._fences):
-            raise ResourceExhausted("fences", vgpu_type.fences, len(self._fences), "registers", f"of {TOTAL_FENCES}, the host keeps {HOST_FENCES}")
-        low = self._low.take(vgpu_type.low_size, low_at)
+            held = Counter({_HOST: HOST_FENCES})
+            for share, known in self._shares.items():
+                held[known] += len(share.fences)
+            raise ResourceExhausted("fences", vgpu_type.fences, len(self._fences), "registers", f"of {TOTAL_FENCES}", held)
+        low = self._low.take(vgpu_type.low_size, low_at, holder)
         try:
-            high = self._high.take(vgpu_type.high_size, high_at)
+            high = self._high.take(vgpu_type.high_size, high_at, holder)
         except (ResourceExhausted, UsageError):
-            self._low.taken.remove(low)
+            self._low.give_back(low)
             raise
         fences = tuple(self._fences[: vgpu_type.fences])
         del self._fences[: vgpu_type.fences]
-        return VgpuResources(low, high, fences)
+        share = VgpuResources(low, high, fences)
+        self._shares[share] = holder
+        return share
+
+    def holds(self, resources: VgpuResources) -> bool:
+        """It is a share that :meth:`take` gave, and that has not been given back."""
+        return resources in self._shares
 
     def give_back(self, resources: VgpuResources) -> None:
         """Take a share back."""
-        self._low.taken.remove(resources.low)
-        self._high.taken.remove(resources.high)
+        del self._shares[resources]
+        self._low.give_back(resources.low)
+        self._high.give_back(resources.high)
         self._fences = sorted([*self._fences, *resources.fences])

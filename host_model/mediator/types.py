@@ -5,6 +5,7 @@ Source: linux:drivers/gpu/drm/i915/gvt/vgpu.c (intel_vgpu_configs, intel_gvt_ini
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
@@ -101,12 +102,12 @@ def types_for(platform: Platform, aperture_size: int) -> tuple[VgpuType, ...]:
     return tuple(types)
 
 
-def type_named(name: str, platform: Platform, aperture_size: int) -> VgpuType:
-    """The type called ``name``.
+def type_named(name: str, platform: Platform, aperture_size: int, own_types: Sequence[VgpuType] = ()) -> VgpuType:
+    """The type called ``name``, of the platform's or of ``own_types``.
 
     Raises: UsageError that lists what this host offers, and why it offers no more.
     """
-    offered = types_for(platform, aperture_size)
+    offered = *types_for(platform, aperture_size), *own_types
     for offer in offered:
         if offer.name == name:
             return offer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pvinfo.errors import UsageError
 from pvinfo.units import MIB
 
@@ -14,12 +16,21 @@ from .vgpus import ServedHost, ServedType
 __all__ = ("host_for_boot",)
 
 
+def _types(request: HostRequest) -> Sequence[str | None]:
+    """The type for each socket. Raises: UsageError."""
+    types, guests = request.vgpu_types, len(request.sockets)
+    if len(types) > 1 and len(types) != guests:
+        raise UsageError(f"{len(types)} types for {guests} guests: give one for all of them, or one for each")
+    return types if len(types) == guests else [types[0] if types else None] * guests
+
+
 def host_for_boot(request: HostRequest) -> ServedHost | ServedGpu:
     """The host of a boot: a vGPU for each guest's socket, or the physical GPU for the one machine there is."""
     aperture_size = DEFAULT_APERTURE if request.aperture_mib is None else request.aperture_mib * MIB
     wanted = Wanted(view=request.view, pictures=request.pictures)
     if not request.physical:
-        served = [ServedType(request.vgpu_type, path, f"guest {number}") for number, path in enumerate(request.sockets)]
+        types = _types(request)
+        served = [ServedType(vgpu_type, path, f"guest {number}") for number, (vgpu_type, path) in enumerate(zip(types, request.sockets, strict=True))]
         return ServedHost(
             request.platform, served, aperture_size=aperture_size, trace=request.trace, wanted=wanted, monitor=request.monitor,
             schedule=request.schedule,

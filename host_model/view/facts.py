@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from pvinfo.finding import Finding, FindingKind
 
 from ..gpu.device import PhysicalGpu
+from ..mediator.scheduler.share import share_of
 from ..mediator.vgpu import Vgpu
 from ..report import findings_of
 
@@ -19,7 +20,7 @@ _GRAVITY: Final = (FindingKind.GUEST_FAULT, FindingKind.NOT_MODELLED, FindingKin
 class DeviceFacts(NamedTuple):
     """A device in numbers and words."""
 
-    figures: tuple[tuple[str, int], ...]
+    figures: tuple[tuple[str, int | str], ...]
     engines: Mapping[str, int]
     """Requests of each engine."""
     findings: tuple[Finding, ...]
@@ -29,8 +30,14 @@ class DeviceFacts(NamedTuple):
 
 def vgpu_facts(vgpu: Vgpu) -> DeviceFacts:
     """What a vGPU's guest has done so far."""
+    share = share_of(vgpu.turn, vgpu)
     return DeviceFacts(
-        figures=_figures(vgpu),
+        figures=(
+            *_figures(vgpu),
+            ("share of GPU time", f"{100 * share.share:.1f} %"),
+            ("weight", share.weight),
+            ("worst wait for the GPU", share.worst_wait),
+        ),
         engines={engine.value: queue.requests for engine, queue in vgpu.submission.queues.items()},
         findings=_worst_first(findings_of(vgpu)),
         failsafe=vgpu.failsafe.reason.value if vgpu.failsafe.reason else None,

@@ -53,8 +53,12 @@ def _state(device: ViewedDevice) -> str:
     return '<span class="state">no client</span>'
 
 
-def _rows(figures: Iterable[tuple[str, int]]) -> str:
-    return "".join(f"<tr><th>{escape(name)}</th><td>{count:,}</td></tr>" for name, count in figures)
+def _rows(figures: Iterable[tuple[str, int | str]]) -> str:
+    return "".join(f"<tr><th>{escape(name)}</th><td>{_shown(figure)}</td></tr>" for name, figure in figures)
+
+
+def _shown(figure: int | str) -> str:
+    return escape(figure) if isinstance(figure, str) else f"{figure:,}"
 
 
 def _figures(facts: DeviceFacts) -> str:

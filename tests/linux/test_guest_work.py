@@ -6,23 +6,14 @@ our mediator.
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import real_guest
 
-VARIABLES = ("GVT_QEMU", "GVT_KERNEL", "GVT_MODULES", "GVT_BUSYBOX")
-MISSING = [name for name in VARIABLES if not os.environ.get(name)]
-
-pytestmark = [
-    pytest.mark.linux,
-    pytest.mark.skipif(bool(MISSING), reason=f"a real guest needs {', '.join(MISSING)}"),
-]
+pytestmark = real_guest.needs()
 
 CHECKS = ("stores", "fills", "copies", "fences", "small-batches", "two-processes", "spinner", "illegal-batch", "hang")
 PATTERN_SECONDS = 20
@@ -39,14 +30,10 @@ LEAST_BESIDE_AN_IDLE_ONE = 0.95
 
 def boot_with(folder: Path, workload: Path, script: str, *words: str) -> tuple[dict[str, Any], str]:
     """The report of a boot whose guests run ``script``, and what the command said on the way."""
-    post, target = folder / "post.sh", folder / "report.json"
+    post = folder / "post.sh"
     post.write_text(f"#!/bin/sh\n{script}\n")
-    command = [sys.executable, "-m", "host_model", "boot", "--json", str(target), "--console", str(folder)]
-    command += ["--add", f"{workload}:/bin/workload", "--post", str(post), "--timeout", "280", *words]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=320, check=False)
-    assert target.exists(), f"no report; status {result.returncode}: {result.stderr}"
-    report: dict[str, Any] = json.loads(target.read_text())
-    return report, result.stderr
+    booted = real_guest.boot(folder, "--add", f"{workload}:/bin/workload", "--post", str(post), "--timeout", "280", *words)
+    return booted.report, booted.errors
 
 
 @pytest.mark.parametrize(("platform", "vgpu_type"), [("skl", "GVTg_V5_8"), ("kbl", "GVTg_V5_4"), ("bdw", "GVTg_V4_8")])

@@ -6,13 +6,13 @@ region is written as a virtual machine monitor writes it.
 
 from __future__ import annotations
 
-import os
 import selectors
 from hashlib import md5
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from support import real_guest
 
 from host_model.boot import BootPlan, GuestOutcome, HostRequest, HostSide, Picture, boot_guests, choose_accelerator, find_parts
 from host_model.monitor_choice import MonitorChoice
@@ -22,13 +22,7 @@ from pvinfo.edid import edid_for
 from pvinfo.frame import FRAME_HEADER, FrameHeader
 from pvinfo.gfx_edid import GFX_EDID_REGISTERS
 
-VARIABLES = ("GVT_QEMU", "GVT_KERNEL", "GVT_MODULES", "GVT_BUSYBOX")
-MISSING = [name for name in VARIABLES if not os.environ.get(name)]
-
-pytestmark = [
-    pytest.mark.linux,
-    pytest.mark.skipif(bool(MISSING), reason=f"a real guest needs {', '.join(MISSING)}"),
-]
+pytestmark = real_guest.needs()
 
 EDID, FRAME = 10, 11
 POST = """\

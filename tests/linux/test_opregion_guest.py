@@ -6,11 +6,11 @@ DisplayPort connector of the kernel's mediator.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from support import real_guest
 
 from host_model.boot import BootPlan, GuestOutcome, HostRequest, HostSide, boot_guests, choose_accelerator, find_parts
 from host_model.device.display.monitor import Monitor
@@ -20,13 +20,7 @@ from pvinfo.explain import read_dump
 from pvinfo.opregion import opregion, parse_opregion
 from pvinfo.platform import PLATFORMS
 
-VARIABLES = ("GVT_QEMU", "GVT_KERNEL", "GVT_MODULES", "GVT_BUSYBOX")
-MISSING = [name for name in VARIABLES if not os.environ.get(name)]
-
-pytestmark = [
-    pytest.mark.linux,
-    pytest.mark.skipif(bool(MISSING), reason=f"a real guest needs {', '.join(MISSING)}"),
-]
+pytestmark = real_guest.needs()
 
 HDMI_B = Connector(Port.B, Link.HDMI)
 POST = """\

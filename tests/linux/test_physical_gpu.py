@@ -6,26 +6,17 @@ for each aperture that the mediator shares out, and one that runs a C program th
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from support import real_guest
 
 from pvinfo.submission_trace import compare_submissions, format_submissions
 from pvinfo.trace import read_numbered_trace
 
-VARIABLES = ("GVT_QEMU", "GVT_KERNEL", "GVT_MODULES", "GVT_BUSYBOX")
-MISSING = [name for name in VARIABLES if not os.environ.get(name)]
-
-pytestmark = [
-    pytest.mark.linux,
-    pytest.mark.skipif(bool(MISSING), reason=f"a real host needs {', '.join(MISSING)}"),
-]
+pytestmark = real_guest.needs("a real host")
 
 PLATFORMS = ("skl", "kbl", "bdw")
 ENGINES = ("rcs0", "bcs0", "vcs0", "vecs0")
@@ -51,12 +42,8 @@ class HostBoot(NamedTuple):
 
 
 def boot_host(folder: Path, *words: str) -> HostBoot:
-    target = folder / "report.json"
-    command = [sys.executable, "-m", "host_model", "boot", "--physical", "--json", str(target), "--console", str(folder)]
-    result = subprocess.run([*command, "--timeout", "280", *words], capture_output=True, text=True, timeout=320, check=False)
-    assert target.exists(), f"no report; status {result.returncode}: {result.stderr}"
-    console = (folder / "guest0-console.log").read_text()
-    return HostBoot(result.returncode, result.stderr, json.loads(target.read_text()), console)
+    booted = real_guest.boot(folder, "--physical", "--timeout", "280", *words)
+    return HostBoot(*booted, console=(folder / "guest0-console.log").read_text())
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

@@ -7,27 +7,18 @@ in such a guest get done is in test_guest_work.py.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from support import real_guest
 
 from host_model.device.mmio.policy import Attribute
 from host_model.mediator.policy import policy_for
 from pvinfo.trace import Op, TraceRow, read_trace
 
-VARIABLES = ("GVT_QEMU", "GVT_KERNEL", "GVT_MODULES", "GVT_BUSYBOX")
-MISSING = [name for name in VARIABLES if not os.environ.get(name)]
-
-pytestmark = [
-    pytest.mark.linux,
-    pytest.mark.skipif(bool(MISSING), reason=f"a real guest needs {', '.join(MISSING)}"),
-]
+pytestmark = real_guest.needs()
 
 CASES = [
     ("skl", "GVTg_V5_8"),
@@ -41,6 +32,7 @@ PORTS = {"rcs0": 0x2230, "bcs0": 0x22230, "vcs0": 0x12230, "vecs0": 0x1A230}
 MOST_TIMES_LONGER = 1.5
 APERTURE = 256 << 20
 GGTT_SIZE = 4 << 30
+
 
 class Boot(NamedTuple):
     """One finished ``host-model boot``: its status, what it printed, its report."""
@@ -64,25 +56,14 @@ class Boot(NamedTuple):
         return vgpu
 
 
-def boot_guest(folder: Path, *words: str) -> tuple[int, str, dict[str, Any]]:
-    target = folder / "report.json"
-    command = [sys.executable, "-m", "host_model", "boot", "--json", str(target), "--console", str(folder)]
-    result = subprocess.run([*command, *words], capture_output=True, text=True, timeout=300, check=False)
-    report: dict[str, Any] = json.loads(target.read_text()) if target.exists() else {}
-    return result.returncode, result.stderr, report
-
-
 @pytest.fixture(scope="module", params=CASES, ids=["-".join(case) for case in CASES])
 def boot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Boot:
     platform, vgpu_type = request.param
     folder = tmp_path_factory.mktemp(f"{platform}-{vgpu_type}")
     trace = folder / "trace.tsv"
-    status, errors, report = boot_guest(
-        folder, "--platform", platform, "--type", vgpu_type, "--trace", str(trace)
-    )  # fmt: skip
-    assert report, f"no report; status {status}: {errors}"
+    booted = real_guest.boot(folder, "--platform", platform, "--type", vgpu_type, "--trace", str(trace))
     console = (folder / "guest0-console.log").read_text()
-    return Boot(platform, vgpu_type, status, errors, report, console, list(read_trace(trace)))
+    return Boot(platform, vgpu_type, *booted, console, list(read_trace(trace)))
 
 
 def test_the_driver_initialises_and_registers_its_device(boot: Boot) -> None:
@@ -173,9 +154,9 @@ def test_nothing_broke_on_the_host(boot: Boot) -> None:
 
 def seconds_of_probe(folder: Path, name: str, *words: str) -> float:
     (folder / name).mkdir()
-    status, errors, report = boot_guest(folder / name, "--platform", "skl", *words)
-    assert status == 0, errors
-    seconds: float = report["guests"][0]["seconds"]["probe"]
+    booted = real_guest.boot(folder / name, "--platform", "skl", *words)
+    assert booted.status == 0, booted.errors
+    seconds: float = booted.report["guests"][0]["seconds"]["probe"]
     return seconds
 
 

@@ -6,24 +6,15 @@ character once, and that row tells what each of them looks like.
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from support import real_guest
 from support.picture import Picture, read_png
 
-VARIABLES = ("GVT_QEMU", "GVT_KERNEL", "GVT_MODULES", "GVT_BUSYBOX")
-MISSING = [name for name in VARIABLES if not os.environ.get(name)]
-
-pytestmark = [
-    pytest.mark.linux,
-    pytest.mark.skipif(bool(MISSING), reason=f"a real guest needs {', '.join(MISSING)}"),
-]
+pytestmark = real_guest.needs()
 
 CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
 SENTENCE = "Virtual GPU of guest 0: 1 screen, no hardware."
@@ -31,7 +22,6 @@ CELL_WIDTH, CELL_HEIGHT = 8, 16
 """Of the kernel's VGA font."""
 FLIPS = 300
 MOST_LATE_WRITES = 3
-HOT_SPOT = (5, 7)
 CURSOR_AT = (100, 200)
 CURSOR_SIZE = 64
 GREEN = (0, 255, 0)
@@ -81,18 +71,14 @@ CASES = [
 def screens(request: pytest.FixtureRequest, workload: Path, tmp_path_factory: pytest.TempPathFactory) -> Screens:
     platform, vgpu_type, mode = request.param
     folder = tmp_path_factory.mktemp(f"screens-{platform}")
-    post, characters, target = folder / "post.sh", folder / "characters", folder / "report.json"
+    post, characters = folder / "post.sh", folder / "characters"
     post.write_text(f"#!/bin/sh\n{POST}")
     characters.write_text(CHARACTERS)
-    command = [sys.executable, "-m", "host_model", "boot", "--json", str(target), "--console", str(folder), "--screenshot", str(folder)]
-    command += ["--platform", platform, "--type", vgpu_type, "--post", str(post), "--timeout", "200"]
-    command += ["--add", f"{workload}:/bin/workload", "--add", f"{characters}:/characters"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert target.exists(), f"no report; status {result.returncode}: {result.stderr}"
-    assert "Traceback" not in result.stderr, result.stderr
-    report = json.loads(target.read_text())
+    words = ["--platform", platform, "--type", vgpu_type, "--screenshot", str(folder), "--post", str(post), "--timeout", "200"]
+    booted = real_guest.boot(folder, *words, "--add", f"{workload}:/bin/workload", "--add", f"{characters}:/characters")
+    assert "Traceback" not in booted.errors, booted.errors
     pictures = {re.sub(r"^guest0-?", "", path.stem): read_png(path.read_bytes()) for path in folder.glob("*.png")}
-    return Screens(mode, report, (folder / "guest0-console.log").read_text(), pictures)
+    return Screens(mode, booted.report, (folder / "guest0-console.log").read_text(), pictures)
 
 
 def test_the_monitor_is_connected_with_the_mode_of_the_type(screens: Screens) -> None:

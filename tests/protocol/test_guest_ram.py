@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from host_model.hypervisor.vfio_user import GuestRam
+from host_model.hypervisor.guest_ram import GuestRam
 from pvinfo.errors import PeerError
 from pvinfo.units import MIB, PAGE_SIZE
 from pvinfo.vfio_user import Command, DmaMap, DmaMapFlags

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+from guest_driver.__main__ import main
 from guest_driver.scenarios import DeviceKind, InProcess, ScenarioResult, built_in, play
 from guest_driver.scenarios.access import trace_text
 from host_model.host import Host
 from pvinfo.errors import UsageError
-from support.stories import every
+from support.stories import FEWEST, every
 
 SCENARIOS = {name: found for name, found in built_in().items() if DeviceKind.PHYSICAL not in found.needs.devices}
 Played = Callable[[str], ScenarioResult]
@@ -29,7 +32,7 @@ def played() -> Iterator[Played]:
     play_once.cache_clear()
 
 
-@pytest.mark.parametrize("name", every(SCENARIOS))
+@pytest.mark.parametrize("name", every(SCENARIOS, FEWEST))
 @pytest.mark.parametrize("hypervisor", ["kvm", "xen", "acrn"])
 def test_guests_see_the_same_under_every_hypervisor(played: Played, hypervisor: str, name: str) -> None:
     known, other = played(name), play(SCENARIOS[name], InProcess(hypervisor=hypervisor))
@@ -59,3 +62,24 @@ def test_machines_under_different_hypervisors_share_one_gpu() -> None:
 def test_a_hypervisor_that_there_is_not_is_refused_before_anything_is_played() -> None:
     with pytest.raises(UsageError, match="no hypervisor 'qnx': there are local, kvm, xen, acrn"):
         InProcess(hypervisor="qnx")
+
+
+@pytest.mark.parametrize("hypervisor", ["kvm", "xen", "acrn"])
+def test_the_command_plays_under_any_hypervisor_and_the_guest_sees_the_same(tmp_path: Path, hypervisor: str) -> None:
+    folders = {name: tmp_path / name for name in ("local", hypervisor)}
+    for name, folder in folders.items():
+        assert main(["run", "probe", "--hypervisor", name, "--json", str(tmp_path / f"{name}.json"), "--trace", str(folder)]) == 0
+        assert json.loads((tmp_path / f"{name}.json").read_text())["host"] == ("in process" if name == "local" else f"in process, under {name}")
+    assert len({(folder / "probe.tsv").read_text().replace(f", under {hypervisor}", "") for folder in folders.values()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--hypervisor", "bhyve"], "no hypervisor 'bhyve': there are local, kvm, xen, acrn"),
+        (["--hypervisor", "kvm", "--connect", "a.sock"], "--hypervisor is for machines on hosts of this process; what is behind --connect is used without one"),
+    ],
+)
+def test_what_hypervisor_there_is_not_is_refused_before_anything_is_played(words: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "probe", *words]) == 2
+    assert capsys.readouterr() == ("", f"guest-driver run: error: {why}\n")

@@ -27,7 +27,7 @@ class HostCounts(NamedTuple):
 def counts_of(host: Host) -> HostCounts:
     """What of ``host`` is in use now."""
     return HostCounts(
-        tuple(host.vgpus), tuple(host.pool.free), host.memory.allocated_pages, tuple(host.guard.machines), tuple(host.gpu.fences),
+        tuple(host.vgpus), tuple(host.pool.free), host.memory.own_pages, tuple(host.guard.machines), tuple(host.gpu.fences),
         bytes(host.gpu.ggtt.entries),
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from host_model.clock import RealClock
-from host_model.hypervisor.vfio_user import GuestRam
+from host_model.hypervisor.guest_ram import GuestRam
 from host_model.vfio.user.connection import MemoryReadReply, ServerConnection
 from host_model.vfio.user.device_server import DeviceServer, MemoryWindow
 from host_model.vfio.user.requests import Request

@@ -320,10 +320,21 @@ def test_the_host_is_asked_for_one_vgpu_for_each_guest_and_ended(stage: Stage) -
     )  # fmt: skip
     (host,) = hosts
     assert len(set(host.request.sockets)) == 2
-    assert host.request == HostRequest(host.request.sockets, "kbl", "GVTg_V5_4", 512, Path("t.trace"))
+    assert host.request == HostRequest(host.request.sockets, "kbl", ("GVTg_V5_4",), 512, Path("t.trace"))
     assert host.closed
     assert (report["platform"], report["vgpus"]) == ("kbl", [1])
     assert report["ok"]
+
+
+def test_the_words_at_the_end_say_what_each_of_several_guests_had_of_the_gpu(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    vgpus = [{"schedule": {"text": f"share {number}"}} for number in range(2)]
+    host: dict[str, object] = {"platform": "skl", "vgpus": vgpus, "gpu": {"isolation_violations": 0}}
+    assert stage.run("--guests", "2", host=lambda request: CountedHost(request, host)) == 0
+    told = capsys.readouterr().out
+    first, second = told.split("guest 1: ")
+    assert "  had share 0\n" in first and "  had share 1\n" in second
+    assert stage.run(host=lambda request: CountedHost(request, {**host, "vgpus": vgpus[:1]})) == 0
+    assert "  had " not in capsys.readouterr().out, "who was alone shared with nobody"
 
 
 GIVES_BACK_THE_OPREGION = """\
@@ -634,7 +645,7 @@ def test_what_shows_nothing_has_no_picture_and_the_report_says_why(stage: Stage,
 
 def test_guests_are_heard_only_where_pictures_are_kept(stage: Stage) -> None:
     stage.play('echo "$*" >"$here/words"\n' + SPEAKS, PROBED + ASKS % "unheard" + END)
-    hosts = [CountedHost(HostRequest([], "skl", None, None, None), {"vgpus": [], "gpu": None})]
+    hosts = [CountedHost(HostRequest([], "skl", (), None, None), {"vgpus": [], "gpu": None})]
     report = stage.report(host=lambda request: hosts[0])
     words = (stage.folder / "words").read_text()
     assert "HOST_MODEL_SCREENSHOT" not in words and "input-path" not in words

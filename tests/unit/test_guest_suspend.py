@@ -9,11 +9,22 @@ from guest_driver.batch import Batch
 from guest_driver.state import DriverState
 from host_model.bare_metal import bare_machine
 from host_model.host import Host
+from host_model.mediator.vgpu import Vgpu
 from pvinfo.errors import StateError
 from pvinfo.pci import BAR0, COMMAND, Command
 from pvinfo.platform import PLATFORMS, Engine
 
 PATIENCE_NS = 1_000_000_000
+
+
+def messages(vgpu: Vgpu) -> bool:
+    """The guest wants them."""
+    return vgpu.config.msi_enabled
+
+
+def lit(vgpu: Vgpu) -> list[str]:
+    """The pipes that send a picture."""
+    return list(vgpu.display.pipes.running)
 
 
 def store(driver: GuestDriver, value: int) -> int:
@@ -49,10 +60,10 @@ def test_the_header_is_put_back_as_it_was_and_messages_are_sent_again() -> None:
     driver.suspend()
     assert not Command(config.read(COMMAND, 2)).master
     plugged.machine.gpu.reset()
-    assert config.read(BAR0, 4) & ~0xF == 0 and not plugged.vgpu.config.msi_enabled
+    assert config.read(BAR0, 4) & ~0xF == 0 and not messages(plugged.vgpu)
     driver.resume()
     assert [config.read(offset, 4) for offset in range(0, 64, 4)] == before
-    assert plugged.vgpu.config.msi_enabled
+    assert messages(plugged.vgpu)
     told = driver.interrupts.received
     assert store(driver, 3) == 3 and driver.interrupts.received > told
 
@@ -79,12 +90,12 @@ def test_screens_go_off_for_the_sleep_and_are_lit_again_by_who_wants_them(reset:
     driver = GuestDriver(plugged.machine)
     driver.probe()
     driver.display.set_mode()
-    assert plugged.vgpu.display.pipes.running == ("PIPE_A",)
+    assert lit(plugged.vgpu) == ["PIPE_A"]
     driver.suspend()
-    assert plugged.vgpu.display.pipes.running == ()
+    assert lit(plugged.vgpu) == []
     if reset:
         plugged.machine.gpu.reset()
     driver.resume()
     assert driver.display.screens == {}
     assert driver.display.set_mode().on
-    assert plugged.vgpu.display.pipes.running == ("PIPE_A",)
+    assert lit(plugged.vgpu) == ["PIPE_A"]

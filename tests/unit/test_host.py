@@ -15,7 +15,7 @@ from host_model.mediator.resources import FreeResources
 from host_model.mediator.snapshot import take_snapshot
 from host_model.memory import WINDOW_SHIFT, HostMemory
 from host_model.report import host_report
-from pvinfo.errors import ResourceExhausted, UsageError
+from pvinfo.errors import ResourceExhausted, StateError, UsageError
 from pvinfo.page import PVINFO_BASE
 from pvinfo.platform import PLATFORMS
 from pvinfo.units import GIB, MIB, BusAddress, GuestAddress
@@ -26,6 +26,41 @@ def test_a_host_offers_its_types_with_how_many_still_fit() -> None:
     assert {offer.type.name: offer.instances for offer in host.types()} == {"GVTg_V5_8": 6, "GVTg_V5_4": 3, "GVTg_V5_2": 1}
     host.plug("GVTg_V5_4", ram_size=MIB)
     assert {offer.type.name: offer.instances for offer in host.types()} == {"GVTg_V5_8": 4, "GVTg_V5_4": 2, "GVTg_V5_2": 1}
+
+
+def test_a_vgpu_of_a_share_taken_before_has_its_slices_and_fences_and_leaves_it_taken() -> None:
+    host = made_host(aperture_mib=512)
+    first = host.pool.take(host.type_named("GVTg_V5_8"), holder="somebody")
+    share = host.pool.take(host.type_named("GVTg_V5_4"), holder="a tenant")
+    host.pool.give_back(first)
+    left = host.pool.free
+    for _ in range(2):
+        vgpu = host.create_vgpu("GVTg_V5_4", LocalPort(Ram(MIB), host.memory), resources=share)
+        assert vgpu.resources == share and share.fences == (8, 9, 10, 11)
+        assert vgpu.mmio.read32(PVINFO_BASE + 0x40) == share.low.start == 192 * MIB
+        with pytest.raises(StateError, match=r"used by vGPU 1$"):
+            host.create_vgpu("GVTg_V5_4", LocalPort(Ram(MIB), host.memory), resources=share)
+        host.destroy_vgpu(vgpu)
+        assert host.pool.free == left and host.pool.holds(share)
+    host.pool.give_back(share)
+    with pytest.raises(UsageError, match=r"a share of this host's that was taken before"):
+        host.create_vgpu("GVTg_V5_4", LocalPort(Ram(MIB), host.memory), resources=share)
+    with pytest.raises(UsageError, match=r"low_at= and high_at= are for a share that is yet to be taken"):
+        host.create_vgpu("GVTg_V5_4", LocalPort(Ram(MIB), host.memory), resources=share, low_at=share.low.start)
+
+
+def test_who_finds_nothing_left_is_told_who_has_it() -> None:
+    host = made_host(aperture_mib=512)
+    host.plug("GVTg_V5_4", ram_size=MIB)
+    host.pool.take(host.type_named("GVTg_V5_8"), holder="a tenant")
+    host.plug("GVTg_V5_8", ram_size=MIB)
+    with pytest.raises(ResourceExhausted) as refused:
+        host.plug("GVTg_V5_2", ram_size=MIB)
+    error = refused.value
+    assert (error.resource, error.wanted, error.left) == ("low graphics memory (aperture)", 256, 128)
+    assert error.held == {"the host": 128, "vGPU 1": 128, "a tenant": 64, "vGPU 2": 64}
+    assert str(error).endswith("(of 512 MiB; the host has 128, vGPU 1 has 128, a tenant has 64, vGPU 2 has 64)")
+    assert sum(error.held.values()) + error.left == 512
 
 
 def test_vgpus_are_numbered_from_one_and_a_free_number_is_used_again() -> None:

@@ -152,6 +152,71 @@ def test_acknowledging_clears_the_written_bits_and_tells_nothing() -> None:
     assert told == []
 
 
+@pytest.mark.parametrize("master_on", [False, True])
+def test_an_event_that_overtakes_the_acknowledgement_of_an_earlier_one_is_told_as_well(master_on: bool) -> None:
+    """Writes are posted: the guest has looked after the first event when its acknowledgement arrives, not after the second."""
+    vgpu = make_vgpu()
+    told: list[int] = []
+    send_messages_to(vgpu, told)
+    iir = InterruptGroup.iir.at("GT0")
+    vgpu.mmio.write32(MASTER, ENABLE)
+    _open(vgpu, "GT0", 0x01010101)
+    vgpu.interrupts.raise_event(Event.RCS_USER)
+    vgpu.interrupts.raise_event(Event.BCS_USER)
+    vgpu.mmio.write32(MASTER, ENABLE if master_on else 0)
+    assert vgpu.mmio.read32(iir) == 0x00010001
+    vgpu.interrupts.raise_event(Event.RCS_USER)
+    vgpu.interrupts.raise_event(Event.RCS_CONTEXT_SWITCH)
+    assert vgpu.mmio.read32(iir) == 0x00010101, "what waits behind shows only when the way is free"
+    told.clear()
+    vgpu.mmio.write32(iir, 0x00010001)
+    assert vgpu.mmio.read32(iir) == 0x00000101
+    assert told == ([ENABLE | 0b01] if master_on else [])
+    vgpu.mmio.write32(MASTER, ENABLE)
+    assert told[-1:] == [ENABLE | 0b01]
+    vgpu.mmio.write32(iir, 0x00000101)
+    assert (vgpu.mmio.read32(iir), vgpu.mmio.read32(MASTER)) == (0, ENABLE), "of a kind, one waits behind another, and no more"
+
+
+def test_an_event_that_comes_twice_before_the_guest_reads_of_it_is_told_once() -> None:
+    vgpu = make_vgpu()
+    told: list[int] = []
+    send_messages_to(vgpu, told)
+    iir = InterruptGroup.iir.at("GT0")
+    _open(vgpu, "GT0", 0x1)
+    vgpu.interrupts.raise_event(Event.RCS_USER)
+    vgpu.interrupts.raise_event(Event.RCS_USER)
+    assert vgpu.mmio.read32(iir) == 1
+    vgpu.mmio.write32(iir, 1)
+    assert vgpu.mmio.read32(iir) == 0
+    vgpu.interrupts.raise_event(Event.RCS_USER)
+    vgpu.interrupts.raise_event(Event.RCS_USER)
+    vgpu.mmio.write32(iir, 1)
+    assert vgpu.mmio.read32(iir) == 0, "that it had read of an earlier one counts no more"
+
+
+def test_nothing_waits_behind_an_event_while_it_is_masked_or_after_a_reset_of_the_device() -> None:
+    vgpu = make_vgpu()
+    iir, imr = InterruptGroup.iir.at("GT0"), InterruptGroup.imr.at("GT0")
+    _open(vgpu, "GT0", 0x1)
+    vgpu.interrupts.raise_event(Event.RCS_USER)
+    assert vgpu.mmio.read32(iir) == 1
+    vgpu.mmio.write32(imr, 0xFFFFFFFF)
+    vgpu.interrupts.raise_event(Event.RCS_USER)
+    vgpu.mmio.write32(iir, 1)
+    assert vgpu.mmio.read32(iir) == 0
+
+    _open(vgpu, "GT0", 0x1)
+    vgpu.interrupts.raise_event(Event.RCS_USER)
+    assert vgpu.mmio.read32(iir) == 1
+    vgpu.interrupts.raise_event(Event.RCS_USER)
+    vgpu.reset()
+    _open(vgpu, "GT0", 0x1)
+    vgpu.interrupts.raise_event(Event.RCS_USER)
+    vgpu.mmio.write32(iir, 1)
+    assert vgpu.mmio.read32(iir) == 0
+
+
 @pytest.mark.parametrize("group", InterruptGroup.bases)
 def test_iir_reads_zero_after_the_drivers_reset_of_the_group(group: str) -> None:
     vgpu = make_vgpu()

@@ -144,7 +144,7 @@ def test_without_one_the_firmware_declares_where_one_would_be(tmp_path: Path) ->
     ],
 )
 def test_the_physical_gpu_has_one_only_when_asked(tmp_path: Path, choice: MonitorChoice, plugged_in: str | None) -> None:
-    host = host_for_boot(HostRequest([tmp_path / "a"], "skl", None, None, None, physical=True, monitor=choice))
+    host = host_for_boot(HostRequest([tmp_path / "a"], "skl", (), None, None, physical=True, monitor=choice))
     try:
         assert isinstance(host, ServedGpu)
         monitor = host.gpu.display.monitor
@@ -154,7 +154,7 @@ def test_the_physical_gpu_has_one_only_when_asked(tmp_path: Path, choice: Monito
 
 
 def test_a_boot_hands_the_choice_to_every_guest(tmp_path: Path) -> None:
-    request = HostRequest([tmp_path / "a"], "kbl", None, None, None, monitor=MonitorChoice("DP-C", mode="1600x900"))
+    request = HostRequest([tmp_path / "a"], "kbl", (), None, None, monitor=MonitorChoice("DP-C", mode="1600x900"))
     host = host_for_boot(request)
     try:
         assert isinstance(host, ServedHost)

@@ -57,7 +57,7 @@ def test_the_first_resource_to_run_out_is_named_with_what_was_wanted_and_is_left
     error = refused.value
     assert (error.resource, error.wanted, error.left, error.unit) == ("low graphics memory (aperture)", 128, 64, "MiB")
     assert str(error) == (
-        "not enough low graphics memory (aperture): 128 MiB wanted, 64 MiB left (of 256 MiB, the host keeps 128 MiB)"
+        "not enough low graphics memory (aperture): 128 MiB wanted, 64 MiB left (of 256 MiB; the host has 128, another vGPU has 64)"
     )
 
 
@@ -65,7 +65,7 @@ def test_high_graphics_memory_can_be_what_runs_out() -> None:
     shared = pool(2048)
     with pytest.raises(
         ResourceExhausted,
-        match=re.escape("not enough high graphics memory: 2048 MiB wanted, 1664 MiB left (of 2 GiB, the host keeps 384 MiB)"),
+        match=re.escape("not enough high graphics memory: 2048 MiB wanted, 1664 MiB left (of 2 GiB; the host has 384)"),
     ):
         shared.take(V1)
     assert shared.free == pool(2048).free
@@ -76,7 +76,7 @@ def test_seven_vgpus_use_up_the_fences() -> None:
     taken = [shared.take(V8) for _ in range(7)]
     assert sorted(fence for share in taken for fence in share.fences) == list(range(4, 32))
     assert shared.free.low == 448 * MIB
-    with pytest.raises(ResourceExhausted, match=re.escape("not enough fences: 4 registers wanted, 0 registers left (of 32, the host keeps 4)")):
+    with pytest.raises(ResourceExhausted, match=re.escape("not enough fences: 4 registers wanted, 0 registers left (of 32; another vGPU has 28, the host has 4)")):
         shared.take(V8)
 
 
@@ -105,7 +105,7 @@ def test_memory_in_pieces_too_small_says_how_long_the_longest_is() -> None:
         shared.give_back(share)
     assert shared.instances(V4) == 1, "the kernel counts bytes, not pieces"
     with pytest.raises(
-        ResourceExhausted, match=re.escape("not enough low graphics memory (aperture): 128 MiB wanted, 64 MiB left (in one piece; 192 MiB in all)")
+        ResourceExhausted, match=re.escape("not enough low graphics memory (aperture): 128 MiB wanted, 64 MiB left (in one piece; 192 MiB in all; another vGPU has 192, the host has 128)")
     ):
         shared.take(V4)
 

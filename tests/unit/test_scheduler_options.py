@@ -39,7 +39,7 @@ def test_a_folder_is_no_place_for_a_picture(tmp_path: Path) -> None:
 def test_a_boot_hands_it_to_the_host_which_names_guests_in_the_picture(tmp_path: Path) -> None:
     picture = tmp_path / "who-when.svg"
     schedule = ScheduleChoice("gvt", picture)
-    host = host_for_boot(HostRequest([tmp_path / "a", tmp_path / "b"], "skl", None, 512, None, schedule=schedule))
+    host = host_for_boot(HostRequest([tmp_path / "a", tmp_path / "b"], "skl", (), 512, None, schedule=schedule))
     assert isinstance(host, ServedHost) and isinstance(host.host.mediator.turn.policy, Gvt)
     host.host.mediator.turn.timeline.use(2, 0, 5)
     host.close()

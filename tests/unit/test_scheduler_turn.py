@@ -11,6 +11,7 @@ from host_model.mediator.scheduler.fair import PERIOD_NS, Fair
 from host_model.mediator.scheduler.gvt import Gvt
 from host_model.mediator.scheduler.policy import Choice
 from host_model.mediator.scheduler.round_robin import SLICE_NS, RoundRobin
+from host_model.mediator.scheduler.share import share_of
 from host_model.mediator.scheduler.timeline import TurnTaken
 from pvinfo.errors import StateError
 
@@ -84,9 +85,36 @@ def test_the_account_and_the_timeline_say_the_same() -> None:
     shared.wait(10 * MS)
     own, switch = 3 * MS + HANDING_OVER.fixed_ns, MS + HANDING_OVER.fixed_ns
     assert shared.turn.timeline.turns == (TurnTaken(1, 0, own), TurnTaken(2, own, own + switch))
-    assert shared.turn.had(first) == Had(used_ns=own, turns=1, waits=1, waited_ns=0, worst_wait_ns=0, starved=0)
+    assert shared.turn.had(first) == Had(used_ns=own, turns=1, waits=1, waited_ns=0, worst_wait_ns=0, starved=0, contested_ns=own)
     assert shared.turn.had(second) == Had(used_ns=switch, turns=1, waits=1, waited_ns=own, worst_wait_ns=own, starved=0)
     assert shared.turn.used_ns == own + switch
+
+
+def test_a_share_is_held_against_weights_while_everybody_wants_the_gpu() -> None:
+    shared = Shared(Fair())
+    light, heavy, idle = shared.busy(2), shared.busy(8), shared.add(4)
+    shared.wait(100 * MS)
+    assert shared.turn.contested_ns == shared.turn.had(heavy).contested_ns == 0, "one of them wants nothing"
+    shared.remove(idle)
+    before = shared.turn.used_ns
+    shared.wait(SECOND)
+    share = share_of(shared.turn, light)
+    assert shared.turn.contested_ns == shared.turn.used_ns - before
+    assert share.contested_ns + shared.turn.had(heavy).contested_ns == shared.turn.contested_ns
+    assert abs(share.contested_share - 0.2) < 0.01
+    bound = shared.turn.worst_wait_ns(light)
+    assert bound is not None and share.worst_wait_bound_ns == bound
+    assert share.text == (
+        f"{100 * share.share:.1f} % of the GPU's time ({100 * share.contested_share:.1f} % while all wanted it), weight 2, "
+        f"worst wait {share.worst_wait_ns / MS:.3g} ms, never more than {bound / SECOND:.3g} s"
+    )
+
+
+def test_who_had_nothing_and_is_not_bounded_has_no_share_and_no_bound() -> None:
+    shared = Shared(Fair())
+    idle = shared.add(2)
+    shared.turn.leave(idle)
+    assert share_of(shared.turn, idle).text == "0.0 % of the GPU's time, weight 2, worst wait 0"
 
 
 def test_a_wait_counts_while_it_lasts_and_long_ones_are_starvation() -> None:

@@ -62,7 +62,7 @@ def test_what_waits_when_it_falls_asleep_is_carried_out_after_it_has_woken_up() 
 def test_what_runs_when_it_falls_asleep_ends_but_is_told_only_after_it_has_woken_up() -> None:
     rig, context, page = sleeper()
     work(context, 3)
-    while rig.vgpu.submission.queues[Engine.BCS0].running is None:
+    while not rig.vgpu.submission.is_running:
         rig.wait(1000)
     power(rig, PowerState.D3HOT)
     rig.wait()

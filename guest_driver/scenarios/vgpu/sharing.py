@@ -58,7 +58,7 @@ def second_vgpu_probe(stage: Stage) -> None:
     stage.host_view("the second guest's display is ready", lambda vgpu: vgpu.pv.display_ready, True, guest=1)
 
 
-@scenario(needs=_TWO)
+@scenario(needs=_TWO, varies="the pages")
 def second_vgpu_table(stage: Stage) -> None:
     """A guest that writes entries of the other's slices changes nothing there and reads back 0."""
     one, other = stage.guests

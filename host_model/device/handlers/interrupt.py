@@ -14,13 +14,14 @@ from pvinfo.registers.engine import EngineRegisters
 from pvinfo.registers.interrupt import InterruptGroup, MasterControl, MasterInterrupt, PsrInterruptRegisters
 from pvinfo.registers.pipe import PIPE_BASES
 
-from . import on_write
+from . import on_read, on_write
 
 if TYPE_CHECKING:
     from ..base import RegisterDevice
 
 
 _PIPES: Final = {InterruptGroup.imr.at(pipe): pipe for pipe in PIPE_BASES}
+_IDENTITIES: Final = {InterruptGroup.iir.at(group): group for group in InterruptGroup.bases}
 
 
 @on_write(InterruptGroup.imr)
@@ -47,10 +48,14 @@ def enable_written(device: RegisterDevice, offset: int, value: int) -> int:
 on_write(EngineRegisters.imr)(enable_written)
 
 
+@on_read(InterruptGroup.iir)
+def identity_read(device: RegisterDevice, offset: int) -> int:
+    return device.interrupts.read_identity(_IDENTITIES[offset])
+
+
 @on_write(InterruptGroup.iir)
 def events_acknowledged(device: RegisterDevice, offset: int, value: int) -> int:
-    device.registers.write32(offset, device.registers.read32(offset) & ~value)
-    device.interrupts.update_master()
+    device.interrupts.acknowledge(_IDENTITIES[offset], value)
     return device.registers.read32(offset)
 
 

@@ -104,7 +104,7 @@ class SavedVgpu:
         _require("type", "the number of fences", f"{needs.fences}", f"{len(fences)}")
 
     def put_into(self, vgpu: Vgpu) -> None:
-        """Make ``vgpu``, which is as new, the one that was saved. It stands still."""
+        """Make ``vgpu``, which is as new, the one that was saved. It stands still. Raises: ResourceExhausted."""
         vgpu.standstill.hold()
         vgpu.pv.announcement = self.announcement
         for part in self._parts:

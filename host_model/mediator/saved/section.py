@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ("Apply", "Section", "Shape")
 
 Apply = Callable[["Vgpu"], None]
-"""Put what was read into a vGPU that is as new. It does not fail."""
+"""Put what was read into a vGPU that is as new. Raises: ResourceExhausted."""
 
 
 class Shape(NamedTuple):

@@ -25,6 +25,8 @@ class Had(NamedTuple):
     worst_wait_ns: int
     starved: int
     """How many of these waits were longer than a guest's driver is patient."""
+    contested_ns: int = 0
+    """Of the time used, that in which everybody else had work too: only of this can a share be held against weights."""
 
 
 @final
@@ -32,12 +34,14 @@ class Account:
     """The account of one vGPU."""
 
     def __init__(self) -> None:
-        self._used_ns = self._turns = self._waits = self._waited_ns = self._worst_ns = self._starved = 0
+        self._used_ns = self._turns = self._waits = self._waited_ns = self._worst_ns = self._starved = self._contested_ns = 0
         self._since_ns: int | None = None
 
-    def use(self, duration_ns: int) -> None:
-        """The GPU has worked for it."""
+    def use(self, duration_ns: int, *, contested: bool = False) -> None:
+        """The GPU has worked for it, while everybody else had work too or not."""
         self._used_ns += duration_ns
+        if contested:
+            self._contested_ns += duration_ns
 
     def begin_turn(self, now_ns: int) -> None:
         """It is given the GPU."""
@@ -64,4 +68,4 @@ class Account:
         if self._since_ns is not None:
             present = now_ns - self._since_ns
             waits, waited, worst, starved = waits + 1, waited + present, max(worst, present), starved + (present > STARVED_NS)
-        return Had(self._used_ns, self._turns, waits, waited, worst, starved)
+        return Had(self._used_ns, self._turns, waits, waited, worst, starved, self._contested_ns)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Final, NamedTuple, final
 
+from pvinfo.units import format_time
+
 __all__ = ("Timeline", "TurnTaken", "draw_timeline")
 
 _KEPT: Final = 16384
@@ -106,13 +108,6 @@ def _step_ns(span_ns: int) -> int:
         step *= 10
 
 
-def _time(at_ns: int) -> str:
-    for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1_000)):
-        if at_ns >= size:
-            return f"{at_ns / size:.6g} {unit}"
-    return f"{at_ns} ns" if at_ns else "0"
-
-
 def _axis(start_ns: int, span_ns: int, bottom: int) -> Iterator[str]:
     step = _step_ns(span_ns)
     for number in range(-(-start_ns // step), (start_ns + span_ns) // step + 1):
@@ -120,7 +115,7 @@ def _axis(start_ns: int, span_ns: int, bottom: int) -> Iterator[str]:
         anchor = "end" if x > _LABELS + _PLOT - 30 else "middle"
         yield (
             f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 6}" y2="{bottom}"/>'
-            f'<text class="quiet" x="{x:.1f}" y="{_TOP - 12}" text-anchor="{anchor}">{_time(number * step)}</text>'
+            f'<text class="quiet" x="{x:.1f}" y="{_TOP - 12}" text-anchor="{anchor}">{format_time(number * step)}</text>'
         )
 
 
@@ -139,7 +134,7 @@ def draw_timeline(turns: Sequence[TurnTaken], names: Mapping[int, str] | None = 
     bottom = _TOP + _LANE * max(len(by_vgpu), 1)
     width, height = _LABELS + _PLOT + 12, bottom + 28
     used = sum(turn.end_ns - turn.start_ns for turn in turns)
-    title = f"{len(turns)} turns of {len(by_vgpu)} vGPUs in {_time(span)}" if turns else "no turns: no vGPU has used the GPU"
+    title = f"{len(turns)} turns of {len(by_vgpu)} vGPUs in {format_time(span)}" if turns else "no turns: no vGPU has used the GPU"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="schedule" viewBox="0 0 {width} {height}" role="img">'
         f'<style>{_STYLE}</style><title>{title}</title><rect class="ground" width="{width}" height="{height}"/>'
@@ -167,7 +162,7 @@ def _lane(vgpu: int, turns: Sequence[TurnTaken], name: str, top: int, start_ns: 
         f'<text class="quiet" x="{_LABELS - 10}" y="{middle + 4}" text-anchor="end">{100 * used / span_ns:.1f} %</text>'
     )
     for bar in _bars(_columns(turns, start_ns, span_ns)):
-        when = " to ".join(_time(start_ns + span_ns * column // _PLOT) for column in (bar.first, bar.end))
+        when = " to ".join(format_time(start_ns + span_ns * column // _PLOT) for column in (bar.first, bar.end))
         yield (
             f'<rect x="{_LABELS + bar.first}" y="{middle - _BAR // 2}" width="{bar.end - bar.first}" height="{_BAR}" fill="{colour}"'
             f' fill-opacity="{bar.shade / _SHADES:.3g}"><title>{escape(name)}: {when}</title></rect>'

@@ -95,6 +95,8 @@ class Turn(Generic[S]):
         """Times the GPU has changed hands."""
         self.used_ns = 0
         """Time in which it had work, whoever's."""
+        self.contested_ns = 0
+        """Time in which all of several had work for it."""
         self._clock = clock
         self._hardware = hardware
         self._sharers: dict[int, S] = {}
@@ -191,8 +193,10 @@ class Turn(Generic[S]):
             busy = passed if self._was_busy else 0
             self.policy.used(number, passed, busy)
             if busy:
+                contested = len(self._ready) == len(self._sharers) > 1
                 self.used_ns += busy
-                self._accounts[number].use(busy)
+                self.contested_ns += busy if contested else 0
+                self._accounts[number].use(busy, contested=contested)
                 self.timeline.use(number, self._settled_ns, now)
         self._settled_ns = now
         return now

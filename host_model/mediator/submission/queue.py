@@ -73,6 +73,11 @@ class EngineQueue:
         """What has not been given to the GPU, in order."""
         return tuple(self._waiting)
 
+    @property
+    def workloads(self) -> int:
+        """Workloads that wait, and the one that the GPU has."""
+        return len(self._waiting) + (self.running is not None)
+
     # ---- what the guest submits ----
 
     def submit(self, descriptor: ContextDescriptor, elements: Elements | None) -> bool:

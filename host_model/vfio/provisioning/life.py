@@ -66,13 +66,17 @@ class MadeDevice(Protocol):
 
     @property
     def resources(self) -> VgpuResources:
-        """Its share of the GPU: in the places that were reserved, though its fences may be others."""
+        """Its share of the GPU: the one that was reserved."""
+
+    @property
+    def connected(self) -> bool:
+        """It is used by who came by a way of its own, a socket, instead of :meth:`open`."""
 
     def open(self, closed: Callable[[], None]) -> VfioDevice:
-        """The device for one user, who calls ``closed`` at the end."""
+        """The device for one user of this process, who calls ``closed`` at the end. Raises: StateError where users come by another way."""
 
-    def destroy(self) -> VgpuResources:
-        """Take it away. Its share, as it is kept for the next creation."""
+    def destroy(self) -> None:
+        """Take it away. Its share stays reserved."""
 
 
 class DevicePolicy(Protocol):
@@ -85,14 +89,14 @@ class DevicePolicy(Protocol):
     def profiles(self) -> tuple[Profile, ...]:
         """What can be provisioned, whether or not there is room now."""
 
-    def reserve(self, profile: Profile) -> VgpuResources:
-        """A share of the GPU. Raises: ResourceExhausted naming what ran out."""
+    def reserve(self, profile: Profile, name: str) -> VgpuResources:
+        """A share of the GPU for the device called ``name``. Raises: ResourceExhausted naming what ran out, and who has it."""
 
     def give_back(self, resources: VgpuResources) -> None:
         """Take a share back."""
 
-    def make(self, profile: Profile, resources: VgpuResources) -> MadeDevice:
-        """A device on a share that was reserved. The share stays reserved when this raises."""
+    def make(self, profile: Profile, resources: VgpuResources, name: str) -> MadeDevice:
+        """The device called ``name``, on the share that was reserved for it, which stays reserved when this raises."""
 
 
 class _Configured(NamedTuple):
@@ -118,7 +122,7 @@ class ProvisionedDevice:
         if self._user is not None:
             return LifeState.BOUND if self._user.state is DeviceState.BOUND else LifeState.OPEN
         if self._made is not None:
-            return LifeState.CREATED
+            return LifeState.BOUND if self._made.connected else LifeState.CREATED
         return LifeState.CONFIGURED if self._configured is not None else LifeState.UNCONFIGURED
 
     @property
@@ -151,7 +155,7 @@ class ProvisionedDevice:
         for policy in self._policies:
             for known in policy.profiles():
                 if profile in (known, known.name):
-                    self._resources = policy.reserve(known)
+                    self._resources = policy.reserve(known, self.name)
                     self._configured = _Configured(known, policy)
                     return
         asked = profile if isinstance(profile, str) else profile.name
@@ -168,8 +172,7 @@ class ProvisionedDevice:
         """Have the device exist. Raises: StateError; what the policy raises, and it stays configured."""
         if self.state is not LifeState.CONFIGURED or self._configured is None or self._resources is None:
             raise self._wrong("create", LifeState.CONFIGURED)
-        self._made = self._configured.policy.make(self._configured.profile, self._resources)
-        self._resources = self._made.resources
+        self._made = self._configured.policy.make(self._configured.profile, self._resources, self.name)
         return self._made
 
     def open(self) -> VfioDevice:
@@ -187,4 +190,4 @@ class ProvisionedDevice:
         if self.state is not LifeState.CREATED or self._made is None:
             raise self._wrong("destroy", LifeState.CREATED)
         made, self._made = self._made, None
-        self._resources = made.destroy()
+        made.destroy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import final
+from typing import Final, final
 
 from ...host import Host
 from ...mediator.resources import VgpuResources
@@ -16,18 +16,14 @@ from .life import Profile
 __all__ = ("MediatedDevice", "MediatedPolicy")
 
 
-def _take(host: Host, profile: Profile, at: VgpuResources) -> VgpuResources:
-    """The share again, in the same places; its fences may be others."""
-    return host.pool.take(profile.size, low_at=at.low.start, high_at=at.high.start)
-
-
 @final
 class MediatedDevice:
     """A vGPU that was made."""
 
-    def __init__(self, host: Host, profile: Profile, vgpu: Vgpu, port: DmaPort) -> None:
+    connected: Final = False
+
+    def __init__(self, host: Host, vgpu: Vgpu, port: DmaPort) -> None:
         self._host = host
-        self._profile = profile
         self.vgpu = vgpu
         self._port = port
 
@@ -45,11 +41,9 @@ class MediatedDevice:
         """See :class:`~.life.MadeDevice`."""
         return open_vgpu(self.vgpu, self._port, closed=closed)
 
-    def destroy(self) -> VgpuResources:
+    def destroy(self) -> None:
         """See :class:`~.life.MadeDevice`."""
-        resources = self.vgpu.resources
         self._host.destroy_vgpu(self.vgpu)
-        return _take(self._host, self._profile, resources)
 
 
 @final
@@ -66,22 +60,15 @@ class MediatedPolicy:
         """One for each type of vGPU that the host offers."""
         return tuple(Profile(offer.type.name, self.name, offer.type) for offer in self._host.types())
 
-    def reserve(self, profile: Profile) -> VgpuResources:
+    def reserve(self, profile: Profile, name: str) -> VgpuResources:
         """See :class:`~.life.DevicePolicy`."""
-        return self._host.pool.take(profile.size)
+        return self._host.pool.take(profile.size, holder=name)
 
     def give_back(self, resources: VgpuResources) -> None:
         """See :class:`~.life.DevicePolicy`."""
         self._host.pool.give_back(resources)
 
-    def make(self, profile: Profile, resources: VgpuResources) -> MediatedDevice:
+    def make(self, profile: Profile, resources: VgpuResources, name: str) -> MediatedDevice:
         """See :class:`~.life.DevicePolicy`."""
-        host = self._host
-        port = DmaPort(host.memory, self._bus)
-        host.pool.give_back(resources)
-        try:
-            vgpu = host.create_vgpu(profile.size, port, low_at=resources.low.start, high_at=resources.high.start)
-        except BaseException:
-            _take(host, profile, resources)
-            raise
-        return MediatedDevice(host, profile, vgpu, port)
+        port = DmaPort(self._host.memory, self._bus)
+        return MediatedDevice(self._host, self._host.create_vgpu(profile.size, port, resources=resources), port)

@@ -7,7 +7,7 @@ a page is pinned when the GPU first asks for it (a *page request*).
 What such a device has not: engines. A real virtual function's work is scheduled by firmware of the GPU, which is not modelled, so a
 driver can draw through the aperture but submit nothing; all registers besides read all ones, which is told once as not modelled.
 
-Source: linux:drivers/gpu/drm/xe/xe_gt_sriov_pf_config.c, linux:drivers/gpu/drm/xe/xe_ggtt.c (a table entry's VF number)
+Source: linux:drivers/gpu/drm/xe/xe_gt_sriov_pf_config.c, linux:drivers/gpu/drm/xe/xe_ggtt.c (xe_ggtt_assign: a table entry's VF number)
 """
 
 from __future__ import annotations
@@ -210,6 +210,8 @@ class _PassedAperture:
 class PartitionDevice:
     """A partition that was made; a :class:`~pvinfo.bus.PciDevice`."""
 
+    connected: Final = False
+
     def __init__(self, host: Host, number: int, profile: Profile, resources: VgpuResources) -> None:
         self.host = host
         self.number = number
@@ -287,7 +289,7 @@ class PartitionDevice:
         """See :class:`~.life.MadeDevice`."""
         return VfioDevice(f"partition {self.number}", self, self.domain, mappable=self.resources.low, closed=closed)
 
-    def destroy(self) -> VgpuResources:
+    def destroy(self) -> None:
         """See :class:`~.life.MadeDevice`."""
         table = self.host.gpu.ggtt.entries
         for part in (self.resources.low, self.resources.high):
@@ -297,7 +299,6 @@ class PartitionDevice:
         del self.host.guard.machines[self.number]
         self.domain.close()
         self.host.memory.release_page(self._scratch)
-        return self.resources
 
 
 @final
@@ -313,15 +314,15 @@ class PartitionPolicy:
         """One for each size of vGPU that the host offers."""
         return tuple(Profile(f"{offer.type.name}-partition", self.name, offer.type) for offer in self._host.types())
 
-    def reserve(self, profile: Profile) -> VgpuResources:
+    def reserve(self, profile: Profile, name: str) -> VgpuResources:
         """See :class:`~.life.DevicePolicy`."""
-        return self._host.pool.take(profile.size)
+        return self._host.pool.take(profile.size, holder=name)
 
     def give_back(self, resources: VgpuResources) -> None:
         """See :class:`~.life.DevicePolicy`."""
         self._host.pool.give_back(resources)
 
-    def make(self, profile: Profile, resources: VgpuResources) -> PartitionDevice:
+    def make(self, profile: Profile, resources: VgpuResources, name: str) -> PartitionDevice:
         """See :class:`~.life.DevicePolicy`."""
         number = next(number for number in count(FIRST_NUMBER) if number not in self._host.guard.machines)
         return PartitionDevice(self._host, number, profile, resources)

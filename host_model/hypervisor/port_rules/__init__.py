@@ -1,0 +1,1 @@
+"""What :mod:`..base` promises the mediator, rule by rule."""
