@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, final
 
 from pvinfo.connector import check_connector
-from pvinfo.errors import StateError, UsageError
+from pvinfo.errors import ResourceExhausted, RestoreRefused, StateError, UsageError
 from pvinfo.golden_state import GoldenState
 from pvinfo.platform import DEFAULT_PLATFORM, platform_named
-from pvinfo.units import GIB, MIB, format_size
+from pvinfo.units import GIB, MIB, GuestAddress, format_size
 
 from .clock import HostClock, VirtualClock
 from .device.display.monitor import Monitor
@@ -23,6 +23,7 @@ from .mediator.host_path.memory import HostRam
 from .mediator.mediator import Mediator
 from .mediator.pv import Announcement
 from .mediator.resources import ResourcePool, VgpuResources
+from .mediator.saved.saving import read_saved, save_vgpu
 from .mediator.scheduler.policy import Policy
 from .mediator.scheduler.registry import DEFAULT_POLICY
 from .mediator.scheduler.turn import PATIENCE_NS
@@ -189,6 +190,39 @@ class Host:
             self._own_shares.remove(vgpu.number)
             self.pool.give_back(vgpu.resources)
 
+    def save(self, vgpu: Vgpu, *, patience_ns: int = PATIENCE_NS) -> bytes:
+        """A vGPU as bytes. What its guest has submitted is carried out first; then the vGPU stands still, until ``standstill.end()``
+        lets it go on here, or it is destroyed because it goes on elsewhere. Its guest's memory is no part of the bytes, and must stand
+        still from the call on.
+
+        Raises: SaveRefused when work does not end within ``patience_ns``; the vGPU goes on then.
+        """
+        vgpu.standstill.begin(patience_ns)
+        return save_vgpu(vgpu)
+
+    def restore(self, saved: bytes, port: HypervisorPort) -> Vgpu:
+        """The vGPU that was saved, here or on another host; its guest is behind ``port``, with the memory that it had. It stands
+        still until ``standstill.end()``.
+
+        Raises: RestoreRefused, with nothing made, when the bytes are not whole, or this host is another one for the guest or has
+        no room where the guest's graphics memory was.
+        """
+        found = read_saved(saved)
+        found.check_host(self.mediator)
+        offered = {offer.type.name: offer.type for offer in self.types()}
+        if (own := offered.get(found.type.name, found.type)) != found.type:
+            raise RestoreRefused("type", f"the type {own.name}", found.type.description, own.description)
+        try:
+            vgpu = self.create_vgpu(found.type, port, low_at=found.low_at, high_at=found.high_at, announcement=found.announcement, monitor=None)
+        except (ResourceExhausted, UsageError) as error:
+            raise RestoreRefused("no-room", "the vGPU's share of the GPU", str(error), "free") from None
+        try:
+            found.put_into(vgpu)
+        except ResourceExhausted as error:
+            self.destroy_vgpu(vgpu)
+            raise RestoreRefused("no-room", "what the vGPU needs of the host", str(error), "free") from None
+        return vgpu
+
     def plug(
         self,
         vgpu_type: VgpuType | str | None = None,
@@ -207,13 +241,26 @@ class Host:
         Raises: as :meth:`create_vgpu`; UsageError for an unknown hypervisor, or when the host's clock is not virtual; SetupError when
         a package's hypervisor makes no machine.
         """
-        if not isinstance(self.clock, VirtualClock):
-            raise UsageError("a machine of this process runs on virtual time, but the host's clock is real")
         machine = machine_of(hypervisor, ram_size, self.memory)
+        return self._plug(
+            machine, lambda port: self.create_vgpu(vgpu_type, port, low_at=low_at, high_at=high_at, announcement=announcement, monitor=monitor)
+        )
+
+    def plug_saved(self, saved: bytes, ram: bytes, *, hypervisor: str = DEFAULT_HYPERVISOR) -> PluggedVgpu:
+        """The vGPU that was saved, in a new virtual machine of this process whose memory holds ``ram``; it stands still.
+
+        Raises: as :meth:`restore` and, but for what they have in common, :meth:`plug`.
+        """
+        machine = machine_of(hypervisor, len(ram), self.memory)
+        machine.memory.write(GuestAddress(0), ram)
+        return self._plug(machine, lambda port: self.restore(saved, port))
+
+    def _plug(self, machine: VirtualMachine, make: Callable[[HypervisorPort], Vgpu]) -> PluggedVgpu:
+        """``machine`` with the vGPU that ``make`` makes; without it, the machine is closed."""
         try:
-            vgpu = self.create_vgpu(
-                vgpu_type, machine.port, low_at=low_at, high_at=high_at, announcement=announcement, monitor=monitor
-            )
+            if not isinstance(self.clock, VirtualClock):
+                raise UsageError("a machine of this process runs on virtual time, but the host's clock is real")
+            vgpu = make(machine.port)
         except Exception:
             machine.close()
             raise

@@ -22,6 +22,7 @@ from pvinfo.units import MIB, format_size
 
 from .guest import Guest
 from .interposer import Alterations, InterposedMachine
+from .movable import MovableMachine, move_all
 from .needs import Announced, DeviceKind, Needs, PluggedIn, Slice
 from .outcome import Offer
 from .place import (
@@ -196,14 +197,27 @@ class InProcess:
             f"{needs.vgpus} vGPU{'s' if needs.vgpus > 1 else ''} of type {vgpu_type.name}"
         ]
         guests = []
+        movables: list[MovableMachine] = []
         for index, (vgpu, local) in enumerate(plugged):
             name = f"guest {index + 1}"
             offer = _offer_of(vgpu, DeviceKind.VGPU)
             machine: Machine = local
+            if needs.moves:
+                machine = movable = MovableMachine(local)
+                movables.append(movable)
             alterations = self._alterations(needs, offer) if index == 0 else lies(Announced(), offer)
             if alterations:
-                machine = InterposedMachine(local, alterations)
+                machine = InterposedMachine(machine, alterations)
                 offer = altered_offer(offer, alterations)
                 remarks.append(interposer_remark(name, alterations))
             guests.append(Guest(name, machine, offer, has_slices=not alterations.move_slices))
-        return Setting(self.platform, tuple(guests), tuple(vgpu for vgpu, _ in plugged), host, tuple(remarks))
+
+        def move(setting: Setting, to: Host | None) -> Setting:
+            assert setting.host is not None
+            target = to if to is not None else self._host_for(needs, vgpu_type)
+            return setting._replace(host=target, vgpus=move_all(setting.host, setting.vgpus, movables, target, self._hypervisor))
+
+        return Setting(
+            self.platform, tuple(guests), tuple(vgpu for vgpu, _ in plugged), host, tuple(remarks),
+            move=move if needs.moves else None,
+        )

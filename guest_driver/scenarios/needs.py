@@ -105,5 +105,7 @@ class Needs(NamedTuple):
     """Platforms on which it means something; empty: all of those generations."""
     in_process: bool = False
     """It needs the host's own hand, which no socket reaches."""
+    moves: bool = False
+    """Its machines can be moved to another host; for that the hosts must be in this process."""
     plugged_in: PluggedIn = PluggedIn()
     """The monitor of each vGPU, or of the physical GPU."""

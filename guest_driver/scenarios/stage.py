@@ -53,6 +53,8 @@ class Setting(NamedTuple):
     """The GPU that the one guest has to itself; None behind a socket."""
     own: HostDevice | None = None
     """The host's own device, where its driver is the one guest."""
+    move: Callable[[Setting, Host | None], Setting] | None = None
+    """Move all machines to a host, by default to another one like the first."""
 
     @property
     def clients(self) -> tuple[Client, ...]:
@@ -118,6 +120,11 @@ class Stage:
     def guest(self) -> Guest:
         """The first virtual machine; most scenarios have no other."""
         return self.guests[0]
+
+    @property
+    def setting(self) -> Setting:
+        """Where it plays, now."""
+        return self._setting
 
     @property
     def mediated(self) -> bool:
@@ -286,6 +293,18 @@ class Stage:
         self._look(
             f"the host noticed: {rule}{how_often}", self._own_view, seen if self.sees_host else None, times if times is not None else 1, None
         )
+
+    def move(self, to: Host | None = None) -> None:
+        """All machines are moved, with whatever goes on in them, to the host ``to``, by default to another one like theirs. What was
+        noticed of the guests so far must have been expected; the new host begins with a clean slate.
+
+        Raises: CannotStage unless the scenario needs it; SaveRefused, RestoreRefused, and all goes on where it was; CheckFailed.
+        """
+        if self._setting.move is None:
+            raise CannotStage("machines of this place stay where they are")
+        setting = self._setting.move(self._setting, to)
+        self.finish(_caller())
+        self._setting = setting
 
     # ---- the end ----
 

@@ -12,6 +12,7 @@ from .resources import VgpuResources
 from .scheduler.turn import Sharer
 
 if TYPE_CHECKING:
+    from ..device.config_space import ConfigurationSpace
     from ..gpu.device import PhysicalGpu
     from .hardware.hardware import Hardware
     from .mediator import Mediator
@@ -50,6 +51,14 @@ class Client(RegisterDevice, Sharer, Holder, Protocol):
     @property
     def pv(self) -> PvState:
         """What is said through its PVINFO page."""
+
+    @property
+    def config(self) -> ConfigurationSpace:
+        """Its configuration space."""
+
+    @property
+    def rests(self) -> bool:
+        """None of its work is given to the GPU now: it sleeps, or is held still."""
 
     @property
     def gpu(self) -> PhysicalGpu:

@@ -41,6 +41,16 @@ class ProcessorTime:
         if self._is_charged:
             self._owed_ns += cost.of(size)
 
+    @property
+    def owed_ns(self) -> int:
+        """What was charged, and has not passed yet."""
+        return self._owed_ns
+
+    def take_over(self, spent_ns: int, owed_ns: int) -> None:
+        """Go on from what was charged on another host."""
+        if self._is_charged:
+            self.spent_ns, self._owed_ns = spent_ns, owed_ns
+
     def then(self, act: Callable[[], None]) -> None:
         """Do ``act`` when what was charged has passed; where there is nothing of it, at once."""
         owed, self._owed_ns = self._owed_ns, 0

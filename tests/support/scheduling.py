@@ -29,6 +29,9 @@ class NoGpu:
         others = [other for other in self.workers if other is not vgpu]
         assert not [(other.number, engine) for other in others for engine in engines if other.pieces[engine].is_running]
 
+    def set_down(self, vgpu: Worker) -> None:
+        assert not vgpu.submission.is_running
+
     def forget(self, vgpu: Worker) -> None:
         assert not any(pieces.is_running for pieces in vgpu.pieces.values())
         self.workers.remove(vgpu)

@@ -118,6 +118,10 @@ class Hardware:
         for engine in self._held_by(vgpu):
             self._switch.forget(engine)
 
+    def set_down(self, vgpu: Holder) -> None:
+        """The registers of ``vgpu`` hold what the GPU held of them. Raises: StateError when an engine of its is busy."""
+        self.give(None, self._held_by(vgpu))
+
     def forget(self, vgpu: Holder) -> None:
         """``vgpu`` comes to its end: nothing of it stays in the GPU, or with its guard.
 

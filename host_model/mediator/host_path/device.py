@@ -86,7 +86,7 @@ class HostDevice:
             guest_config(mediator.golden), {_BAR0: BAR0_SIZE, _BAR2: self.gpu.aperture_size}, self.findings, self.clock,
             self.interrupts.check_pending,
         )  # fmt: skip
-        self.config.on_sleep = self.display.pipes.sleep
+        self.config.on_sleep = self._slept
         self.resets: Counter[str] = Counter()
         """Resets by kind: ``device``, ``full``, ``engine``."""
         self.interrupts_sent = 0
@@ -116,11 +116,17 @@ class HostDevice:
     def on_interrupt(self, handler: Callable[[], None] | None) -> None:
         self._interrupt_handler = handler
 
+    @property
+    def rests(self) -> bool:
+        """None of its work is given to the GPU now: it sleeps."""
+        return self.config.in_d3
+
     # ---- what handlers ask ----
 
     def inject_msi(self) -> None:
         """Interrupt the driver, if it has set the device up to send interrupts."""
-        if self.config.msi_enabled and self.config.master_enabled and self._interrupt_handler is not None:
+        allowed = self.config.msi_enabled and self.config.master_enabled and not self.config.in_d3
+        if allowed and self._interrupt_handler is not None:
             self.interrupts_sent += 1
             self._interrupt_handler()
         else:
@@ -135,6 +141,13 @@ class HostDevice:
             show_to_guest(self.mediator.golden, self.registers, GT_REGISTERS_END)
             self.pv.publish()
         self.hardware.stale(self)
+
+    def _slept(self, asleep: bool) -> None:
+        """The driver has put its device to sleep (D3hot), or woken it up. Guests go on."""
+        self.display.pipes.sleep(asleep)
+        self.turn.look_at(self)
+        if not asleep:
+            self.interrupts.check_pending()
 
     # ---- beginning and end ----
 

@@ -85,6 +85,9 @@ class Owned(Protocol[S_contra]):
     def give(self, vgpu: S_contra, engines: Sequence[Engine], /) -> None:
         """The engines are the vGPU's from now on, or still."""
 
+    def set_down(self, vgpu: S_contra) -> None:
+        """The vGPU has all that the GPU held of it."""
+
     def forget(self, vgpu: S_contra) -> None:
         """Nothing of the vGPU stays there."""
 
@@ -169,6 +172,14 @@ class Turn(Generic[S]):
         """Something of ``vgpu`` is done, or has been taken back."""
         self._refresh(vgpu)
         self._look_at(self._settled_ns)
+
+    def set_down(self, vgpu: S) -> None:
+        """``vgpu`` stands still, and nothing of it runs: there is no work of it before it starts anew, and the turn is nobody's if it was its."""
+        self.stop(vgpu)
+        if vgpu is self._current:
+            self._give_to(None, self._settled_ns)
+        if vgpu is self._holder:
+            self._holder = None
 
     def leave(self, vgpu: S) -> None:
         """``vgpu`` is no more; nothing of it runs there."""

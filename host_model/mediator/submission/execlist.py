@@ -30,7 +30,7 @@ from ...device.interrupts import CONTEXT_SWITCH_EVENTS
 if TYPE_CHECKING:
     from ..client import Client
 
-__all__ = ("Elements", "GuestExeclist")
+__all__ = ("Elements", "ExeclistState", "GuestExeclist")
 
 _NO_EVENT_YET: Final = 7
 """Write pointer after a reset: the first event is number 0. Source: linux:drivers/gpu/drm/i915/gvt/execlist.c (reset_execlist)"""
@@ -47,6 +47,17 @@ class Elements(NamedTuple):
 
     first: ContextDescriptor
     second: ContextDescriptor
+
+
+class ExeclistState(NamedTuple):
+    """What of a port is not in registers."""
+
+    running: Elements | None
+    context: ContextDescriptor | None
+    """The one of the running elements that runs."""
+    waiting: Elements | None
+    slot: int
+    """Of what runs, or of what ran last."""
 
 
 @final
@@ -73,6 +84,17 @@ class GuestExeclist:
         self._registers.context_status_ptr = ContextStatusPointer(pointer & ~_POINTERS | _NO_EVENT_YET)
         self._registers.execlist_status_lo = ExeclistStatus(0)
         self._registers.execlist_status_hi = 0
+
+    # ---- saved and restored ----
+
+    @property
+    def state(self) -> ExeclistState:
+        """Where it stands."""
+        return ExeclistState(self._running, self._context, self._waiting, self._slot)
+
+    def take_over(self, state: ExeclistState) -> None:
+        """Stand where another host's port has stood."""
+        self._running, self._context, self._waiting, self._slot = state
 
     # ---- what the mediator does ----
 

@@ -70,7 +70,8 @@ class SubmissionPorts(Generic[Q_co]):
 
     def __init__(self, client: Client, queue_of: Callable[[Engine], Q_co]) -> None:
         self._client = client
-        self._written: dict[Engine, list[int]] = {engine: [] for engine in client.platform.engines}
+        self.written: dict[Engine, list[int]] = {engine: [] for engine in client.platform.engines}
+        """Dwords of a submission that is not complete."""
         self.queues: Mapping[Engine, Q_co] = {engine: queue_of(engine) for engine in client.platform.engines}
         self.submissions: dict[Engine, int] = dict.fromkeys(client.platform.engines, 0)
         """Complete submissions, since the client was made."""
@@ -82,7 +83,7 @@ class SubmissionPorts(Generic[Q_co]):
 
     def write(self, engine: Engine, value: int) -> None:
         """One dword written to the engine's port: element 1 high and low, element 0 high and low; the fourth submits."""
-        written = self._written[engine]
+        written = self.written[engine]
         written.append(value)
         if len(written) < SUBMISSION_DWORDS:
             return
@@ -94,6 +95,9 @@ class SubmissionPorts(Generic[Q_co]):
 
     def _acceptable(self, engine: Engine, elements: Elements) -> bool:
         where = f"{engine.value}.ELSP ({ENGINES[engine].base + EngineRegisters.elsp.offset:#x})"
+        if self._client.config.in_d3:
+            self._client.findings.fault("submission-asleep", where, "a submission while the device sleeps: it was dropped", value=elements.first.low, nearest="power state D0")
+            return False
         if not elements.first.valid:
             self._client.findings.fault("empty-submission", where, "the first element of a submission is not valid: it was dropped", value=elements.first.low, nearest="bit 0 set")
             return False
@@ -113,7 +117,7 @@ class SubmissionPorts(Generic[Q_co]):
 
     def enable(self, engine: Engine) -> None:
         """Software has chosen execlists: the port starts empty, and its work may be carried out."""
-        self._written[engine].clear()
+        self.written[engine].clear()
         self.queues[engine].reset()
         self.enabled = True
         self._client.turn.start(self._client)
@@ -122,7 +126,7 @@ class SubmissionPorts(Generic[Q_co]):
         """Software resets engines: what they ran or had waiting is gone, and nothing is carried out until it enables one again."""
         self.enabled = False
         for engine in engines:
-            self._written[engine].clear()
+            self.written[engine].clear()
             self.queues[engine].reset()
             self.queues[engine].forget_errors()
         self._client.turn.stop(self._client)
@@ -137,6 +141,11 @@ class SubmissionPorts(Generic[Q_co]):
     def has_work(self) -> bool:
         """Something waits for the GPU."""
         return self._whole.has_work
+
+    @property
+    def may_go_on(self) -> bool:
+        """Software has chosen execlists, and the client does not rest."""
+        return self.enabled and not self._client.rests
 
     @property
     def is_running(self) -> bool:
@@ -160,7 +169,7 @@ class PortsWork:
     @property
     def has_work(self) -> bool:
         """Something waits for an engine."""
-        return self._ports.enabled and any(queue.has_work for queue in self._queues)
+        return self._ports.may_go_on and any(queue.has_work for queue in self._queues)
 
     @property
     def is_running(self) -> bool:
@@ -170,7 +179,7 @@ class PortsWork:
     def dispatch(self) -> None:
         """Give each engine that is free what there is for it."""
         for queue in self._queues:
-            if self._ports.enabled and queue.has_work and not queue.hardware.busy:
+            if self._ports.may_go_on and queue.has_work and not queue.hardware.busy:
                 queue.dispatch()
 
     def give_up_running(self) -> None:

@@ -53,7 +53,8 @@ class EngineQueue:
         self._waiting: deque[Workload] = deque()
         self._dwords = StateDwords(vgpu.platform, engine)
         self._shadow: ShadowContext | None = None
-        self._wraps = 0
+        self.wraps = 0
+        """Times that work went past the end of a ring, as the register of the head counts them."""
 
     @property
     def hardware(self) -> HardwareEngine:
@@ -69,6 +70,11 @@ class EngineQueue:
     def is_running(self) -> bool:
         """The GPU has, or is about to have, something of it."""
         return self.running is not None
+
+    @property
+    def waiting(self) -> tuple[Workload, ...]:
+        """What has not been given to the GPU, in order."""
+        return tuple(self._waiting)
 
     @property
     def workloads(self) -> int:
@@ -229,8 +235,8 @@ class EngineQueue:
     def _show_position(self, workload: Workload) -> None:
         registers = EngineRegisters(self.vgpu.registers, ENGINES[self.engine].base)
         if workload.state.tail < workload.state.head:
-            self._wraps = self._wraps + 1 & RingHead.wrap_count.mask >> RingHead.wrap_count.low
-        registers.head = RingHead(workload.state.tail | self._wraps << RingHead.wrap_count.low)
+            self.wraps = self.wraps + 1 & RingHead.wrap_count.mask >> RingHead.wrap_count.low
+        registers.head = RingHead(workload.state.tail | self.wraps << RingHead.wrap_count.low)
         registers.tail = RingTail(workload.state.tail)
         show_position(self.vgpu, self.engine)
 
@@ -251,6 +257,11 @@ class EngineQueue:
                 "work-without-end", f"{self.engine.value} ring {workload.state.start:#x}", "work that did not end while other vGPUs waited: the engine was reset under it",
                 value=workload.descriptor.low,
             )  # fmt: skip
+
+    def stand_still(self) -> None:
+        """The guest may have changed by the time it goes on: its context is copied in anew then."""
+        if self._shadow is not None:
+            self._shadow.forget()
 
     # ---- resets ----
 
