@@ -5,25 +5,10 @@ from __future__ import annotations
 from .gpu_rig import GpuRig
 
 __all__ = (
-    "ARB_CHECK",
-    "ATOMIC_INCREMENT",
-    "BATCH_END",
-    "BATCH_START",
-    "FLUSH_NOTIFY",
-    "LRI",
-    "PRIVILEGED",
-    "RUN_LIST",
-    "SDI",
-    "SDI_GLOBAL",
-    "SECOND_LEVEL",
-    "SEMAPHORE_EQUAL",
-    "SIGNAL",
-    "SIGNAL_WAIT",
-    "SRM_GLOBAL",
-    "USER_INTERRUPT",
-    "mark",
+    "ARB_CHECK", "ATOMIC_INCREMENT", "BATCH_END", "BATCH_START", "FLUSH_NOTIFY", "LRI", "PRIVILEGED", "RUN_LIST", "SDI",
+    "SDI_GLOBAL", "SECOND_LEVEL", "SEMAPHORE_EQUAL", "SIGNAL", "SIGNAL_WAIT", "SRM_GLOBAL", "USER_INTERRUPT", "mark",
     "stored",
-)
+)  # fmt: skip
 
 SDI = 0x10000002
 SDI_GLOBAL = 0x10400002

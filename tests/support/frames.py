@@ -11,27 +11,9 @@ from .mode_setting import XGA
 from .vgpus import send_messages_to
 
 __all__ = (
-    "CONTROL",
-    "FLIPS",
-    "FLIP_TIME",
-    "FRAME",
-    "FRAMES",
-    "FRAME_TIME",
-    "IER",
-    "IIR",
-    "IMR",
-    "LINE",
-    "LIVE",
-    "MASTER",
-    "NS",
-    "SURFACE",
-    "SlowClock",
-    "VBLANK",
-    "XGA_PERIOD",
-    "idle",
-    "on_interrupt",
-    "wait",
-)
+    "CONTROL", "FLIPS", "FLIP_TIME", "FRAME", "FRAMES", "FRAME_TIME", "IER", "IIR", "IMR", "LINE", "LIVE", "MASTER", "NS",
+    "SURFACE", "VBLANK", "XGA_PERIOD", "SlowClock", "idle", "on_interrupt", "wait",
+)  # fmt: skip
 
 NS = 1_000_000_000
 FRAME = Fraction(NS, 60)

@@ -9,22 +9,9 @@ from host_model.mediator.shadow.ppgtt import ProcessTables
 from .shadow_rig import ShadowRig
 
 __all__ = (
-    "DIRECTORY",
-    "DIRTY",
-    "HUGE",
-    "IPS",
-    "KEPT",
-    "LARGE_PAT",
-    "POINTERS",
-    "ROOT",
-    "SCRATCH_AND_NOTHING",
-    "TABLE",
-    "chains",
-    "four_levels",
-    "leaf",
-    "refused",
-    "use",
-)
+    "DIRECTORY", "DIRTY", "HUGE", "IPS", "KEPT", "LARGE_PAT", "POINTERS", "ROOT", "SCRATCH_AND_NOTHING", "TABLE", "chains",
+    "four_levels", "leaf", "refused", "use",
+)  # fmt: skip
 
 ROOT, POINTERS, DIRECTORY, TABLE = 0x1000, 0x2000, 0x3000, 0x4000
 SCRATCH_AND_NOTHING = 5

@@ -223,7 +223,7 @@ def test_host_memory_has_room_for_as_many_machines_as_a_table_entry_can_tell_apa
     memory = HostMemory()
     for _ in range(255):
         memory.attach(Ram(4096))
-    with pytest.raises(RuntimeError, match="^all 255 windows of host memory are taken$"):
+    with pytest.raises(ResourceExhausted, match=r"^not enough windows of host memory: 1 windows wanted, 0 windows left \(of 255; memory of machines has 255\)$"):
         memory.attach(Ram(4096))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.frames import FLIP_TIME, FRAME, FRAMES, IIR, IMR, LINE, LIVE, SURFACE, SlowClock, VBLANK, idle, on_interrupt
+from support.frames import FLIP_TIME, FRAME, FRAMES, IIR, IMR, LINE, LIVE, SURFACE, VBLANK, SlowClock, idle, on_interrupt
 from support.mode_setting import FULL_HD, light_up, switch
 
 from host_model.host import Host
