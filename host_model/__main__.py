@@ -13,8 +13,10 @@ from pvinfo.units import MIB, format_size
 
 from .boot.command import add_boot_arguments, run_boot
 from .host import DEFAULT_APERTURE, Host
+from .mediator.own_types import add_types_argument, own_types_of
 from .serve import add_serve_arguments, run_serve
 from .serving import host_for_boot
+from .serving.on_demand import add_device_arguments, add_mdev_arguments, run_asked
 
 __all__ = ("main",)
 
@@ -22,6 +24,8 @@ _EXAMPLES = """\
 examples:
   host-model types --platform kbl --aperture 1024
   host-model serve --socket /tmp/vgpu.sock --trace run.tsv
+  host-model serve --mdev /tmp/gpu
+  host-model mdev /tmp/gpu create i915-GVTg_V5_8
   host-model boot --json -
 """
 
@@ -41,10 +45,11 @@ def _add_types_arguments(parser: argparse.ArgumentParser) -> None:
         "--aperture", type=int, default=DEFAULT_APERTURE // MIB, metavar="MIB",
         help=f"aperture of the physical GPU in MiB ({DEFAULT_APERTURE // MIB})",
     )  # fmt: skip
+    add_types_argument(parser)
 
 
 def _run_types(arguments: argparse.Namespace) -> int:
-    host = Host(arguments.platform, aperture_size=arguments.aperture * MIB)
+    host = Host(arguments.platform, aperture_size=arguments.aperture * MIB, own_types=own_types_of(arguments))
     offered = host.types()
     if not offered:
         print(f"{format_size(host.gpu.aperture_size)} of aperture: the host keeps 128 MiB of it, nothing is left to share")
@@ -70,10 +75,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_types_arguments(commands.add_parser("types", help="list the vGPU types on offer"))
     add_serve_arguments(commands.add_parser("serve", help="serve vGPUs over vfio-user"))
+    add_mdev_arguments(commands.add_parser("mdev", help="make and remove vGPUs of a running server by UUID"))
+    add_device_arguments(commands.add_parser("device", help="configure, create and destroy vGPUs of a running server"))
     add_boot_arguments(commands.add_parser("boot", help="boot unmodified Linux guests on vGPUs and judge them"))
     arguments = parser.parse_args(argv)
     if arguments.command == "types":
         return end_with_status("host-model types", lambda: _run_types(arguments))
+    if arguments.command in ("mdev", "device"):
+        return end_with_status(f"host-model {arguments.command}", lambda: run_asked(arguments))
     if arguments.command == "serve":
         return end_with_status("host-model serve", lambda: run_serve(arguments))
     return end_with_status("host-model boot", lambda: run_boot(arguments, host_for_boot))

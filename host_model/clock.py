@@ -53,6 +53,11 @@ class HostClock(ABC):
         """Call ``callback`` once, ``delay_ns`` from now."""
         return self.call_at(self.now_ns() + delay_ns, callback)
 
+    @property
+    def timers(self) -> int:
+        """How many are set, and neither called nor cancelled."""
+        return sum(timer.callback is not None for _, _, timer in self._timers)
+
     def next_deadline_ns(self) -> int | None:
         """When the next timer is due, or None without one."""
         while self._timers and self._timers[0][2].callback is None:

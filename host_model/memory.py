@@ -89,6 +89,10 @@ class _OwnMemory:
             del self._at[number]
         self._free.give_back(first, block.pages)
 
+    @property
+    def pages(self) -> int:
+        return len(self._at)
+
     def block_at(self, offset: int) -> HostBlock | None:
         return self._at.get(offset >> PAGE_SHIFT)
 
@@ -143,6 +147,11 @@ class HostMemory:
         if block is None or block.address != address:
             raise StateError(f"releasing the host's page at {address:#x}", "not allocated", "allocated")
         self.release(block)
+
+    @property
+    def own_pages(self) -> int:
+        """Pages of the host's own that are handed out."""
+        return self._own.pages
 
     def owner_of(self, address: BusAddress) -> int | None:
         """The owner of the host's own page at ``address``; None where the host has no page."""

@@ -59,6 +59,7 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
             "nonmappable": [resources.high.start, resources.high.stop],
             "fences": len(resources.fences),
         },
+        "pci": {"memory": vgpu.config.memory_enabled, "master": vgpu.config.master_enabled, "asleep": vgpu.config.in_d3},
         "mmio": _accesses(vgpu.mmio),
         "aperture": {"reads": vgpu.aperture.reads, "writes": vgpu.aperture.writes},
         "ggtt_writes": vgpu.ggtt.entry_writes,
@@ -67,6 +68,7 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
         "submissions": {engine.value: times for engine, times in vgpu.submission.submissions.items()},
         "workloads": {engine.value: queue.completed for engine, queue in vgpu.submission.queues.items()},
         "interrupts": vgpu.interrupts_sent,
+        "held": _held_of(vgpu),
         "resets": sum(vgpu.resets.values()),
         "resets_by_kind": dict(vgpu.resets),
         "failsafe": vgpu.failsafe.reason.value if vgpu.failsafe.reason else None,
@@ -81,6 +83,17 @@ def _schedule_of(vgpu: Vgpu) -> Json:
     if len(turns.all) > 1:
         report["engines"] = {engine.value: share_of(turns.of(engine), vgpu)._asdict() for engine in vgpu.platform.engines}
     return report
+
+
+def _held_of(vgpu: Vgpu) -> Json:
+    """What the host keeps for the guest that is there now: nothing of it outlives the guest."""
+    return {
+        "pinned_pages": vgpu.port.mapped_pages,
+        "address_spaces": len(vgpu.tables),
+        "shadow_tables": vgpu.tables.tables,
+        "shadow_pages": vgpu.mediator.shadow_pool.used(vgpu.number),
+        "workloads": sum(queue.workloads for queue in vgpu.submission.queues.values()),
+    }
 
 
 def findings_of(vgpu: Vgpu) -> tuple[Finding, ...]:
@@ -103,6 +116,7 @@ def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
             "commands": host.gpu.engines.commands,
             "isolation_violations": host.guard.violations,
             "turns": host.mediator.turn.changes,
+            "held": {"pages": host.memory.own_pages, "timers": host.clock.timers},
             "schedule": {
                 "policy": host.mediator.turn.policy_name,
                 "switching": host.mediator.turn.switching,

@@ -18,6 +18,7 @@ from pvinfo.platform import DEFAULT_PLATFORM, PLATFORMS
 from pvinfo.units import MIB
 
 from .host import DEFAULT_APERTURE
+from .mediator.own_types import add_types_argument, own_types_of
 from .mediator.scheduler.options import add_schedule_arguments, schedule_choice_of
 from .monitor_choice import add_monitor_arguments, monitor_choice_of
 from .serving import ServedGpu, ServedHost, ServedType
@@ -57,6 +58,7 @@ examples:
   host-model serve --socket /tmp/vgpu.sock --platform kbl --type GVTg_V5_4 --trace run.tsv --json run.json
   host-model serve --vgpu GVTg_V5_8=/tmp/a.sock --vgpu GVTg_V5_8=/tmp/b.sock --once
   host-model serve --vgpu GVTg_V5_8=/tmp/a.sock --vgpu GVTg_V5_4=/tmp/b.sock --scheduler gvt --timeline who-when.svg
+  host-model serve --mdev /tmp/gpu --aperture 1024       and then: host-model mdev /tmp/gpu create i915-GVTg_V5_8
   host-model serve --socket /tmp/vgpu.sock --view 8080             look at http://127.0.0.1:8080/
   host-model serve --socket /tmp/vgpu.sock --screenshot now.png    kill -USR1 takes a picture
   host-model serve --socket /tmp/vgpu.sock --frame /dev/shm/screen
@@ -90,6 +92,10 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vgpu", type=_served_type, action="append", default=[], metavar="T=PATH", help="serve a vGPU of type T at PATH (repeatable)"
     )
+    parser.add_argument(
+        "--mdev", type=Path, metavar="DIR", help="make vGPUs on demand, each at a socket in DIR, by host-model mdev and host-model device"
+    )
+    add_types_argument(parser)
     parser.add_argument("--physical", action="store_true", help="serve the physical GPU itself at --socket, for a host's driver")
     parser.add_argument("--platform", default=DEFAULT_PLATFORM, metavar="P", help=f"{', '.join(PLATFORMS)} ({DEFAULT_PLATFORM})")
     parser.add_argument(
@@ -150,8 +156,8 @@ def _host_of(arguments: argparse.Namespace) -> ServedHost | ServedGpu:
     if arguments.physical:
         if arguments.opregion is not None:
             raise UsageError("--opregion is of vGPUs: a machine's own GPU (--physical) is described by the machine's own firmware")
-        if arguments.socket is None or arguments.vgpu or arguments.vgpu_type:
-            raise UsageError("--physical serves one device: it goes with --socket, and with neither --type nor --vgpu")
+        if arguments.socket is None or arguments.vgpu or arguments.vgpu_type or arguments.mdev or arguments.types:
+            raise UsageError("--physical serves one device: it goes with --socket, and with none of --type, --types, --vgpu and --mdev")
         return ServedGpu(
             arguments.platform, arguments.socket, aperture_size=aperture_size, trace=arguments.trace, wanted=wanted, monitor=monitor
         )
@@ -160,11 +166,14 @@ def _host_of(arguments: argparse.Namespace) -> ServedHost | ServedGpu:
         served.insert(0, ServedType(arguments.vgpu_type, arguments.socket))
     elif arguments.vgpu_type is not None:
         raise UsageError("--type is the type of --socket's vGPU; with --vgpu it stands before the path: --vgpu T=PATH")
-    if not served:
-        raise UsageError("nothing to serve: give --socket PATH or --vgpu T=PATH")
+    if not served and arguments.mdev is None:
+        raise UsageError("nothing to serve: give --socket PATH, --vgpu T=PATH or --mdev DIR")
+    if arguments.mdev is not None and (arguments.once or arguments.frame is not None or arguments.opregion is not None):
+        raise UsageError("--once, --frame and --opregion are for vGPUs that are there from the start to the end; with --mdev they come and go")
     return ServedHost(
-        arguments.platform, served, aperture_size=aperture_size, trace=arguments.trace, wanted=wanted, monitor=monitor, schedule=schedule
-    )
+        arguments.platform, served, aperture_size=aperture_size, own_types=own_types_of(arguments), trace=arguments.trace, wanted=wanted,
+        monitor=monitor, schedule=schedule, on_demand=arguments.mdev,
+    )  # fmt: skip
 
 
 def _serve_until_ended(host: ServedHost | ServedGpu, *, once: bool) -> None:
@@ -172,6 +181,8 @@ def _serve_until_ended(host: ServedHost | ServedGpu, *, once: bool) -> None:
     try:
         for device in host.devices:
             print(f"ready {device.path}", flush=True)
+        if isinstance(host, ServedHost) and host.control is not None:
+            print(f"mdev {host.control}", flush=True)
         if host.view_url is not None:
             print(f"view {host.view_url}", flush=True)
         if sys.stderr.isatty():

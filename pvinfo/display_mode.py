@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import cache
 from typing import Final, NamedTuple
 
 from .errors import UsageError
@@ -100,6 +101,7 @@ timings of 1280x720, 1920x1080 and 3840x2160 at 30 Hz), VESA Coordinated Video T
 _TEXT: Final = re.compile(r"([1-9][0-9]{2,4})x([1-9][0-9]{2,4})(?:@([1-9][0-9]{0,2}))?")
 
 
+@cache
 def standard_mode(text: str) -> DisplayMode:
     """The standard mode that ``text`` names, as ``1024x768`` or, with a rate, ``1920x1080@50``.
 
@@ -109,6 +111,12 @@ def standard_mode(text: str) -> DisplayMode:
     if match:
         width, height, rate = (int(group) if group else None for group in match.groups())
         for mode in STANDARD_MODES:
-            if (mode.hdisplay, mode.vdisplay) == (width, height) and rate in (None, round(mode.refresh_mhz / 1000)):
+            if (mode.hdisplay, mode.vdisplay) == (width, height) and (rate is None or rate == round(mode.refresh_mhz / 1000)):
                 return mode
-    raise UsageError(f"{text!r} names no standard mode; there are {', '.join(map(str, STANDARD_MODES))}")
+    raise UsageError(f"{text!r} names no standard mode; there are {_names()}")
+
+
+@cache
+def _names() -> str:
+    """Asked for again and again where texts are tried out."""
+    return ", ".join(map(str, STANDARD_MODES))

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-ONLY_WHEN_ASKED = ("bench", "every_scenario", "fuzz")
+ONLY_WHEN_ASKED = ("bench", "full", "fuzz")
 """Markers of tests that take long or need a quiet machine: ``-m fuzz`` runs them, a plain run does not."""
 
 

@@ -25,6 +25,7 @@ from .words import in_words
 __all__ = ("CannotStage", "CheckFailed", "Setting", "Stage")
 
 E = TypeVar("E", bound=BaseException)
+T = TypeVar("T")
 
 
 class CannotStage(Exception):
@@ -55,6 +56,8 @@ class Setting(NamedTuple):
 
 
 _OPENING: Final = "the curtain rises"
+_LONG_PAUSE_NS: Final = 3_000_000
+"""Some turns of a mediator."""
 _COMPRESSION: Final = 9
 """Of pictures: a report holds many."""
 
@@ -142,6 +145,18 @@ class Stage:
         if not idle:
             self._steps.append(Step(self._title, self._began_ns, tuple(self._checks), self._begins_at, tuple(self._pictures)))
         self._checks, self._pictures = [], []
+
+    # ---- chance ----
+
+    def shuffled(self, things: Iterable[T]) -> list[T]:
+        """``things`` in an order that is left to chance."""
+        taken = list(things)
+        self.random.shuffle(taken)
+        return taken
+
+    def dawdle(self, longest_ns: int = _LONG_PAUSE_NS) -> None:
+        """Let time pass, between next to none and ``longest_ns``: short pauses are as likely as long ones."""
+        self.guest.wait(int(longest_ns ** self.random.random()))
 
     # ---- pictures ----
 

@@ -22,11 +22,11 @@ _WINDOW: Final = 256 * GIB
 
 
 def emulated_pieces(address: int, size: int) -> Iterator[tuple[int, int]]:
-    """Cut an access as Xen's and ACRN's instruction emulators hand it on: the largest power of two, 8 bytes at most, and
-    never across a page.
+    """Cut an access as Xen's instruction emulator hands it on: the largest power of two, 8 bytes at most, and never across a page.
 
-    So an aligned access of 8 bytes stays one; it is the mediator that cuts it where its registers are of 4.
-    Source: xen:xen/arch/x86/hvm/emulate.c (hvmemul_phys_mmio_access, hvmemul_linear_mmio_access)
+    So an aligned access of 8 bytes stays one; it is the mediator that cuts it where its registers are of 4. A single operand, which
+    is what ACRN hands on, stays whole.
+    Source: xen:xen/arch/x86/hvm/emulate.c (hvmemul_phys_mmio_access; linear_read and linear_write, which cut at the end of a page)
     """
     end = address + size
     while address < end:

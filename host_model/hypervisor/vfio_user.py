@@ -34,6 +34,8 @@ class VfioUserPort:
         self._host_memory = host_memory
         self._base = host_memory.attach(self)
         self._pins: dict[int, int] = {}
+        self.on_leaving: Callable[[], None] | None = None
+        """Called when the monitor has gone, while its memory is still there: the mediator lets go of it."""
         self._msi_handler: Callable[[], None] | None = None
 
     # ---- what the monitor does ----
@@ -52,6 +54,8 @@ class VfioUserPort:
 
     def disconnect(self) -> None:
         """The monitor has gone, and its memory with it: what the mediator pinned stays out of reach for good."""
+        if self.on_leaving is not None:
+            self.on_leaving()
         self.ram.disconnect()
         self._pins.clear()
 

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import tomllib
 from pathlib import Path
@@ -22,7 +23,7 @@ from pvinfo.units import MIB
 
 from .types import TOTAL_FENCES, VgpuType
 
-__all__ = ("read_types",)
+__all__ = ("add_types_argument", "own_types_of", "read_types")
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _RESOLUTION: Final = re.compile(r"[1-9][0-9]*x[1-9][0-9]*")
@@ -57,3 +58,17 @@ def _type_of(path: Path, name: str, table: object) -> VgpuType:
     if not isinstance(resolution, str) or not _RESOLUTION.fullmatch(resolution):
         raise UsageError(f"{where}: resolution = {resolution!r}, but it is WIDTHxHEIGHT")
     return VgpuType(name, numbers["low_mib"] * MIB, numbers["high_mib"] * MIB, numbers["fences"], numbers["weight"], resolution)
+
+
+def add_types_argument(parser: argparse.ArgumentParser) -> None:
+    """Give ``parser`` the option that :func:`own_types_of` reads."""
+    parser.add_argument(
+        "--types", type=Path, metavar="FILE",
+        help="offer types of your own, too: a TOML table each, named after it, of low_mib, high_mib, fences, weight, resolution",
+    )  # fmt: skip
+
+
+def own_types_of(arguments: argparse.Namespace) -> tuple[VgpuType, ...]:
+    """The types that the user asks for. Raises: as :func:`read_types`."""
+    path: Path | None = arguments.types
+    return () if path is None else read_types(path)

@@ -93,6 +93,9 @@ class Vgpu:
         self.interrupts_sent = 0
         self.interrupts_lost = 0
         self._trace: TraceWriter | None = None
+        self._closed = False
+        self._orphaned = False
+        """Its machine has gone: who comes next is no guest that wakes up."""
         self._show_golden()
         self.display.reset()
 
@@ -108,7 +111,8 @@ class Vgpu:
     def reset(self) -> None:
         """Device reset: a new guest finds what the first one found. Leads out of failsafe mode."""
         self.resets["device"] += 1
-        asleep = self.config.in_d3
+        asleep = self.config.in_d3 and not self._orphaned
+        self._orphaned = False
         self.submission.reset(frozenset(self.platform.engines))
         self.tables.invalidate()
         self.ggtt.clear()
@@ -122,6 +126,31 @@ class Vgpu:
             self.tables.clear()
             self.pv.forget_guest()
         self.config.reset()
+
+    def machine_gone(self) -> None:
+        """The machine has gone, and its memory with it: the GPU is taken out of its work, nothing leads to that memory any more, and
+        no frame ends. What registers show stays for whoever comes next, translations apart.
+
+        To be called while the memory is still there: what is let go is unpinned page by page. Nothing happens to a vGPU that
+        was closed.
+        """
+        if self._closed:
+            return
+        self._orphaned = True
+        self.submission.reset(frozenset(self.platform.engines))
+        self.submission.close()
+        self.display.pipes.reset()
+        self._let_go()
+        # A GPU without work would remember that memory for ever, and keep it from being given back.
+        self.hardware.invalidate_translations()
+        self.gpu.aperture.forget_pages()
+        self.hardware.stale(self)
+
+    def _let_go(self) -> None:
+        """Of all guest memory that the GPU may reach."""
+        self.tables.clear()
+        self.ggtt.clear()
+        self.fences.clear()
 
     def on_interrupt(self, handler: Callable[[], None] | None) -> None:
         self.port.connect_msi(handler)
@@ -174,14 +203,13 @@ class Vgpu:
 
     def close(self) -> None:
         """The vGPU goes away: the GPU no longer reaches its guest's memory."""
+        self._closed = True
         self.end_trace()
         self.submission.close()
         self.display.close()
         self.exported_planes.close()
         self.turn.leave(self)
         self.gpu.findings.forget(self.number)
-        self.tables.clear()
-        self.ggtt.clear()
-        self.fences.clear()
+        self._let_go()
         self.mediator.memory.release_page(self.scratch_page)
         self.port.connect_msi(None)

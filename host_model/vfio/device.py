@@ -56,7 +56,7 @@ from .user.regions import DeviceRegions, ReadOnlyRegion, SpecificRegion
 __all__ = ("REGION_SHIFT", "DeviceState", "MappedRegion", "RegionDescription", "VfioDevice", "open_vgpu")
 
 REGION_SHIFT: Final = 40
-"""Region ``n`` begins at ``n << 40`` of the device's file. Source: linux:drivers/gpu/drm/i915/gvt/kvmgt.c"""
+"""Region ``n`` begins at ``n << 40`` of the device's file. Source: linux:drivers/gpu/drm/i915/gvt/kvmgt.c (VFIO_PCI_OFFSET_SHIFT)"""
 
 
 class DeviceState(Enum):
@@ -363,6 +363,7 @@ class VfioDevice:
 def open_vgpu(vgpu: Vgpu, port: DmaPort, *, closed: Callable[[], None] | None = None) -> VfioDevice:
     """``vgpu``, which was made on ``port``, as its user opens it: with the regions of the kernel's mediator, and the picture behind."""
     (connector, *_) = declared_connectors(vgpu)
+    port.on_leaving = vgpu.machine_gone
     typed: tuple[SpecificRegion, ...] = (ReadOnlyRegion(OPREGION_TYPE, opregion_of(vgpu)), EdidRegion(vgpu.display, connector), FrameRegion(vgpu))
     return VfioDevice(
         f"vGPU {vgpu.number}", vgpu, port, mappable=vgpu.resources.low, typed=typed, planes=vgpu.exported_planes, closed=closed

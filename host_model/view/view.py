@@ -33,7 +33,7 @@ class Viewed(NamedTuple):
 
 
 class Site(NamedTuple):
-    """All that is looked at: ``report`` is the object of ``--json``, ``totals`` stand on top of the page."""
+    """All that is looked at: ``report`` is the object of ``--json``, ``totals`` stand on top of the page. ``devices`` may come and go."""
 
     platform: str
     devices: Sequence[Viewed]
@@ -47,7 +47,6 @@ class View:
 
     def __init__(self, site: Site) -> None:
         self._site: Final = site
-        self._screens: Final = {f"/screen/{device.number}.png": device.screen for device in site.devices}
         self._assets: Final = {
             path: Response(files("host_model.view").joinpath(path[1:]).read_bytes(), content_type) for path, content_type in _ASSETS.items()
         }
@@ -60,9 +59,10 @@ class View:
             return Response(json.dumps(self._state()).encode(), _JSON)
         if path in self._assets:
             return self._assets[path]
-        screen = self._screens.get(path)
+        screens = {f"/screen/{device.number}.png": device.screen for device in self._site.devices}
+        screen = screens.get(path)
         if screen is None:
-            return refusal(HTTPStatus.NOT_FOUND, f"there are /, /state.json and {', '.join(self._screens)}")
+            return refusal(HTTPStatus.NOT_FOUND, f"there are /, /state.json and {', '.join(screens)}")
         png = screen.glanced_png()
         if png is None:
             return refusal(HTTPStatus.NOT_FOUND, screen.nothing_shown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 from ..connector import Link
@@ -118,6 +119,7 @@ def _hdmi_extension() -> bytes:
     return _with_checksum((CTA_HEADER.pack(header) + vendor).ljust(BLOCK_SIZE, b"\0"))
 
 
+@cache
 def edid_for(resolution: str, link: Link = Link.DISPLAYPORT) -> bytes:
     """The EDID of a monitor of ``resolution`` (``1920x1200``, with a rate if another than the usual one is meant).
 

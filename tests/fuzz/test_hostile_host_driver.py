@@ -16,6 +16,7 @@ import pytest
 from support.hostile.campaign import Outcome, campaign, random_program, story_of
 from support.hostile.driver import ACT_BYTES
 from support.hostile.memory import SECRET, GuardedMemory, Trespass, Window
+from support.sample import sampled
 from support.shrink import failure_of, hold
 
 from host_model.gpu.execlist import SubmissionPort
@@ -35,7 +36,7 @@ def hold_driver(program: bytes, platform: str) -> Outcome:
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", sampled(range(2), {0}))
 def test_a_few_hostile_drivers_are_boring(platform: str, seed: int) -> None:
     outcome = hold_driver(random_program(seed, 500), platform)
     assert outcome.acts == 500

@@ -11,6 +11,7 @@ import random
 import pytest
 from support.byte_script import ACT_BYTES, Act, Kind, acts_of, describe
 from support.duel import Duel, run_script
+from support.sample import sampled
 from support.shrink import hold
 
 from pvinfo.platform import PLATFORMS
@@ -33,7 +34,7 @@ def hold_guest(seed: int, platform: str) -> None:
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", sampled(range(5), {0}))
 def test_a_few_random_guests_see_what_the_rules_say(platform: str, seed: int) -> None:
     hold_guest(1001 * seed, platform)
 

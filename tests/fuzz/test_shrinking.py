@@ -114,6 +114,7 @@ def test_a_planted_defect_shrinks_to_the_acts_that_show_it_and_the_printed_test_
     shown()
 
 
+@pytest.mark.full
 def test_a_defect_that_raises_is_found_too(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = MmioWindow._write_piece
 

@@ -13,7 +13,8 @@ import pytest
 
 from host_model.clock import RealClock, VirtualClock
 from host_model.hypervisor.guest_ram import GuestRam
-from host_model.vfio.user.serve import LONGEST_SOCKET_PATH, VfioUserServer
+from host_model.vfio.user.listener import LONGEST_SOCKET_PATH
+from host_model.vfio.user.serve import VfioUserServer
 from pvinfo.errors import SetupError
 from pvinfo.finding import FindingLog
 from support.plain_device import PlainDevice

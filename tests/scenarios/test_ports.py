@@ -14,7 +14,7 @@ from guest_driver.scenarios import DeviceKind, InProcess, ScenarioResult, built_
 from guest_driver.scenarios.access import trace_text
 from host_model.host import Host
 from pvinfo.errors import UsageError
-from support.stories import every
+from support.stories import FEWEST, every
 
 SCENARIOS = {name: found for name, found in built_in().items() if DeviceKind.PHYSICAL not in found.needs.devices}
 Played = Callable[[str], ScenarioResult]
@@ -32,7 +32,7 @@ def played() -> Iterator[Played]:
     play_once.cache_clear()
 
 
-@pytest.mark.parametrize("name", every(SCENARIOS))
+@pytest.mark.parametrize("name", every(SCENARIOS, FEWEST))
 @pytest.mark.parametrize("hypervisor", ["kvm", "xen", "acrn"])
 def test_guests_see_the_same_under_every_hypervisor(played: Played, hypervisor: str, name: str) -> None:
     known, other = played(name), play(SCENARIOS[name], InProcess(hypervisor=hypervisor))
@@ -77,9 +77,10 @@ def test_the_command_plays_under_any_hypervisor_and_the_guest_sees_the_same(tmp_
     ("words", "why"),
     [
         (["--hypervisor", "bhyve"], "no hypervisor 'bhyve': there are local, kvm, xen, acrn"),
+        (["--slower", "2"], "--slower 2: a whole number from 1 on, with --connect; hosts of this process are on virtual time"),
         (["--hypervisor", "kvm", "--connect", "a.sock"], "--hypervisor is for machines on hosts of this process; what is behind --connect is used without one"),
     ],
 )
-def test_what_hypervisor_there_is_not_is_refused_before_anything_is_played(words: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_played_so_is_refused_before_anything_is_played(words: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "probe", *words]) == 2
     assert capsys.readouterr() == ("", f"guest-driver run: error: {why}\n")

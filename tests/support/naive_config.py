@@ -20,9 +20,9 @@ class NaiveConfig:
 
     def __init__(self, vgpu: NaiveVgpu, image: bytes, aperture: int) -> None:
         self.vgpu = vgpu
-        self.image = image
         self.sizes = {0x10: BAR0_SIZE, 0x18: aperture}
         self.bytes: dict[int, int] = {}
+        self._at_reset = dict(enumerate(image))
         self.msi = self.power = 0
         self.reset()
         at = self.bytes[0x34] if self.bytes[0x06] & 0x10 else 0
@@ -36,7 +36,7 @@ class NaiveConfig:
         self.reset()
 
     def reset(self) -> None:
-        self.bytes = dict(enumerate(self.image))
+        self.bytes = self._at_reset.copy()
         for offset in (0x04, 0x05, 0x51, *range(0x5C, 0x60), *range(0x11, 0x18), *range(0x19, 0x28), *range(0x30, 0x34), *range(0xFC, 0x100)):
             self.bytes[offset] = 0
         for bar in self.sizes:

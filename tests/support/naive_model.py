@@ -130,8 +130,7 @@ class NaiveVgpu:
 
     def populate(self) -> None:
         """The PVINFO page and the few registers that a guest must find differently from the golden ones."""
-        for offset in range(PVINFO, PVINFO + 0x1000, 4):
-            self.put(offset, 0)
+        self.registers.update(dict.fromkeys(range(PVINFO, PVINFO + 0x1000, 4), 0))
         for offset, value in {
             0x0: 0x76544776, 0x4: 0x47765447, 0x8: 1, 0xC: self.number, 0x10: 0x1C,
             0x40: self.low.start, 0x44: len(self.low), 0x48: self.high.start, 0x4C: len(self.high), 0x50: self.fence_count,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ("serving", "serving_one")
+__all__ = ("serving", "serving_on_demand", "serving_one")
 
 
 @contextmanager
@@ -40,3 +40,16 @@ def serving_one(folder: Path, *words: str) -> Iterator[Path]:
     path = folder / "gpu.sock"
     with _served((path,), "--socket", str(path), *words):
         yield path
+
+
+@contextmanager
+def serving_on_demand(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A server whose vGPUs are made on demand in ``folder``."""
+    command = [sys.executable, "-m", "host_model", "serve", "--mdev", str(folder), *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None and server.stdout.readline() == f"mdev {folder}\n"
+            yield server
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.communicate(timeout=20)

@@ -328,7 +328,7 @@ def test_the_host_is_asked_for_one_vgpu_for_each_guest_and_ended(stage: Stage) -
 
 def test_the_words_at_the_end_say_what_each_of_several_guests_had_of_the_gpu(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     vgpus = [{"schedule": {"text": f"share {number}"}} for number in range(2)]
-    host = {"platform": "skl", "vgpus": vgpus, "gpu": {"isolation_violations": 0}}
+    host: dict[str, object] = {"platform": "skl", "vgpus": vgpus, "gpu": {"isolation_violations": 0}}
     assert stage.run("--guests", "2", host=lambda request: CountedHost(request, host)) == 0
     told = capsys.readouterr().out
     first, second = told.split("guest 1: ")

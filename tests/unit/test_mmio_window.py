@@ -61,7 +61,8 @@ def test_each_tracked_dword_has_an_attribute_and_no_other_has(platform: str) -> 
     policy = policy_for(platform)
     tracked = {offset for offset, _ in tracked_offsets(platform)}
     handled = set(policy.handlers.reads) | set(policy.handlers.writes)
-    untracked = {index << 2 for index, attribute in enumerate(policy.attributes) if attribute & Attribute.UNTRACKED}
+    mask = int(Attribute.UNTRACKED)
+    untracked = {index << 2 for index, attribute in enumerate(policy.attributes) if attribute & mask}
     assert untracked == set(range(0, MMIO_SIZE, 4)) - tracked - handled
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+from support.sample import sampled
 from support.scheduling import MS, SECOND, Shared, Worker
 
 from host_model.mediator.cost import HANDING_OVER
@@ -68,7 +69,7 @@ def play(policy: Policy, seed: int, hostile: int, steps: int) -> tuple[Shared, W
 
 
 @pytest.mark.parametrize("made", [Fair, RoundRobin])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", sampled(range(6), {1}))
 def test_nobody_starves_beside_guests_that_do_anything(made: Callable[[], Policy], seed: int) -> None:
     shared, honest = play(made(), seed, hostile=1 + seed, steps=500)
     had = shared.turn.had(honest)
@@ -78,7 +79,7 @@ def test_nobody_starves_beside_guests_that_do_anything(made: Callable[[], Policy
     assert shared.ended > 0, "some of them had to be ended"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", sampled(range(4), {0}))
 def test_under_the_fair_policy_each_has_what_it_is_due_whatever_the_others_do(seed: int) -> None:
     shared, honest = play(Fair(), seed, hostile=3, steps=500)
     weights = {worker.number: worker.weight for worker in shared.workers}
@@ -87,7 +88,7 @@ def test_under_the_fair_policy_each_has_what_it_is_due_whatever_the_others_do(se
     assert honest.used_ns > 0.98 * least, weights
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", sampled(range(3), {0}))
 def test_under_the_kernels_policy_time_goes_on_whatever_guests_do(seed: int) -> None:
     shared, honest = play(Gvt(), seed, hostile=2, steps=300)
     turns = shared.turn.timeline.turns

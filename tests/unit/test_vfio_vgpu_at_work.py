@@ -13,6 +13,7 @@ from guest_driver.state import DriverState
 from host_model.host import Host
 from pvinfo.bus import Machine
 from pvinfo.errors import GvtError
+from pvinfo.pci import CapabilityId, PowerState
 from pvinfo.units import MIB, PAGE_SIZE, GuestAddress
 
 PATIENCE_NS = 30_000_000_000
@@ -95,26 +96,54 @@ def test_memory_that_goes_in_the_middle_of_work_is_let_go_at_once_and_owed_nothi
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_closing_a_device_at_work_leaves_no_pin_and_destroying_it_no_address(way: str) -> None:
+def test_closing_a_device_at_work_leaves_no_pin_and_no_address(way: str) -> None:
     rig = make_rig(way)
     driver = GuestDriver(rig.machine)
     driver.probe()
     driver.fill(driver.create_surface(64, 64), 1)
-    pinned = rig.port.mapped_pages
-    assert pinned
+    assert rig.port.mapped_pages and rig.vgpu.tables.tables
     rig.device.close()
-    assert (rig.port.mapped_pages, rig.memory.pinned_pages, rig.port.lost_pages) == (0, 0, pinned)
+    assert (rig.port.mapped_pages, rig.memory.pinned_pages, rig.port.lost_pages) == (0, 0, 0)
+    assert (len(rig.vgpu.tables), rig.vgpu.tables.tables, rig.vgpu.submission.is_running) == (0, 0, False)
+    if rig.iommu is not None:
+        assert rig.iommu.reserved_pages == 0
     if rig.container is not None:
         rig.container.close()
     if rig.context is not None and rig.ioas is not None:
         assert rig.context.accesses == ()
         rig.context.destroy_ioas(rig.ioas)
     rig.host.destroy_vgpu(rig.vgpu)
-    assert rig.port.lost_pages == 0
     if rig.iommu is not None:
-        assert rig.iommu.reserved_pages == 0
         rig.iommu.close()
     rig.memory.close()
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_device_that_sleeps_is_kept_for_its_guest_but_not_for_the_next_user(closes: bool) -> None:
+    rig = make_rig("type1")
+    driver = GuestDriver(rig.machine)
+    driver.probe()
+    rig.machine.gpu.config.write(driver.pci.capabilities[CapabilityId.POWER_MANAGEMENT] + 4, 2, PowerState.D3HOT)
+    if closes:
+        rig.device.close()
+    rig.vgpu.reset()
+    assert rig.vgpu.pv.guest_is_aware is not closes
+
+
+def test_nothing_more_happens_to_a_vgpu_that_was_taken_away() -> None:
+    """Its place may be another one's by then."""
+    rig = make_rig("type1")
+    GuestDriver(rig.machine).probe()
+    rig.host.destroy_vgpu(rig.vgpu)
+    other = rig.host.plug()
+    driver = GuestDriver(other.machine)
+    driver.probe()
+    pinned = other.vgpu.port.mapped_pages
+    rig.device.close()
+    assert other.vgpu.port.mapped_pages == pinned > 0
+    surface = driver.create_surface(32, 8)
+    driver.fill(surface, 0x0A0B0C).wait(PATIENCE_NS)
+    assert surface.read_row(3, 0, 4) == bytes((0x0C, 0x0B, 0x0A, 0))
 
 
 def test_an_iommu_adds_a_second_translation_which_an_identity_domain_skips() -> None:

@@ -57,12 +57,12 @@ class _Blockade:
         self._request.wait(PATIENCE_NS)
 
 
-@scenario(needs=TWO)
+@scenario(needs=TWO, varies="the order of the engines and when the ring is rewritten")
 def ring_rewritten_after_audit(stage: Stage) -> None:
     """A ring that is rewritten after its submission is executed as it was submitted: what was audited is a copy, and that runs."""
     blockade = _Blockade(stage)
     driver = blockade.driver
-    for engine in driver.platform.engines:
+    for engine in stage.shuffled(driver.platform.engines):
         stage.step(f"a store in the ring of {engine.value} is submitted, and becomes what is no command")
         target, value = bound_page(driver, "target"), stage.random.getrandbits(32)
         batch = Batch()
@@ -70,6 +70,7 @@ def ring_rewritten_after_audit(stage: Stage) -> None:
         context = driver.client.context(engine)
         request = submit_in_ring(context, batch.words)
         blockade.check_waits(request)
+        stage.dawdle()
         context.ring.binding.buffer.write_dwords(request.infix, [_NO_COMMAND] * len(batch.words))
 
         stage.step("its turn comes")
@@ -175,18 +176,19 @@ def _run_up_to_gate(stage: Stage, driver: GuestDriver, engine: Engine, values: l
     return gate, request
 
 
-@scenario(needs=Needs(devices=(DeviceKind.VGPU,)))
+@scenario(needs=Needs(devices=(DeviceKind.VGPU,)), varies="the order of the engines and when the table is rewritten")
 def tables_rewritten_while_running(stage: Stage) -> None:
     """A page that is mapped while a batch runs is not found by it, nor is one that is taken away lost to it; the next batch finds what is."""
     stage.step("the driver starts the engines")
     driver = at_work(stage)
     vm = driver.client.vm
-    for engine in driver.platform.engines:
+    for engine in stage.shuffled(driver.platform.engines):
         pages = [driver.memory.allocate(1, name) for name in ("one page", "another page")]
         values = [stage.random.getrandbits(32) for _ in range(3)]
         stage.step(f"a batch of {engine.value} uses a page, and another takes its place")
         mapping = vm.map(pages[0], address=_PLACE)
         gate, request = _run_up_to_gate(stage, driver, engine, values)
+        stage.dawdle()
         vm.unmap(mapping)
         mapping = vm.map(pages[1], address=_PLACE)
         gate.open()

@@ -43,14 +43,14 @@ def _stored(buffer: BufferObject) -> list[int]:
     return [qword_at(buffer, 8 * number) for number in range(_COUNT)]
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies="the order of the engines, and that of the contexts in each turn")
 def context_keeps_registers(stage: Stage) -> None:
     """Three contexts take turns on an engine, and each finds its registers as it left them; a new one finds nobody's."""
     stage.step("the driver starts the engines, and clients come")
     driver = at_work(stage)
     clients = [driver.open_client(name) for name in ("one", "two", "three")]
     results = [client.create_buffer(PAGE_SIZE, f"registers of {client.name}") for client in clients]
-    for engine in engines_with_registers(driver):
+    for engine in stage.shuffled(engines_with_registers(driver)):
         stage.step(f"each loads the registers of {engine.value}")
         loaded = [[stage.random.getrandbits(64) for _ in range(_COUNT)] for _ in clients]
         for client, values in zip(clients, loaded, strict=True):
@@ -59,7 +59,8 @@ def context_keeps_registers(stage: Stage) -> None:
             client.submit(engine, batch).wait(PATIENCE_NS)
         stage.step("each stores them, twice, in turn")
         for _ in range(2):
-            for client, result, values in zip(clients, results, loaded, strict=True):
+            for client, result, values in stage.shuffled(zip(clients, results, loaded, strict=True)):
+                stage.dawdle()
                 result.write(0, bytes(PAGE_SIZE))
                 batch = Batch()
                 _store(batch, engine, result)

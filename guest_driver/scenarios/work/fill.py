@@ -10,10 +10,12 @@ from ..catalogue import scenario
 from ..stage import Stage
 from . import NEEDS
 from .acts import PATIENCE_NS, at_work, check_quiet_end, wait_for_all
-from .picture import DEPTHS, Picture
+from .picture import DEPTHS, Picture, any_part
 
 _XOR = 0x5A
 """The raster operation that inverts, in what is there, the bits of the colour."""
+_SIZE = (200, 40)
+_VARIES = "three of the rectangles"
 _AREAS = (Rectangle(3, 5, 61, 27), Rectangle(0, 33, 1, 1), Rectangle(66, 1, 34, 39), Rectangle(17, 34, 80, 1))
 
 
@@ -22,10 +24,10 @@ def _fills(stage: Stage, tiling: Tiling) -> None:
     driver = at_work(stage)
     for depth in DEPTHS:
         stage.step(f"pixels of {depth} bits")
-        surface = driver.create_surface(200, 40, depth, tiling, f"{depth} bits")
+        surface = driver.create_surface(*_SIZE, depth, tiling, f"{depth} bits")
         expected = Picture.noise(stage, surface)
         requests = []
-        for area in _AREAS:
+        for area in (*_AREAS, *(any_part(stage, *_SIZE) for _ in range(3))):
             value = stage.random.getrandbits(depth)
             requests.append(driver.fill(surface, value, area))
             expected.fill(area, value)
@@ -39,19 +41,19 @@ def _fills(stage: Stage, tiling: Tiling) -> None:
     check_quiet_end(stage, driver)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies=_VARIES)
 def fill_linear(stage: Stage) -> None:
     """Rectangles of a linear surface are filled, at each depth, and nothing around them."""
     _fills(stage, Tiling.LINEAR)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies=_VARIES)
 def fill_x_tiles(stage: Stage) -> None:
     """Rectangles of a surface of X tiles are filled, at each depth, and nothing around them."""
     _fills(stage, Tiling.X)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies=_VARIES)
 def fill_y_tiles(stage: Stage) -> None:
     """Rectangles of a surface of Y tiles are filled, at each depth, and nothing around them."""
     _fills(stage, Tiling.Y)

@@ -25,13 +25,13 @@ from .acts import (
 )
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies="the order of the engines and when each is let go on")
 def first_request(stage: Stage) -> None:
     """Each engine executes a request, reports it in memory, says so with an interrupt, and becomes idle."""
     stage.step("the driver starts the engines")
     driver = at_work(stage)
     result = driver.create_buffer(PAGE_SIZE, "result")
-    for number, engine in enumerate(driver.platform.engines):
+    for number, engine in enumerate(stage.shuffled(driver.platform.engines)):
         stage.step(f"{engine.value} is given a request")
         value = stage.random.getrandbits(32)
         events, told = Events(driver, engine), user_interrupts(driver, engine)
@@ -41,6 +41,7 @@ def first_request(stage: Stage) -> None:
         request = driver.submit(engine, batch)
         request.want_signal()
         await_that(stage, driver, "it has begun", lambda: gate.reached == 1)
+        stage.dawdle()
         stage.check("what it has stored before it was let go on", result.read_dword(64 * number), 0)
         gate.open()
         request.wait(PATIENCE_NS)
@@ -60,16 +61,21 @@ def first_request(stage: Stage) -> None:
     check_quiet_end(stage, driver)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies="the order of the engines, how many requests there are and when they come")
 def requests_in_order(stage: Stage) -> None:
     """Requests of one context are executed in the order of their submission, however many the ring holds."""
     stage.step("the driver starts the engines")
     driver = at_work(stage)
-    numbers = [stage.random.getrandbits(32) for _ in range(40)]
+    numbers = [stage.random.getrandbits(32) for _ in range(stage.random.randrange(20, 60))]
     result = driver.create_buffer(PAGE_SIZE, "result")
-    for place, engine in enumerate(driver.platform.engines):
-        stage.step(f"{engine.value} is given {len(numbers)} requests at once: x becomes (x ^ n) + n")
-        requests = [driver.submit(engine, mix(result.gpu_address + 64 * place, number)) for number in numbers]
+    for place, engine in enumerate(stage.shuffled(driver.platform.engines)):
+        stage.step(f"{engine.value} is given {len(numbers)} requests, some at once: x becomes (x ^ n) + n")
+        pauses = stage.random.sample(range(len(numbers)), 3)
+        requests = []
+        for turn, number in enumerate(numbers):
+            if turn in pauses:
+                stage.dawdle()
+            requests.append(driver.submit(engine, mix(result.gpu_address + 64 * place, number)))
         wait_for_all(requests)
         stage.check("the last number reported", requests[-1].context.timeline.reported(), requests[-1].seqno)
         stage.check("x", result.read_dword(64 * place), mixed(numbers))

@@ -19,20 +19,21 @@ _UNKNOWN_COMMAND = 0x7F << 23
 """A command of the memory interface with an opcode that none has."""
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies="the order of the engines, how many wait and when they come")
 def spinning_batch(stage: Stage) -> None:
     """A batch that never ends is ended by a reset of its engine: its request fails, and what waited behind it is executed."""
     stage.step("the driver starts the engines, and two clients come")
     driver = at_work(stage)
     guilty, innocent = driver.open_client("guilty"), driver.open_client("innocent")
     result = innocent.create_buffer(PAGE_SIZE, "result")
-    for place, engine in enumerate(driver.platform.engines):
+    for place, engine in enumerate(stage.shuffled(driver.platform.engines)):
         stage.step(f"a batch spins on {engine.value}, and others wait behind it")
         streamer, spinner = driver.gt.engines[engine], make_spinner(guilty)
         resets = streamer.resets
         spinning = guilty.submit(engine, spinner)
         await_spin(stage, driver, spinner)
-        numbers = [stage.random.getrandbits(32) for _ in range(5)]
+        stage.dawdle()
+        numbers = [stage.random.getrandbits(32) for _ in range(stage.random.randrange(1, 8))]
         waiting = [innocent.submit(engine, mix(result.gpu_address + 64 * place, number)) for number in numbers]
         error = stage.check_raises("the wait for it ends with", RequestFailed, partial(spinning.wait, PATIENCE_NS))
         stage.check("whose request failed", error.context, spinning.context.owner)
@@ -50,20 +51,21 @@ def spinning_batch(stage: Stage) -> None:
     check_quiet_end(stage, driver)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies="which engine spins, and the order of the others")
 def others_go_on(stage: Stage) -> None:
     """While one engine spins the others work, and the interrupts and registers of all answer."""
     stage.step("the driver starts the engines; one begins to spin")
     driver = at_work(stage)
     guilty = driver.open_client("guilty")
     result = driver.create_buffer(PAGE_SIZE, "result")
-    spinning_engine, *others = driver.platform.engines[::-1]
+    spinning_engine, *others = stage.shuffled(driver.platform.engines)
     spinner = make_spinner(guilty)
     spinning = guilty.submit(spinning_engine, spinner)
     await_spin(stage, driver, spinner)
 
     for place, engine in enumerate(others):
         stage.step(f"{engine.value} works")
+        stage.dawdle()
         numbers = [stage.random.getrandbits(32) for _ in range(10)]
         wait_for_all([driver.submit(engine, mix(result.gpu_address + 64 * place, number)) for number in numbers])
         stage.check("what it leaves", result.read_dword(64 * place), mixed(numbers))
@@ -112,14 +114,15 @@ def guilty_context_banned(stage: Stage) -> None:
     check_quiet_end(stage, driver)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies="the order of the engines and when others come")
 def unknown_command(stage: Stage) -> None:
     """A command that the engine does not know stops it at once; its request fails, what came before it was done, and others go on."""
     stage.step("the driver starts the engines, and two clients come")
     driver = at_work(stage)
     guilty, innocent = driver.open_client("guilty"), driver.open_client("innocent")
     result, theirs = innocent.create_buffer(PAGE_SIZE, "result"), guilty.create_buffer(PAGE_SIZE, "result of the guilty")
-    for place, engine in enumerate(driver.platform.engines):
+    for place, engine in enumerate(stage.shuffled(driver.platform.engines)):
+        stage.dawdle()
         stage.step(f"{engine.value} is given an unknown command between two stores")
         batch = Batch()
         batch.store_dword(theirs.gpu_address + 64 * place, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from pvinfo.gtt_entry import ENTRY_SIZE, TABLE_CACHED, PageDirectoryEntry, PageDirectoryPointerEntry
 from pvinfo.platform import Engine
 from pvinfo.units import GIB, KIB, MIB, PAGE_SIZE, BusAddress, GuestAddress
@@ -14,6 +16,7 @@ from ..stage import Stage
 from . import NEEDS
 from .acts import PATIENCE_NS, at_work, check_content, check_quiet_end, dwords_at, entry_place
 
+_VARIES = "the order of the engines, and where between its ends each page is written"
 _ROW = 1024
 """Bytes of a row of the fills: two rows end at a border of pages, two begin there."""
 
@@ -42,8 +45,9 @@ def _pages_of(stage: Stage, page_size: int, count: int) -> None:
         _spoil_idle_entries(driver, place, count)
     expected = bytearray(buffer.size)
 
-    for engine in driver.platform.engines:
-        stage.step(f"{engine.value} writes the ends of each page")
+    for engine in stage.shuffled(driver.platform.engines):
+        stage.dawdle()
+        stage.step(f"{engine.value} writes the ends of each page, and a place between")
         batch = Batch()
         for page in range(count):
             for offset in (page * page_size, (page + 1) * page_size - 4, page * page_size + 4 * stage.random.randrange(page_size // 4)):
@@ -64,25 +68,25 @@ def _pages_of(stage: Stage, page_size: int, count: int) -> None:
     check_quiet_end(stage, driver)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies=_VARIES)
 def pages_of_4_kib(stage: Stage) -> None:
     """Engines write through pages of 4 KiB, at their ends and across their borders, and nowhere else."""
     _pages_of(stage, PAGE_SIZE, 7)
 
 
-@scenario(needs=NEEDS._replace(graphics_versions=(9,)))
+@scenario(needs=NEEDS._replace(graphics_versions=(9,)), varies=_VARIES)
 def pages_of_64_kib(stage: Stage) -> None:
     """Engines write through pages of 64 KiB: of a table that says so every sixteenth entry counts, and none between."""
     _pages_of(stage, 64 * KIB, 3)
 
 
-@scenario(needs=NEEDS._replace(devices=(DeviceKind.PHYSICAL,)))
+@scenario(needs=NEEDS._replace(devices=(DeviceKind.PHYSICAL,)), varies=_VARIES)
 def pages_of_2_mib(stage: Stage) -> None:
     """Engines write through pages of 2 MiB, to which an entry of a page directory leads at once."""
     _pages_of(stage, 2 * MIB, 2)
 
 
-@scenario(needs=NEEDS._replace(devices=(DeviceKind.VGPU,), graphics_versions=(9,)))
+@scenario(needs=NEEDS._replace(devices=(DeviceKind.VGPU,), graphics_versions=(9,)), varies=_VARIES)
 def pages_of_2_mib_on_vgpu(stage: Stage) -> None:
     """Engines of a vGPU write through pages of 2 MiB: GVT-g shadows large pages on gen9, and drivers use none of it on gen8."""
     _pages_of(stage, 2 * MIB, 2)
@@ -120,18 +124,19 @@ def page_of_1_gib(stage: Stage) -> None:
     check_quiet_end(stage, driver)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies="the order of the engines and the addresses")
 def three_levels(stage: Stage) -> None:
     """A client with 32-bit addresses has tables of three levels: four directories, each of which translates a gigabyte."""
     stage.step("the driver starts the engines, and a client of each kind comes")
     driver = at_work(stage)
     small, large = driver.open_client("small", levels=3), driver.open_client("large")
-    places = [number * GIB + 64 * KIB * (number + 1) for number in range(4)]
+    places = [number * GIB + 64 * KIB * stage.random.randrange(0x1000, 0x3000) for number in range(4)]
     mine = [small.create_buffer(PAGE_SIZE, f"page in gigabyte {number}", address=place) for number, place in enumerate(places)]
     theirs = [large.create_buffer(PAGE_SIZE, f"the other's page in gigabyte {number}", address=place) for number, place in enumerate(places)]
     stage.check("addresses", [buffer.gpu_address for buffer in (*mine, *theirs)], places * 2)
 
-    for number, engine in enumerate(driver.platform.engines):
+    for number, engine in enumerate(stage.shuffled(driver.platform.engines)):
+        stage.dawdle()
         stage.step(f"{engine.value} serves both")
         values = [[stage.random.getrandbits(32) for _ in places] for _ in range(2)]
         requests = []
@@ -174,12 +179,12 @@ def unmapped_addresses(stage: Stage) -> None:
     check_quiet_end(stage, driver)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies="the address, and the order in which both submit")
 def clients_apart(stage: Stage) -> None:
     """Two clients use the same address at the same time, on every engine, and each finds its own memory there."""
     stage.step("the driver starts the engines, and two clients come")
     driver = at_work(stage)
-    place = 0x5_4321_0000
+    place = PAGE_SIZE * stage.random.randrange(1 << 20, 1 << 35)
     clients = [driver.open_client(name) for name in ("one", "other")]
     buffers = [client.create_buffer(PAGE_SIZE, f"buffer of {client.name}", address=place) for client in clients]
     stage.check("their addresses", [buffer.gpu_address for buffer in buffers], [place, place])
@@ -187,13 +192,13 @@ def clients_apart(stage: Stage) -> None:
     stage.step("both submit to all engines")
     requests, expected = [], [bytearray(PAGE_SIZE), bytearray(PAGE_SIZE)]
     for turn in range(4):
-        for number, engine in enumerate(driver.platform.engines):
-            for client, content in zip(clients, expected, strict=True):
-                value, offset = stage.random.getrandbits(32), 256 * number + 4 * turn
-                batch = Batch()
-                batch.store_dword(place + offset, value)
-                content[offset : offset + 4] = value.to_bytes(4, "little")
-                requests.append(client.submit(engine, batch))
+        stage.dawdle()
+        for (number, engine), (client, content) in stage.shuffled(product(enumerate(driver.platform.engines), zip(clients, expected, strict=True))):
+            value, offset = stage.random.getrandbits(32), 256 * number + 4 * turn
+            batch = Batch()
+            batch.store_dword(place + offset, value)
+            content[offset : offset + 4] = value.to_bytes(4, "little")
+            requests.append(client.submit(engine, batch))
     for request in requests:
         request.wait(PATIENCE_NS)
     for buffer, content in zip(buffers, expected, strict=True):

@@ -12,7 +12,7 @@ from ...buffer import BufferObject
 from ...tiling import Tiling
 from ..stage import Stage
 
-__all__ = ("DEPTHS", "Picture")
+__all__ = ("DEPTHS", "Picture", "any_part")
 
 DEPTHS = (8, 16, 32)
 
@@ -32,6 +32,12 @@ def _pieces(tiling: Tiling, pitch: int, size: int) -> Iterator[tuple[int, int, i
         for column in range(columns):
             for row in range(rows):
                 yield down * rows + row, (right * columns + column) * width, width
+
+
+def any_part(stage: Stage, width: int, height: int) -> Rectangle:
+    """A rectangle within a surface of this size; chance says which."""
+    x, y = stage.random.randrange(width), stage.random.randrange(height)
+    return Rectangle(x, y, stage.random.randrange(width - x) + 1, stage.random.randrange(height - y) + 1)
 
 
 @final

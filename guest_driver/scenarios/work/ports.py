@@ -38,7 +38,7 @@ def _open_and_check(stage: Stage, driver: GuestDriver, gate: Gate, requests: lis
     stage.check("the engine comes to rest", driver.wait_idle(1_000_000_000), True)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies="the order of the engines and when the second client comes")
 def two_ports(stage: Stage) -> None:
     """A context in the second port follows the first one without a new submission, and the engine tells of the change.
 
@@ -49,7 +49,7 @@ def two_ports(stage: Stage) -> None:
     one, other = driver.open_client("one"), driver.open_client("other")
     result = one.create_buffer(PAGE_SIZE, "result")
     shared = other.create_buffer(PAGE_SIZE, "result of the other")
-    for number, engine in enumerate(driver.platform.engines):
+    for number, engine in enumerate(stage.shuffled(driver.platform.engines)):
         stage.step(f"{engine.value} is at work for one client, and the other one submits")
         gate, events = Gate(one), Events(driver, engine)
         batch = Batch()
@@ -57,6 +57,7 @@ def two_ports(stage: Stage) -> None:
         batch.store_dword(result.gpu_address + 64 * number, number + 1)
         first = one.submit(engine, batch, preemptible=False)
         await_that(stage, driver, "the first has come to its gate", lambda: gate.reached == 1)
+        stage.dawdle()
         batch = Batch()
         batch.store_dword(shared.gpu_address + 64 * number, number + 1)
         second = other.submit(engine, batch)
@@ -80,18 +81,20 @@ def two_ports(stage: Stage) -> None:
     check_quiet_end(stage, driver)
 
 
-@scenario(needs=NEEDS._replace(devices=(DeviceKind.PHYSICAL,)))
+@scenario(needs=NEEDS._replace(devices=(DeviceKind.PHYSICAL,)), varies="the order of the engines, how many requests join and when")
 def lite_restore(stage: Stage) -> None:
     """Requests that join the running context are reached by a new tail alone: the context is not loaded anew."""
     stage.step("the driver starts the engines")
     driver = at_work(stage)
     result = driver.create_buffer(PAGE_SIZE, "result")
-    for place, engine in enumerate(driver.platform.engines):
+    for place, engine in enumerate(stage.shuffled(driver.platform.engines)):
         stage.step(f"a request of {engine.value} waits, and more of its context join")
+        come_to_rest(stage, driver)
         events, execlists = Events(driver, engine), driver.gt.engines[engine].execlists
         gate, requests = _wait_at_gate(stage, driver, engine)
-        numbers = [stage.random.getrandbits(32) for _ in range(3)]
+        numbers = [stage.random.getrandbits(32) for _ in range(stage.random.randrange(1, 6))]
         for number in numbers:
+            stage.dawdle()
             requests.append(driver.submit(engine, mix(result.gpu_address + 64 * place, number)))
             await_that(stage, driver, "the engine has read its tail again", lambda: not execlists.pending)
         stage.check("times only the tail was read again", events.of(preempted=1, lite_restore=1), len(numbers))
@@ -106,18 +109,19 @@ def lite_restore(stage: Stage) -> None:
     check_quiet_end(stage, driver)
 
 
-@scenario(needs=NEEDS._replace(devices=(DeviceKind.VGPU,)))
+@scenario(needs=NEEDS._replace(devices=(DeviceKind.VGPU,)), varies="the order of the engines, how many requests join and when")
 def requests_that_join(stage: Stage) -> None:
     """Requests that join a context while its engine is mediated come next, in their order, as if its tail had been read again."""
     stage.step("the driver starts the engines")
     driver = at_work(stage)
     result = driver.create_buffer(PAGE_SIZE, "result")
-    for place, engine in enumerate(driver.platform.engines):
+    for place, engine in enumerate(stage.shuffled(driver.platform.engines)):
         stage.step(f"a request of {engine.value} waits, and more of its context join")
         come_to_rest(stage, driver)
         events, execlists = Events(driver, engine), driver.gt.engines[engine].execlists
         gate, requests = _wait_at_gate(stage, driver, engine)
-        numbers = [stage.random.getrandbits(32) for _ in range(3)]
+        stage.dawdle()
+        numbers = [stage.random.getrandbits(32) for _ in range(stage.random.randrange(2, 6))]
         requests += [driver.submit(engine, mix(result.gpu_address + 64 * place, number)) for number in numbers]
         driver.wait(_A_WHILE_NS)
         stage.check("the submission that has not been taken up ends with", execlists.pending, requests[1:2])
@@ -133,13 +137,13 @@ def requests_that_join(stage: Stage) -> None:
     check_quiet_end(stage, driver)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies="the engine, and how urgent each client's work is")
 def priorities(stage: Stage) -> None:
     """What is in the second port already comes next; of other work the most urgent does, and of equally urgent what came first."""
     stage.step("the driver starts the engines; five clients find an engine busy")
     driver = at_work(stage)
-    clients = [driver.open_client(name) for name in ("busy", "next", "lazy", "urgent", "usual", "usual too")]
-    engine = driver.platform.engines[-1]
+    clients = [driver.open_client(name) for name in ("busy", "next", "one", "two", "three", "four")]
+    engine = stage.random.choice(driver.platform.engines)
     log = [client.create_buffer(PAGE_SIZE, f"turn of {client.name}") for client in clients]
     counter = driver.memory.allocate(1, "counter")
     place = 0x7_0000_0000
@@ -152,13 +156,17 @@ def priorities(stage: Stage) -> None:
     await_that(stage, driver, "the first has come to its gate", lambda: gate.reached == 1)
 
     stage.step("each submits work that takes the next number")
-    for client, buffer, priority in zip(clients[1:], log[1:], (0, -100, 100, 0, 0), strict=True):
+    priorities = [0, *(stage.random.choice((-100, 0, 0, 100)) for _ in clients[2:])]
+    for client, buffer, priority in zip(clients[1:], log[1:], priorities, strict=True):
         batch = Batch()
         batch.atomic(AtomicOpcode.INCREMENT, place, 0)
         batch.copy_dword(buffer.gpu_address, place)
         requests.append(client.submit(engine, batch, priority=priority))
+    stage.dawdle()
     gate.open()
     wait_for_all(requests)
     turns = {client.name: buffer.read_dword(0) for client, buffer in zip(clients[1:], log[1:], strict=True)}
-    stage.check("their numbers", turns, {"next": 1, "lazy": 5, "urgent": 2, "usual": 3, "usual too": 4})
+    urgency = dict(zip((client.name for client in clients[1:]), priorities, strict=True))
+    others = sorted((name for name in urgency if name != "next"), key=lambda name: -urgency[name])
+    stage.check("their numbers", turns, {name: turn for turn, name in enumerate(("next", *others), 1)})
     check_quiet_end(stage, driver)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import cycle
 
 from pvinfo.commands.mi.batch import SemaphoreCompare
-from pvinfo.platform import Engine
 from pvinfo.units import PAGE_SIZE
 
 from ...batch import Batch
@@ -15,31 +14,34 @@ from ..stage import Stage
 from . import NEEDS
 from .acts import Gate, at_work, await_that, check_quiet_end, dwords_at, mix, mixed, wait_for_all
 
-_TURNS = 12
 
-
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies="who plays with whom, how often, and how long the second waits")
 def engines_take_turns(stage: Stage) -> None:
     """Two engines that run at the same time pass a number to and fro through memory, each waiting for the other's turn to end."""
     stage.step("the driver starts the engines")
     driver = at_work(stage)
-    for players in ((Engine.RCS0, Engine.BCS0), (Engine.VECS0, Engine.VCS0)):
+    engines = stage.shuffled(driver.platform.engines)
+    for players in (engines[:2], engines[2:]):
         names = " and ".join(engine.value for engine in players)
         stage.step(f"{names} play; the one whose turn comes second begins to wait")
         ball = driver.create_buffer(PAGE_SIZE, f"ball of {names}")
-        marks = [stage.random.getrandbits(32) for _ in range(_TURNS)]
+        turns = stage.random.randrange(6, 16)
+        marks = [stage.random.getrandbits(32) for _ in range(turns)]
         batches = {engine: Batch() for engine in players}
-        for turn, engine in zip(range(_TURNS), cycle(players), strict=False):
+        for turn, engine in zip(range(turns), cycle(players), strict=False):
             batch = batches[engine]
             batch.semaphore_wait(ball.gpu_address, turn, SemaphoreCompare.EQUAL)
             batch.store_dword(ball.gpu_address + 256 + 4 * turn, marks[turn])
             batch.copy_dword(ball.gpu_address + 512 + 4 * turn, ball.gpu_address)
             batch.store_dword(ball.gpu_address, turn + 1)
-        requests = [driver.submit(engine, batches[engine], preemptible=False) for engine in reversed(players)]
+        requests = []
+        for engine in reversed(players):
+            requests.append(driver.submit(engine, batches[engine], preemptible=False))
+            stage.dawdle()
         wait_for_all(requests)
-        stage.check("turns", ball.read_dword(0), _TURNS)
-        stage.check("what each turn has left", dwords_at(ball, 256, _TURNS), marks)
-        stage.check("the number that each turn has found", dwords_at(ball, 512, _TURNS), list(range(_TURNS)))
+        stage.check("turns", ball.read_dword(0), turns)
+        stage.check("what each turn has left", dwords_at(ball, 256, turns), marks)
+        stage.check("the number that each turn has found", dwords_at(ball, 512, turns), list(range(turns)))
     check_quiet_end(stage, driver)
 
 
@@ -68,7 +70,7 @@ def semaphore_comparisons(stage: Stage) -> None:
     check_quiet_end(stage, driver)
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies="the chain's length and the engine of each of its links")
 def requests_after_requests(stage: Stage) -> None:
     """Requests that come after others, wherever those are executed, find what those have left: a chain across all engines."""
     stage.step("the driver starts the engines; the first of a chain waits")
@@ -78,13 +80,14 @@ def requests_after_requests(stage: Stage) -> None:
     batch = Batch()
     gate.guard(batch)
     engines = driver.platform.engines
-    chain: list[Request] = [driver.submit(engines[0], batch, preemptible=False)]
+    chain: list[Request] = [driver.submit(stage.random.choice(engines), batch, preemptible=False)]
     await_that(stage, driver, "it has come to the gate", lambda: gate.reached == 1)
 
-    stage.step("others are submitted, each for another engine, each after the one before")
-    numbers = [stage.random.getrandbits(32) for _ in range(12)]
-    for number, engine in zip(numbers, cycle(engines[1:] + engines[:1]), strict=False):
-        chain.append(driver.submit(engine, mix(result.gpu_address, number), after=chain[-1:]))
+    stage.step("others are submitted, for one engine or another, each after the one before")
+    numbers = [stage.random.getrandbits(32) for _ in range(stage.random.randrange(8, 20))]
+    for number in numbers:
+        chain.append(driver.submit(stage.random.choice(engines), mix(result.gpu_address, number), after=chain[-1:]))
+    stage.dawdle()
     driver.wait(200_000)
     stage.check("those that are done", [request for request in chain if request.complete], [])
     stage.check("what they have left", result.read_dword(0), 0)

@@ -13,12 +13,12 @@ from . import NEEDS
 from .acts import PATIENCE_NS, at_work, check_content, check_quiet_end, dwords_at, engines_with_registers, general_purpose, qword_at
 
 
-@scenario(needs=NEEDS)
+@scenario(needs=NEEDS, varies="the order of the engines and the places")
 def store_and_read_back(stage: Stage) -> None:
     """What each engine stores the processor reads, byte for byte, in memory and through the aperture, and nothing beside it."""
     stage.step("the driver starts the engines")
     driver = at_work(stage)
-    for engine in driver.platform.engines:
+    for engine in stage.shuffled(driver.platform.engines):
         stage.step(f"{engine.value} stores dwords and quadwords here and there")
         buffer = driver.create_buffer(2 * PAGE_SIZE, f"result of {engine.value}")
         expected = bytearray(stage.random.randbytes(buffer.size))

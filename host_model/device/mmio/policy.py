@@ -12,7 +12,7 @@ from enum import IntFlag
 from functools import cache
 from typing import Final, NamedTuple
 
-from pvinfo.registers.tracked import MMIO_SIZE, TrackedAttribute, tracked_offsets
+from pvinfo.registers.tracked import MMIO_SIZE, TrackedAttribute, tracked_offsets, tracked_runs
 
 from .handling import NO_HANDLERS, Handlers
 
@@ -33,6 +33,11 @@ class Attribute(IntFlag):
     """Bytes that a narrow write leaves out count as zero."""
 
 
+# As plain integers: there are a hundred and fifty thousand tracked dwords, and a host cannot be asked anything before.
+_TRACKED: Final = 0xFF & ~int(Attribute.UNTRACKED)
+_READ_ONLY_BITS: Final = int(Attribute.READ_ONLY_BITS)
+_READ_HANDLED: Final = int(Attribute.READ_HANDLED)
+_WRITE_HANDLED: Final = int(Attribute.WRITE_HANDLED)
 _SLOW_READ: Final = Attribute.READ_HANDLED | Attribute.UNTRACKED
 _SLOW_WRITE: Final = Attribute.WRITE_HANDLED | Attribute.MODE_MASK | Attribute.READ_ONLY_BITS | Attribute.UNTRACKED
 
@@ -60,6 +65,16 @@ def _by_byte(attributes: bytes, slow: int) -> bytes:
     return bytes(table)
 
 
+def _of_run(attributes: TrackedAttribute) -> int:
+    """What the tracked table says of each dword of a run."""
+    attribute = 0
+    if attributes & TrackedAttribute.MODE_MASK:
+        attribute |= Attribute.MODE_MASK
+    if attributes & TrackedAttribute.UNALIGNED:
+        attribute |= Attribute.UNALIGNED
+    return attribute
+
+
 def build_policy(platform: str, handlers: Handlers, *, known: Iterable[int] = ()) -> MmioPolicy:
     """The tables of the platform called ``platform``, from the tracked table and the handlers.
 
@@ -67,22 +82,19 @@ def build_policy(platform: str, handlers: Handlers, *, known: Iterable[int] = ()
     """
     attributes = bytearray([Attribute.UNTRACKED]) * (MMIO_SIZE // 4)
     read_only: dict[int, int] = {}
+    of_run = {words: _of_run(words) for words in {run.attributes for run in tracked_runs(platform)}}
     for offset, run in tracked_offsets(platform):
-        attribute = Attribute(0)
-        if run.attributes & TrackedAttribute.MODE_MASK:
-            attribute |= Attribute.MODE_MASK
-        if run.attributes & TrackedAttribute.UNALIGNED:
-            attribute |= Attribute.UNALIGNED
+        attribute = of_run[run.attributes]
         if run.read_only and offset not in handlers.whole:
-            attribute |= Attribute.READ_ONLY_BITS
+            attribute |= _READ_ONLY_BITS
             read_only[offset] = run.read_only
         attributes[offset >> 2] = attribute
     for offset in known:
-        attributes[offset >> 2] &= ~Attribute.UNTRACKED
+        attributes[offset >> 2] &= _TRACKED
     for offset in handlers.reads:
-        attributes[offset >> 2] = attributes[offset >> 2] & ~Attribute.UNTRACKED | Attribute.READ_HANDLED
+        attributes[offset >> 2] = attributes[offset >> 2] & _TRACKED | _READ_HANDLED
     for offset in handlers.writes:
-        attributes[offset >> 2] = attributes[offset >> 2] & ~Attribute.UNTRACKED | Attribute.WRITE_HANDLED
+        attributes[offset >> 2] = attributes[offset >> 2] & _TRACKED | _WRITE_HANDLED
     for offset in handlers.zero_filled:
         attributes[offset >> 2] |= Attribute.ZERO_FILLED
     frozen = bytes(attributes)

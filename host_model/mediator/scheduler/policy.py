@@ -1,7 +1,8 @@
 """What a scheduling policy is: whoever is told what vGPUs want and have had, and says which of them is next.
 
 A policy has no clock, no GPU and no memory of a guest: vGPUs are numbers, times are nanoseconds that it is given. So it can
-be tried in virtual time without anything around it, and replaced by anybody's own (:mod:`.registry`).
+be tried in virtual time without anything around it (:mod:`.trial`), and replaced by anybody's own (:mod:`.registry`), of which
+:func:`~.conformance.check_policy` looks whether it keeps what is promised here.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ class Policy(Protocol):
     Whoever drives it keeps these rules: times never go back; a vGPU has come before anything else is said of it; ``ready`` and
     ``idle`` take turns; ``used`` covers all the time between ``given`` and the next ``given`` without a gap, and is said before
     whatever has ended the time that it tells of. Work that runs is never interrupted: between a choice and ``given`` the vGPU
-    that has the GPU may use it for as long as its running work takes.
+    that has the GPU may use it for as long as its running work takes. ``given`` is said when the GPU changes hands, not to a vGPU
+    that keeps it.
+
+    What a policy promises: only who is there and has work is chosen anew; who alone has work gets the GPU; when to be asked again is
+    later than now; what was used may be told at once or in parts; the same story has the same answers; nobody waits longer than
+    the bound that is stated, where one is.
     """
 
     @property

@@ -68,6 +68,11 @@ class EngineQueue:
         """Something waits to be given to the GPU."""
         return bool(self._waiting) and self.running is None
 
+    @property
+    def workloads(self) -> int:
+        """Workloads that wait, and the one that the GPU has."""
+        return len(self._waiting) + (self.running is not None)
+
     # ---- what the guest submits ----
 
     def submit(self, descriptor: ContextDescriptor, elements: Elements | None) -> bool:

@@ -55,6 +55,8 @@ class DmaPort:
         """Bus address of each guest page that is pinned."""
         self._revision = 0
         self._msi_handler: Callable[[], None] | None = None
+        self.on_leaving: Callable[[], None] | None = None
+        """Called when the user closes the device, while its memory is still there: the mediator lets go of it."""
         self.taken_back = 0
         """Pages that the user took back while the mediator had them mapped."""
 
@@ -68,6 +70,8 @@ class DmaPort:
 
     def disconnect(self) -> None:
         """Every pin is let go, whatever the mediator still maps; there is no memory any more."""
+        if self.on_leaving is not None:
+            self.on_leaving()
         for guest in list(self._known):
             self._take_back(guest)
         self._access = None

@@ -3,7 +3,7 @@
 Pages are not pinned by being mapped here: a mapping is a promise that a device may call in, page by page, through an
 :class:`~.access.Access`. A range may be taken away at any time; whoever has pages of it pinned is told first and lets them go.
 
-Source: linux:drivers/vfio/vfio_iommu_type1.c (vfio_dma), linux:drivers/iommu/iommufd/io_pagetable.c (iopt_area)
+Source: linux:drivers/vfio/vfio_iommu_type1.c (vfio_dma), linux:drivers/iommu/iommufd/io_pagetable.c (iopt_map_user_pages, iopt_unmap_iova)
 """
 
 from __future__ import annotations

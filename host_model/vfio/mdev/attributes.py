@@ -22,7 +22,8 @@ from .parent import MdevDevice, MdevParent, MdevType
 __all__ = ("Attribute", "AttributeFiles", "AttributeTree")
 
 _READ_ONLY: Final = 0o444
-_WRITE_ONLY: Final = 0o200
+_TYPES: Final = "mdev_supported_types"
+_DEVICES: Final = "devices"
 
 
 class Attribute(NamedTuple):
@@ -45,10 +46,10 @@ class AttributeTree:
         """Every attribute that there is now."""
         found: dict[str, Attribute] = {}
         for offered in self.parent.types.values():
-            at = f"mdev_supported_types/{offered.id}"
+            at = f"{_TYPES}/{offered.id}"
             found |= {f"{at}/{name}": attribute for name, attribute in self._of_type(offered).items()}
         for device in self.parent.devices.values():
-            found |= {f"devices/{device.uuid}/{name}": attribute for name, attribute in self._of_device(device).items()}
+            found |= {f"{_DEVICES}/{device.uuid}/{name}": attribute for name, attribute in self._of_device(device).items()}
         return found
 
     def _of_type(self, offered: MdevType) -> dict[str, Attribute]:
@@ -70,9 +71,9 @@ class AttributeTree:
             self.parent.remove(device.uuid)
 
         return {
-            "mdev_type": Attribute(link=f"../../mdev_supported_types/{device.type.id}"),
+            "mdev_type": Attribute(link=f"../../{_TYPES}/{device.type.id}"),
             "remove": Attribute(write=remove),
-            "intel_vgpu/vgpu_id": Attribute(lambda: f"{device.vgpu.number}\n"),
+            "intel_vgpu/vgpu_id": Attribute(lambda: f"{device.made.number}\n"),
         }
 
     def _at(self, path: str) -> Attribute:
@@ -106,12 +107,16 @@ class AttributeTree:
 
 @final
 class AttributeFiles:
-    """The tree as files under ``directory``, brought up to date whenever a device is made or removed.
+    """The tree as files under ``directory``, brought up to date whenever a device is made or removed, until it is closed.
 
-    Attributes that act when they are written are empty files here: nobody is told of a write to a file.
+    Attributes that act when they are written are not there: nobody is told of a write to a file, and a pipe in its place would take
+    what is written and tell nobody what became of it.
 
     Raises: OSError.
     """
+
+    ROOTS: Final = (_TYPES, _DEVICES)
+    """What is shown in the directory itself."""
 
     def __init__(self, tree: AttributeTree, directory: Path) -> None:
         self._tree = tree
@@ -123,20 +128,28 @@ class AttributeFiles:
 
     def refresh(self) -> None:
         """Write what is new or has changed, remove what is no more. Raises: OSError."""
-        now = {
-            path: attribute.link if attribute.link is not None else attribute.read() if attribute.read is not None else ""
-            for path, attribute in self._tree.attributes().items()
-        }
-        links = {path for path, attribute in self._tree.attributes().items() if attribute.link is not None}
-        readable = {path for path, attribute in self._tree.attributes().items() if attribute.read is not None}
+        links: set[str] = set()
+        now: dict[str, str] = {}
+        for path, attribute in self._tree.attributes().items():
+            if attribute.link is not None:
+                now[path] = attribute.link
+                links.add(path)
+            elif attribute.read is not None:
+                now[path] = attribute.read()
         for path in self._shown.keys() - now.keys():
             self._remove(path)
         for path, text in now.items():
             if self._shown.get(path) != text:
-                self._show(self._directory / path, text, link=path in links, mode=_READ_ONLY if path in readable else _WRITE_ONLY)
+                self._show(self._directory / path, text, link=path in links)
         self._shown = now
 
-    def _show(self, place: Path, text: str, *, link: bool, mode: int) -> None:
+    def close(self) -> None:
+        """Remove every file. Raises: OSError."""
+        for path in self._shown:
+            self._remove(path)
+        self._shown = {}
+
+    def _show(self, place: Path, text: str, *, link: bool) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         fresh = place.with_name(f".{place.name}.new")
         fresh.unlink(missing_ok=True)
@@ -144,7 +157,7 @@ class AttributeFiles:
             fresh.symlink_to(text)
         else:
             fresh.write_text(text, encoding="utf-8")
-            fresh.chmod(mode)
+            fresh.chmod(_READ_ONLY)
         # A reader finds the old text or the new one, never a half.
         os.replace(fresh, place)
 

@@ -1,6 +1,7 @@
 """A GPU as the parent of mediated devices: its types, and the devices made of them.
 
-Making a device takes its share of the GPU and needs no virtual machine; that comes with whoever opens it.
+Making a device takes its share of the GPU and needs no virtual machine; that comes with whoever opens it. A device lives the life of
+any that is provisioned (:mod:`..provisioning`): it is configured and created in one step, and so is its end.
 
 Source: linux:drivers/vfio/mdev/mdev_core.c, linux:drivers/gpu/drm/i915/gvt/kvmgt.c (intel_vgpu_probe)
 """
@@ -16,10 +17,8 @@ from pvinfo.units import MIB
 
 from ...host import Host
 from ...mediator.types import VgpuType
-from ...mediator.vgpu import Vgpu
-from ..device import VfioDevice, open_vgpu
-from ..dma.iommu import DirectBus, GpuBus
-from ..dma.port import DmaPort
+from ..device import VfioDevice
+from ..provisioning import DevicePolicy, LifeState, MadeDevice, MediatedPolicy, ProvisionedDevice
 
 __all__ = ("DEVICE_API", "MdevDevice", "MdevParent", "MdevType")
 
@@ -70,37 +69,40 @@ class MdevType:
 class MdevDevice:
     """A device that was made by :meth:`MdevParent.create`."""
 
-    def __init__(self, uuid: str, mdev_type: MdevType, vgpu: Vgpu, port: DmaPort) -> None:
+    def __init__(self, uuid: str, mdev_type: MdevType, device: ProvisionedDevice, made: MadeDevice) -> None:
         self.uuid = uuid
         self.type = mdev_type
-        self.vgpu = vgpu
-        self._port = port
-        self._user: VfioDevice | None = None
+        self.made = made
+        """What was made, by the parent's policy."""
+        self._device = device
 
     @property
     def in_use(self) -> bool:
         """A user has it open."""
-        return self._user is not None
+        return self._device.state is not LifeState.CREATED
 
     def open(self) -> VfioDevice:
-        """The device for one user, blocked until it is bound. Raises: StateError while another has it open."""
-        if self._user is not None:
+        """The device for one user, blocked until it is bound. Raises: StateError while another has it open, or where users come by a socket."""
+        if self.in_use:
             raise StateError(f"opening {self.uuid}", "open", "not open: its one user closes it first")
-        self._user = open_vgpu(self.vgpu, self._port, closed=self._closed)
-        return self._user
+        return self._device.open()
 
-    def _closed(self) -> None:
-        self._user = None
+    def take_away(self) -> None:
+        """See :meth:`MdevParent.remove`."""
+        if self.in_use:
+            raise StateError(f"removing {self.uuid}", "open", "not open: its user closes it first")
+        self._device.destroy()
+        self._device.unconfigure()
 
 
 @final
 class MdevParent:
-    """The GPU of ``host``, whose driver is called ``driver``. ``bus`` is what is between the GPU and memory; by default nothing."""
+    """The GPU of ``host``, whose driver is called ``driver``. ``policy`` makes its devices: by default vGPUs for users of this process."""
 
-    def __init__(self, host: Host, *, driver: str = "i915", bus: GpuBus | None = None) -> None:
+    def __init__(self, host: Host, *, driver: str = "i915", policy: DevicePolicy | None = None) -> None:
         self.host = host
         self.driver = driver
-        self._bus: GpuBus = bus if bus is not None else DirectBus(host.memory)
+        self._policy: DevicePolicy = policy if policy is not None else MediatedPolicy(host)
         self.types: dict[str, MdevType] = {made.id: made for made in (MdevType(self, offer.type) for offer in host.types())}
         """The types by id, in the kernel's order."""
         self.devices: dict[str, MdevDevice] = {}
@@ -125,22 +127,27 @@ class MdevParent:
             raise UsageError(f"UUID {uuid!r}: five groups of 8, 4, 4, 4 and 12 hexadecimal digits, with a - between")
         if name in self.devices:
             raise UsageError(f"UUID {name}: in use, by a device of type {self.devices[name].type.id}")
-        port = DmaPort(self.host.memory, self._bus)
-        device = self.devices[name] = MdevDevice(name, offered, self.host.create_vgpu(offered.type, port), port)
-        self._tell()
-        return device
+        device = ProvisionedDevice(name, (self._policy,))
+        device.configure(offered.name)
+        try:
+            made = device.create()
+        except BaseException:
+            device.unconfigure()
+            raise
+        self.devices[name] = MdevDevice(name, offered, device, made)
+        self.tell()
+        return self.devices[name]
 
     def remove(self, uuid: str) -> None:
         """Take a device away. Raises: UsageError where there is none; StateError while it is open."""
         device = self.devices.get(uuid.strip().lower())
         if device is None:
             raise UsageError(f"UUID {uuid!r}: there is no such device, but {', '.join(self.devices) or 'none at all'}")
-        if device.in_use:
-            raise StateError(f"removing {device.uuid}", "open", "not open: its user closes it first")
-        self.host.destroy_vgpu(device.vgpu)
+        device.take_away()
         del self.devices[device.uuid]
-        self._tell()
+        self.tell()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Something of the GPU has been taken or given back: what is left of each type is to be shown anew."""
         for changed in self._watchers:
             changed()

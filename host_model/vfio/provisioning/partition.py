@@ -7,7 +7,7 @@ a page is pinned when the GPU first asks for it (a *page request*).
 What such a device has not: engines. A real virtual function's work is scheduled by firmware of the GPU, which is not modelled, so a
 driver can draw through the aperture but submit nothing; all registers besides read all ones, which is told once as not modelled.
 
-Source: linux:drivers/gpu/drm/xe/xe_gt_sriov_pf_config.c, linux:drivers/gpu/drm/xe/xe_ggtt.c (a table entry's VF number)
+Source: linux:drivers/gpu/drm/xe/xe_gt_sriov_pf_config.c, linux:drivers/gpu/drm/xe/xe_ggtt.c (xe_ggtt_assign: a table entry's VF number)
 """
 
 from __future__ import annotations

@@ -6,32 +6,25 @@ One selector, no threads. A key's data is called with the ready events; whoever 
 from __future__ import annotations
 
 import errno
-import os
 import selectors
-import socket
-import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, final
 
 from pvinfo.bus import PciDevice
-from pvinfo.errors import SetupError
 from pvinfo.finding import FindingLog
 
 from ...clock import HostClock
 from .device_server import DeviceServer, MemoryWindow
+from .listener import Listener
 from .regions import SpecificRegion
 from .session import Session
 
-__all__ = ("LONGEST_SOCKET_PATH", "ServedDevice", "VfioUserServer")
+__all__ = ("ServedDevice", "VfioUserServer")
 
-LONGEST_SOCKET_PATH: Final = 107
-"""Bytes of a Unix socket's path, its closing NUL apart. Source: linux:include/uapi/linux/un.h"""
 _MOST_WAITING: Final = 8
 """How many may be connected to one device, at one time, without being its client."""
-_BACKLOG: Final = 1024
-"""Connections that the system holds until they are accepted: a burst of clients is not turned away."""
 _ACCEPTS_A_TURN: Final = _MOST_WAITING
 _ACCEPT_PAUSE_NS: Final = 100_000_000
 
@@ -40,8 +33,8 @@ _ACCEPT_PAUSE_NS: Final = 100_000_000
 class ServedDevice:
     """A device on its socket: at most one client at a time, any number one after another."""
 
-    def __init__(self, path: Path, listener: socket.socket, server: DeviceServer, loop: VfioUserServer) -> None:
-        self.path = path
+    def __init__(self, listener: Listener, server: DeviceServer, loop: VfioUserServer) -> None:
+        self.path = listener.path
         self.server = server
         self.clients_seen = 0
         """Clients so far; who was refused is none."""
@@ -49,17 +42,21 @@ class ServedDevice:
         """Called when the client has gone, while its memory is still there."""
         self._listener = listener
         self._loop = loop
-        status = path.stat()
-        self._identity = (status.st_dev, status.st_ino)
         self._client: Session | None = None
         self._waiting: list[Session] = []
         """Who has connected and said nothing yet, or is being refused."""
         self._paused = False
-        loop.selector.register(listener, selectors.EVENT_READ, self._accept)
+        loop.selector.register(listener.socket, selectors.EVENT_READ, self._accept)
 
     @property
     def connected(self) -> bool:
         """A client is there."""
+        return self._client is not None
+
+    def still_connected(self) -> bool:
+        """A client is there, and has not hung up in the meantime."""
+        if self._client is not None:
+            self._client.finish_if_gone()
         return self._client is not None
 
     @property
@@ -75,7 +72,7 @@ class ServedDevice:
     def _accept(self, events: int) -> None:
         for _ in range(_ACCEPTS_A_TURN):
             try:
-                client, _ = self._listener.accept()
+                client, _ = self._listener.socket.accept()
             except BlockingIOError:
                 return
             except ConnectionAbortedError:
@@ -98,9 +95,7 @@ class ServedDevice:
 
     def _admit(self, session: Session) -> int:
         """Whoever opens first is the client, until it goes: a connection that stays silent keeps nobody out."""
-        if self._client is not None:
-            self._client.finish_if_gone()
-        if self._client is not None:
+        if self.still_connected():
             return errno.EBUSY
         self._waiting.remove(session)
         self._client = session
@@ -110,14 +105,14 @@ class ServedDevice:
 
     def _pause(self) -> None:
         """The system is out of something: look again later, instead of at once and for ever."""
-        self._loop.selector.unregister(self._listener)
+        self._loop.selector.unregister(self._listener.socket)
         self._paused = True
         self._loop.clock.call_after(_ACCEPT_PAUSE_NS, self._resume)
 
     def _resume(self) -> None:
-        if self._paused and self._listener.fileno() >= 0:
+        if self._paused and self._listener.is_open:
             self._paused = False
-            self._loop.selector.register(self._listener, selectors.EVENT_READ, self._accept)
+            self._loop.selector.register(self._listener.socket, selectors.EVENT_READ, self._accept)
 
     def _session_ended(self, session: Session, why: str | None) -> None:
         if session is not self._client:
@@ -138,60 +133,9 @@ class ServedDevice:
             if session is not None:
                 session.close()
         if not self._paused:
-            self._loop.selector.unregister(self._listener)
+            self._loop.selector.unregister(self._listener.socket)
         self._listener.close()
         self.server.close()
-        try:
-            status = self.path.lstat()
-            if (status.st_dev, status.st_ino) == self._identity:
-                self.path.unlink()
-        except FileNotFoundError:
-            pass
-
-
-def _listen(path: Path) -> socket.socket:
-    """A socket that listens at ``path``. Raises: SetupError saying what stands against it."""
-    length = len(os.fsencode(path))
-    if length > LONGEST_SOCKET_PATH:
-        raise SetupError(f"socket path {path} has {length} bytes: the system takes {LONGEST_SOCKET_PATH} at most; use a shorter folder")
-    _remove_stale(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(os.fspath(path))
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        raise SetupError(f"no socket can be made at {path}: {error.strerror}") from None
-    return listener
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove a socket that nobody listens to any more. Raises: SetupError when the path is in use."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise SetupError(f"no socket can be made at {path}: {error.strerror}") from None
-    if not stat.S_ISSOCK(mode):
-        raise SetupError(f"no socket can be made at {path}: there is something that is no socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(os.fspath(path))
-        except ConnectionRefusedError:
-            pass
-        except OSError as error:
-            raise SetupError(f"the socket at {path} is there already, and cannot be tried: {error.strerror}") from None
-        else:
-            raise SetupError(f"the socket at {path} is in use: another server listens there")
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise SetupError(f"the stale socket at {path} cannot be removed: {error.strerror}") from None
 
 
 @final
@@ -223,8 +167,7 @@ class VfioUserServer:
 
         A socket that an ended server left behind is replaced. Raises: SetupError when there can be no socket.
         """
-        listener = _listen(path)
-        served = ServedDevice(path, listener, DeviceServer(device, memory, self, findings, typed), self)
+        served = ServedDevice(Listener(path), DeviceServer(device, memory, self, findings, typed), self)
         self._devices.append(served)
         return served
 
@@ -232,6 +175,12 @@ class VfioUserServer:
     def devices(self) -> tuple[ServedDevice, ...]:
         """Everything that is served."""
         return tuple(self._devices)
+
+    def end(self, served: ServedDevice) -> None:
+        """Serve a device no more. Not to be called from within a turn of the loop, but by a timer: who is hung up on may have a turn yet."""
+        self._devices.remove(served)
+        served.close()
+        self.crowd_changed()
 
     def step(self, timeout_s: float) -> None:
         """Serve whatever is ready, or becomes ready within ``timeout_s``, then call the timers that are due."""

@@ -11,6 +11,7 @@ void check_illegal_batch(void);
 void check_hang(void);
 void check_submissions(void);
 void check_pattern(void);
+void check_backlog(void);
 
 void check_fills(void);
 void check_copies(void);

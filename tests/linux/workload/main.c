@@ -27,6 +27,7 @@ static const struct {
 	{ "hang", check_hang },
 	{ "submissions", check_submissions },
 	{ "pattern", check_pattern },
+	{ "backlog", check_backlog },
 	{ "modes", check_modes },
 	{ "flips", check_flips },
 	{ "picture", check_picture },

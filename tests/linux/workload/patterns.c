@@ -2,6 +2,10 @@
  * A pattern of this machine's own, drawn and compared again and again for PATTERN_SECONDS (default 1), beside other
  * machines that draw theirs on the same GPU. PATTERN_SEED tells the machines apart. Prints how many rounds it did, and how
  * long the longest of them took.
+ *
+ * And a backlog: long batches for as long, of which the next ones are submitted before the first has ended. So this machine
+ * always wants the GPU, however slow its own processor is. By turns in two contexts: what one context has waiting, the driver
+ * submits as one piece, and that is carried out whole.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,14 +53,14 @@ static void emit_copy(struct batch *batch)
 	emit_address(batch, FIRST);
 }
 
-static void run(int gpu, unsigned engine, const struct buffer *commands, size_t start, struct batch *batch,
+static void run(int gpu, uint32_t context, unsigned engine, const struct buffer *commands, size_t start, struct batch *batch,
 		const struct buffer *const *targets, size_t count)
 {
 	size_t length = end_batch(batch);
 	int error;
 
 	write_buffer(gpu, commands, start, batch->dwords, length);
-	error = submit(gpu, 0, engine, commands, start, length, targets, count);
+	error = submit(gpu, context, engine, commands, start, length, targets, count);
 	if (error)
 		fail("a batch of the pattern was refused: %s", strerror(error));
 }
@@ -71,14 +75,14 @@ static void draw(int gpu, uint32_t seed, uint32_t round, const struct buffer *co
 		emit_band(&batch, band, mixed(seed, round, band));
 	emit_flush(&batch);
 	emit_copy(&batch);
-	run(gpu, I915_EXEC_BLT, commands, 0, &batch, surfaces, 2);
+	run(gpu, 0, I915_EXEC_BLT, commands, 0, &batch, surfaces, 2);
 	for (uint32_t i = 0; i < MARKS; i++) {
 		struct batch mark = { .length = 0 };
 
 		for (uint32_t j = 0; j < MARK; j++)
 			emit_store(&mark, MARKED + 4 * (i * MARK + j), mixed(seed, round, BANDS + i * MARK + j));
 		/* A whole page apart, so that no batch is written where another one is read. */
-		run(gpu, MARKERS[i], commands, 4096 * (i + 1), &mark, marks, 1);
+		run(gpu, 0, MARKERS[i], commands, 4096 * (i + 1), &mark, marks, 1);
 	}
 }
 
@@ -132,5 +136,52 @@ void check_pattern(void)
 			longest = now() - begun;
 	}
 	printf("rounds %u of seed %u, at most %.0f ms\n", rounds, seed, 1000 * longest);
+	fflush(stdout);
+}
+
+/* Fills of a large surface, each band of it in turn: long work of few commands. */
+enum { FIELD_WIDTH = 512, FIELD_STRIDE = 4 * FIELD_WIDTH, FIELD_BAND = 64, FIELDS = 10, QUEUED = 8 };
+
+static void emit_field(struct batch *batch, uint32_t band, uint32_t colour)
+{
+	emit(batch, XY_COLOR_BLT | BLT_WRITE_RGBA);
+	emit(batch, BLT_DEPTH_32 | BLT_ROP_PATTERN | FIELD_STRIDE);
+	emit(batch, band * FIELD_BAND << 16);
+	emit(batch, (band + 1) * FIELD_BAND << 16 | FIELD_WIDTH);
+	emit_address(batch, FIRST);
+	emit(batch, colour);
+}
+
+void check_backlog(void)
+{
+	int gpu = open_gpu();
+	uint32_t seed = setting("PATTERN_SEED", 1), batches = 0, contexts[] = { create_context(gpu), create_context(gpu) };
+	double end = now() + setting("PATTERN_SECONDS", 1);
+	struct buffer field = create_buffer(gpu, FIELDS * FIELD_BAND * FIELD_STRIDE, FIRST), queue[QUEUED];
+	const struct buffer *targets[] = { &field };
+
+	for (uint32_t i = 0; i < QUEUED; i++)
+		queue[i] = create_buffer(gpu, 4096, BATCH + 4096 * i);
+	while (now() < end) {
+		const struct buffer *commands = &queue[batches % QUEUED];
+		struct batch batch = { .length = 0 };
+
+		if (!wait_idle(gpu, commands, PATIENCE_NS))
+			fail("batch %u of the backlog did not end", batches - QUEUED);
+		for (uint32_t band = 0; band < FIELDS; band++)
+			emit_field(&batch, band, mixed(seed, batches, band));
+		run(gpu, contexts[batches % 2], I915_EXEC_BLT, commands, 0, &batch, targets, 1);
+		batches++;
+	}
+	if (!wait_idle(gpu, &field, PATIENCE_NS))
+		fail("the backlog did not end");
+	for (uint32_t band = 0; band < FIELDS; band++)
+		for (uint32_t place = 0; place < FIELD_BAND * FIELD_WIDTH; place += 61) {
+			uint32_t found = read_dword(gpu, &field, 4 * (band * FIELD_BAND * FIELD_WIDTH + place));
+
+			if (found != mixed(seed, batches - 1, band))
+				fail("dword %u of band %u of the backlog is %08x", place, band, found);
+		}
+	printf("backlog of %u batches\n", batches);
 	fflush(stdout);
 }
