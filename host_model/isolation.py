@@ -54,7 +54,7 @@ class GuardedMemory:
         """The way to memory that engine ``name`` has."""
         way = self._engines.get(name)
         if way is None:
-            way = self._engines[name] = EngineMemory(self, name)
+            way = self._engines[name] = EngineMemory(self, self._memory, name)
         return way
 
     @property
@@ -80,7 +80,10 @@ class GuardedMemory:
 
     def page(self, address: BusAddress, /) -> memoryview | None:
         """As of host memory; a page that must not be had is none, and a violation."""
-        return self.page_for(self._owner, "the GPU", address)
+        if self.may_have(self._owner, address):
+            return self._memory.page(address)
+        self.refuse(self._owner, "the GPU", address)
+        return None
 
     def span(self, address: BusAddress, size: int, /) -> memoryview | None:
         """As of host memory, of pages that may be had. Where there are others the answer is None without more:
@@ -89,7 +92,7 @@ class GuardedMemory:
 
     # ---- the check ----
 
-    def _may_have(self, owner: int, address: BusAddress) -> bool:
+    def may_have(self, owner: int, address: BusAddress) -> bool:
         """The page at ``address`` is one for vGPU ``owner``."""
         keeper = self._keeper_of(address)
         if keeper is None:
@@ -101,10 +104,8 @@ class GuardedMemory:
         """For whom the host keeps the page at ``address``; None for a page of a machine, or none at all."""
         return None if address >> WINDOW_SHIFT else self._memory.owner_of(address)
 
-    def page_for(self, owner: int, who: str, address: BusAddress) -> memoryview | None:
-        """The page at ``address`` for ``who``, that works for vGPU ``owner``."""
-        if self._may_have(owner, address):
-            return self._memory.page(address)
+    def refuse(self, owner: int, who: str, address: BusAddress) -> None:
+        """``who``, that works for vGPU ``owner``, must not have the page at ``address``: a violation."""
         self.violations += 1
         page = BusAddress(address & ~PAGE_MASK)
         self.findings.fault(
@@ -113,10 +114,9 @@ class GuardedMemory:
             f"the host's own nor pinned for it: {self._whose(owner, page)}; it finds no memory there",
             value=page, vgpu=owner,
         )  # fmt: skip
-        return None
 
     def span_for(self, owner: int, address: BusAddress, size: int) -> memoryview | None:
-        """As :meth:`page_for`, for ``size`` bytes, and without a word."""
+        """``size`` bytes at ``address`` for vGPU ``owner``, if it may have all of them; without a word where not."""
         keeper = self._keeper_of(address)
         if keeper is None:
             machine = self.machines.get(owner)
@@ -141,8 +141,9 @@ class GuardedMemory:
 class EngineMemory:
     """Host memory as one engine is let to it; a :class:`~host_model.memory.BusMemory`."""
 
-    def __init__(self, guard: GuardedMemory, engine: Engine) -> None:
+    def __init__(self, guard: GuardedMemory, memory: HostMemory, engine: Engine) -> None:
         self._guard = guard
+        self._memory = memory
         self._who = f"the GPU's {engine.value}"
         self._owner = 0
         self._turns = 0
@@ -159,11 +160,14 @@ class EngineMemory:
 
     @property
     def revision(self) -> int:
-        return self._guard.revision + self._turns
+        return self._memory.revision + self._turns
 
     def page(self, address: BusAddress, /) -> memoryview | None:
         """As of host memory; a page that the engine must not have is none, and a violation."""
-        return self._guard.page_for(self._owner, self._who, address)
+        if self._guard.may_have(self._owner, address):
+            return self._memory.page(address)
+        self._guard.refuse(self._owner, self._who, address)
+        return None
 
     def span(self, address: BusAddress, size: int, /) -> memoryview | None:
         """As of host memory, of pages that the engine may have; see :meth:`GuardedMemory.span`."""

@@ -189,7 +189,7 @@ def test_addresses_that_nobody_checks_are_found_by_the_guard(monkeypatch: pytest
 
 def test_without_a_guard_they_are_found_in_the_other_guests_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     _without_address_check(monkeypatch)
-    monkeypatch.setattr(GuardedMemory, "_may_have", lambda *what: True)
+    monkeypatch.setattr(GuardedMemory, "may_have", lambda *what: True)
     assert _write_to(lambda scene: scene.others) == "the other guest's memory has changed"
 
 

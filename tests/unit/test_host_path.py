@@ -10,6 +10,7 @@ from support.vgpu_rig import GuestContext, GuestRig, batch_start
 
 from guest_driver import Batch, BufferObject, GuestDriver, Rectangle, Request
 from host_model.clock import RealClock
+from host_model.device.config_space import CAPABILITY_POWER, capabilities
 from host_model.device.display.monitor import Monitor
 from host_model.device.mmio.window import GTT_OFFSET
 from host_model.host import Host
@@ -19,6 +20,7 @@ from host_model.scanout import scan_out
 from pvinfo.connector import Connector, Link, default_connector
 from pvinfo.edid import edid_for
 from pvinfo.errors import UsageError
+from pvinfo.pci import PowerState
 from pvinfo.platform import PLATFORMS, Engine, platform_named
 from pvinfo.registers.fence import FENCE_BASE
 from pvinfo.registers.reset import ResetRegisters
@@ -254,6 +256,23 @@ def test_a_guest_that_holds_the_gpu_is_no_reason_for_the_host_to_lose_its_work()
     request.wait(30_000_000_000)
     assert target.read_dword(0) == 8 and home.driver.log.complaints() == ()
     assert [finding.rule for finding in rig.vgpu.findings] == ["work-without-end"]
+
+
+def test_a_host_that_sleeps_keeps_its_work_and_guests_go_on() -> None:
+    home = Household(guests=1)
+    config = home.device.config
+    power = capabilities(config.bytes)[CAPABILITY_POWER] + 4
+    gate, first = waiting(home.guests[0], Engine.BCS0)
+    target, mine = stores(home.driver, Engine.BCS0, 6)
+    config.write(power, 2, PowerState.D3HOT)
+    gate.write_dword(0, 1)
+    first.wait(PATIENCE_NS)
+    theirs, request = stores(home.guests[0], Engine.RCS0, 5)
+    request.wait(PATIENCE_NS)
+    assert (target.read_dword(0), theirs.read_dword(0)) == (0, 5)
+    config.write(power, 2, PowerState.D0)
+    mine.wait(PATIENCE_NS)
+    assert target.read_dword(0) == 6 and home.complaints() == []
 
 
 # ---- what the host says of itself ----

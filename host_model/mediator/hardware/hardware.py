@@ -16,7 +16,7 @@ from pvinfo.platform import ENGINES, Engine
 from pvinfo.registers.gtt import TlbInvalidate
 
 from ...device.mmio.registers import RegisterPage
-from ...isolation import GuardedMemory, Pinned
+from ...isolation import EngineMemory, GuardedMemory, Pinned
 from ...memory import HostMemory
 from .engine import HardwareEngine
 from .graphics_memory import GraphicsMemory
@@ -26,6 +26,7 @@ from .register_switch import RegisterSwitch
 
 if TYPE_CHECKING:
     from ...gpu.device import PhysicalGpu
+    from ...gpu.engine import Engine as Worker
 
 __all__ = ("Hardware", "Holder")
 
@@ -49,6 +50,22 @@ class Holder(Protocol):
 
 
 @final
+class _Place:
+    """One engine, and who has it."""
+
+    __slots__ = ("engine", "holder", "switch", "way", "worker")
+
+    def __init__(self, engine: HardwareEngine, switch: RegisterSwitch, way: EngineMemory, worker: Worker) -> None:
+        self.engine = engine
+        self.switch = switch
+        self.way = way
+        """Its way to memory."""
+        self.worker = worker
+        """The engine itself, inside the GPU."""
+        self.holder: Holder | None = None
+
+
+@final
 class Hardware:
     """One GPU under the mediator. Made after the golden snapshot was taken, for it sets the GPU up."""
 
@@ -59,22 +76,24 @@ class Hardware:
         self.memory = GraphicsMemory(gpu, host_memory)
         engines = {name: HardwareEngine(name, gpu.mmio, self.memory) for name in gpu.platform.engines}
         self.engines: Mapping[Engine, HardwareEngine] = engines
-        self._switch = RegisterSwitch(gpu.mmio, gpu.platform)
+        self._places = {
+            name: _Place(engine, RegisterSwitch(gpu.mmio, gpu.platform, name), guard.engine(name), gpu.engines[name])
+            for name, engine in engines.items()
+        }  # fmt: skip
         self.interrupts = HostInterrupts(gpu, {name: engine.interrupted for name, engine in engines.items()})
-        for engine in engines.values():
-            engine.connect(self.interrupts)
-            engine.on_reset = self._switch.forget
         self._own = RegisterPage()
         """What registers hold that go with the turn, while nobody has one."""
-        self._switch.capture(self._own)
-        self._holders: dict[Engine, Holder | None] = dict.fromkeys(engines)
+        for place in self._places.values():
+            place.engine.connect(self.interrupts)
+            place.engine.on_reset = place.switch.forget
+            place.switch.capture(self._own)
         self._owed: dict[int, set[Engine]] = {}
         self.turns = 0
         """Times that engines, one or several at once, have gone from one to another."""
 
     def holder(self, engine: Engine) -> int:
         """Number of the vGPU that has ``engine``; 0: none."""
-        holder = self._holders[engine]
+        holder = self._places[engine].holder
         return holder.number if holder is not None else 0
 
     # ---- turns ----
@@ -85,38 +104,39 @@ class Hardware:
 
         Raises: StateError when an engine would change hands while it is busy.
         """
-        given = self.engines if engines is None else engines
+        given = self._places.values() if engines is None else [self._places[engine] for engine in engines]
         page = vgpu.registers if vgpu is not None else self._own
         with self.interrupts.withheld():
-            changing = [engine for engine in given if self._holders[engine] is not vgpu]
+            changing = [place for place in given if place.holder is not vgpu]
             if changing:
                 self._pass_to(vgpu, changing)
-            for engine in given:
-                self._switch.load(engine, page)
+            for place in given:
+                place.switch.load(page)
             if vgpu is not None:
                 self._pay(vgpu.number, given)
 
-    def _pass_to(self, vgpu: Holder | None, engines: Collection[Engine]) -> None:
+    def _pass_to(self, vgpu: Holder | None, places: Collection[_Place]) -> None:
         number = vgpu.number if vgpu is not None else 0
-        for engine in engines:
-            if self.engines[engine].busy:
-                raise StateError(f"giving {engine.value} from vGPU {self.holder(engine)} to {number or 'the host'}", "busy", "idle")
+        for place in places:
+            if place.engine.busy:
+                name = place.engine.name
+                raise StateError(f"giving {name.value} from vGPU {self.holder(name)} to {number or 'the host'}", "busy", "idle")
         if vgpu is not None:
             self._guard.machines[number] = vgpu.port
-        for engine in engines:
-            before = self._holders[engine]
-            self._switch.save(engine, before.registers if before is not None else self._own)
-            self._holders[engine] = vgpu
-            self._guard.engine(engine).owner = self._gpu.engines[engine].works_for = number
+        for place in places:
+            place.switch.save(place.holder.registers if place.holder is not None else self._own)
+            place.holder = vgpu
+            place.way.owner = place.worker.works_for = number
         self.turns += 1
 
     def _held_by(self, vgpu: Holder) -> list[Engine]:
-        return [engine for engine, holder in self._holders.items() if holder is vgpu]
+        return [engine for engine, place in self._places.items() if place.holder is vgpu]
 
     def stale(self, vgpu: Holder) -> None:
         """The registers of ``vgpu`` have changed as a whole, as by a reset: none are saved to them until they were loaded anew."""
-        for engine in self._held_by(vgpu):
-            self._switch.forget(engine)
+        for place in self._places.values():
+            if place.holder is vgpu:
+                place.switch.forget()
 
     def set_down(self, vgpu: Holder) -> None:
         """The registers of ``vgpu`` hold what the GPU held of them. Raises: StateError when an engine of its is busy."""
@@ -138,13 +158,13 @@ class Hardware:
         """The guest has asked for this: it is done when its vGPU is given the engine next."""
         self._owed.setdefault(vgpu_number, set()).add(engine)
 
-    def _pay(self, number: int, engines: Collection[Engine]) -> None:
+    def _pay(self, number: int, places: Collection[_Place]) -> None:
         owed = self._owed.get(number)
         if owed:
-            for engine in engines:
-                if engine in owed:
-                    owed.remove(engine)
-                    self._invalidate(engine)
+            for place in places:
+                if place.engine.name in owed:
+                    owed.remove(place.engine.name)
+                    self._invalidate(place.engine.name)
 
     def invalidate_translations(self) -> None:
         """Every engine forgets what it has kept of page tables and the memory behind them."""

@@ -63,8 +63,8 @@ def registers_with(platform: Platform, engine: Engine) -> frozenset[int]:
 
 
 @final
-class _EngineState:
-    """What of one engine goes with the turn."""
+class RegisterSwitch:
+    """The registers that go with the turn on one engine."""
 
     def __init__(self, mmio: MmioWindow, platform: Platform, engine: Engine) -> None:
         self._mmio = mmio
@@ -95,7 +95,7 @@ class _EngineState:
         return [read(register.offset) for register in self._registers]
 
     def capture(self, page: RegisterPage) -> None:
-        """Put what the hardware holds into ``page``, tables too: it counts as loaded from there."""
+        """Put what the hardware holds now into ``page``, tables too: it counts as loaded from there."""
         for register, value in zip(self._registers, self._read_all(), strict=True):
             page.write32(register.offset, value & _LOW if register.masked else value)
         for table in self._tables:
@@ -105,7 +105,7 @@ class _EngineState:
         self._held = [bytes(page.bytes[table.first : table.end]) for table in self._tables]
 
     def forget(self) -> None:
-        """The hardware does not hold any more what was loaded."""
+        """What was loaded does not stand in the hardware any more, or is not to be saved."""
         self._loaded = self._found = None
         self._held = [None] * len(self._tables)
 
@@ -121,7 +121,7 @@ class _EngineState:
                 page.dwords[self._places[index]] = value
 
     def load(self, page: RegisterPage) -> None:
-        """Bring the hardware to what ``page`` holds: all of it, or what has changed since it was loaded."""
+        """A turn begins, or goes on: bring the hardware to what ``page`` holds, all of it, or what has changed since it was loaded."""
         before, now = self._loaded, self._shown(page)
         if now != before:
             found = self._found or self._read_all()
@@ -145,28 +145,3 @@ class _EngineState:
         for at in range(0, len(wanted), 4):
             if held is None or held[at : at + 4] != wanted[at : at + 4]:
                 self._mmio.write32(table.first + at, int.from_bytes(wanted[at : at + 4], "little"))
-
-
-@final
-class RegisterSwitch:
-    """The registers that go with the turns of engines."""
-
-    def __init__(self, mmio: MmioWindow, platform: Platform) -> None:
-        self._engines = {engine: _EngineState(mmio, platform, engine) for engine in platform.engines}
-
-    def capture(self, page: RegisterPage) -> None:
-        """Put what the hardware holds now into ``page``, of all engines: it counts as loaded from there."""
-        for state in self._engines.values():
-            state.capture(page)
-
-    def save(self, engine: Engine, page: RegisterPage) -> None:
-        """A turn on ``engine`` ends: bring ``page`` up to date."""
-        self._engines[engine].save(page)
-
-    def load(self, engine: Engine, page: RegisterPage) -> None:
-        """A turn on ``engine`` begins, or goes on: bring the hardware up to date."""
-        self._engines[engine].load(page)
-
-    def forget(self, engine: Engine) -> None:
-        """What was loaded for ``engine`` does not stand in the hardware any more, or is not to be saved."""
-        self._engines[engine].forget()

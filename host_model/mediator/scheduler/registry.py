@@ -56,5 +56,8 @@ def policies_of(scheduler: str | Policy, count: int) -> list[Policy]:
     if isinstance(scheduler, str):
         return [policy_named(scheduler) for _ in range(count)]
     if count != 1:
-        raise UsageError(f"the scheduler object {scheduler.name!r} is one, and {count} engines have turns of their own: it serves the GPU as a whole, or is given by name")
+        raise UsageError(
+            f"the scheduler object {scheduler.name!r} is one, and {count} engines have turns of their own: it serves the GPU as a whole,"
+            " or is given by name"
+        )
     return [scheduler]

@@ -6,6 +6,9 @@ of the others, and a vGPU has its share of each engine that it wants. What waits
 work on another may have to wait until that has had its turn, too: nobody sees to it that a vGPU has two engines at once, and
 two vGPUs that keep each other from the second one are parted when patience is over.
 
+Pages, look-ups, registers that go with the turn, and what a command may load are then kept apart by engine. As on hardware, a
+batch without privilege may still read registers of another engine, which may work for somebody else at that time.
+
 Source: linux:drivers/gpu/drm/i915/gvt/sched_policy.c (one owner of all engines at a time)
 """
 
