@@ -25,6 +25,7 @@ from .mediator.saved.saving import read_saved, save_vgpu
 from .mediator.scheduler.policy import Policy
 from .mediator.scheduler.registry import DEFAULT_POLICY
 from .mediator.scheduler.turn import PATIENCE_NS
+from .mediator.scheduler.turns import DEFAULT_SWITCHING
 from .mediator.types import DefaultMonitor, VgpuType, default_monitor, default_type, type_named, types_for
 from .mediator.vgpu import Vgpu
 from .memory import HostMemory
@@ -64,10 +65,11 @@ class Host:
 
     ``clock`` is virtual unless another is given: time then moves only while a guest waits. ``scheduler`` says who has the GPU
     when: ``fair``, ``gvt``, ``round-robin``, one that an installed package brings, or a policy object made for this host alone;
-    ``patience_ns`` is how long a vGPU's work may keep others waiting after its time is up, before its engine is reset.
-    ``own_types`` are offered beside those of the kernel's mediator.
+    ``switching`` is ``gpu`` where all engines go from one vGPU to another together, and ``engine`` where each has turns and a
+    policy of its own, which only a name can give; ``patience_ns`` is how long a vGPU's work may keep others waiting after its time
+    is up, before its engine is reset. ``own_types`` are offered beside those of the kernel's mediator.
 
-    Raises: UsageError for an unknown platform or scheduler, or an aperture that is no power of two or leaves the GGTT;
+    Raises: UsageError for an unknown platform, scheduler or switching, or an aperture that is no power of two or leaves the GGTT;
     SetupError when a package's scheduler cannot be made.
     """
 
@@ -80,6 +82,7 @@ class Host:
         clock: HostClock | None = None,
         golden: GoldenState | None = None,
         scheduler: str | Policy = DEFAULT_POLICY,
+        switching: str = DEFAULT_SWITCHING,
         patience_ns: int = PATIENCE_NS,
         own_types: Sequence[VgpuType] = (),
     ) -> None:
@@ -88,7 +91,7 @@ class Host:
         self.clock = clock if clock is not None else VirtualClock()
         self.memory = HostMemory()
         self.guard = GuardedMemory(self.memory)
-        self.gpu = PhysicalGpu(self.platform, aperture_size, self.guard, self.clock, ggtt_size)
+        self.gpu = PhysicalGpu(self.platform, aperture_size, self.guard, self.clock, ggtt_size, engine_memory=self.guard.engine)
         self.pool = ResourcePool(aperture_size, ggtt_size)
         self._own_types = tuple(own_types)
         self.vgpus: dict[int, Vgpu] = {}
@@ -96,7 +99,9 @@ class Host:
         """Numbers of the vGPUs whose share was taken when they were made."""
         self._machines: dict[int, VirtualMachine] = {}
         """The machines that were made here, by their vGPU's number."""
-        self.mediator = Mediator(self.gpu, self.memory, self.guard, self.clock, golden, scheduler=scheduler, patience_ns=patience_ns)
+        self.mediator = Mediator(
+            self.gpu, self.memory, self.guard, self.clock, golden, switching=switching, scheduler=scheduler, patience_ns=patience_ns
+        )
 
     def types(self) -> tuple[TypeAvailability, ...]:
         """The types on offer, with how many more of each fit now."""

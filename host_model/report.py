@@ -77,8 +77,12 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
 
 
 def _schedule_of(vgpu: Vgpu) -> Json:
-    share = share_of(vgpu.turn, vgpu)
-    return {**share._asdict(), "text": share.text}
+    turns = vgpu.turn
+    share = share_of(turns, vgpu)
+    report: Json = {**share._asdict(), "text": share.text}
+    if len(turns.all) > 1:
+        report["engines"] = {engine.value: share_of(turns.of(engine), vgpu)._asdict() for engine in vgpu.platform.engines}
+    return report
 
 
 def _held_of(vgpu: Vgpu) -> Json:
@@ -114,7 +118,8 @@ def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
             "turns": host.mediator.turn.changes,
             "held": {"pages": host.memory.own_pages, "timers": host.clock.timers},
             "schedule": {
-                "policy": host.mediator.turn.policy.name,
+                "policy": host.mediator.turn.policy_name,
+                "switching": host.mediator.turn.switching,
                 "patience_ns": host.mediator.turn.patience_ns,
                 "used_ns": host.mediator.turn.used_ns,
                 "contested_ns": host.mediator.turn.contested_ns,

@@ -95,6 +95,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="play on the GPU that a vfio-user server serves here (repeatable: scenarios with two guests need two vGPUs)",
     )  # fmt: skip
     host.add_argument(
+        "--slower", type=int, metavar="N",
+        help="with --connect: the guests' clocks go N times as slowly, for a server that many clients share (1)",
+    )  # fmt: skip
+    host.add_argument(
         "--hypervisor", metavar="NAME",
         help=f"what machines with vGPUs run under: {', '.join(known_hypervisors())} ({DEFAULT_HYPERVISOR})",
     )  # fmt: skip
@@ -163,6 +167,8 @@ class _Progress:
 def _check_together(arguments: argparse.Namespace) -> None:
     if arguments.connect and (arguments.vgpu_type is not None or arguments.aperture is not None):
         raise UsageError("--type and --aperture are for hosts of this process; what is behind --connect has its own")
+    if arguments.slower is not None and (not arguments.connect or arguments.slower < 1):
+        raise UsageError(f"--slower {arguments.slower}: a whole number from 1 on, with --connect; hosts of this process are on virtual time")
     if arguments.connect and arguments.hypervisor is not None:
         raise UsageError("--hypervisor is for machines on hosts of this process; what is behind --connect is used without one")
 
@@ -203,7 +209,7 @@ def run_run(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as held:
         place: Place
         if arguments.connect:
-            connected = held.enter_context(Connected(arguments.connect, platform=arguments.platform))
+            connected = held.enter_context(Connected(arguments.connect, platform=arguments.platform, slower=arguments.slower or 1))
             served = [served_vgpu_report(*gpu) for gpu in connected.served if gpu[2].device is DeviceKind.VGPU]
             served_gpus = [served_gpu_report(path, offer) for path, _, offer in connected.served if offer.device is DeviceKind.PHYSICAL]
             place = connected

@@ -96,16 +96,18 @@ def survey(path: Path, machine: VfioUserMachine) -> _Served:
 class Connected:
     """GPUs behind vfio-user sockets, all of one platform. A context manager: it holds the connections.
 
+    ``slower`` is how many times as slowly as real time the guests' clocks go.
+
     Raises: SetupError when nothing of ours listens on a socket; UsageError when they are not all of the same platform,
     or not of ``platform``.
     """
 
-    def __init__(self, sockets: Iterable[Path], *, platform: str | None = None) -> None:
+    def __init__(self, sockets: Iterable[Path], *, platform: str | None = None, slower: int = 1) -> None:
         self._connections = contextlib.ExitStack()
         self._served: list[_Served] = []
         try:
             for path in sockets:
-                machine = self._connections.enter_context(connect(path, _RAM))
+                machine = self._connections.enter_context(connect(path, _RAM, slower=slower))
                 self._served.append(survey(path, machine))
             if not self._served:
                 raise UsageError("no socket to connect to")

@@ -9,6 +9,7 @@ from host_model.device.display.monitor import Monitor
 from host_model.host import DEFAULT_APERTURE, Host, PluggedVgpu
 from host_model.hypervisor.registry import DEFAULT_HYPERVISOR, known_hypervisors
 from host_model.mediator.pv import Announcement
+from host_model.mediator.scheduler.turns import DEFAULT_SWITCHING, check_switching
 from host_model.mediator.types import HOST_HIGH, HOST_LOW, DefaultMonitor, VgpuType, types_for
 from pvinfo.bus import Machine
 from pvinfo.connector import Connector, Link, default_connector
@@ -46,14 +47,14 @@ class InProcess:
 
     Without ``aperture_size`` each host has the usual one, or the smallest that its scenario can do with.
 
-    ``hypervisor`` is what machines with vGPUs run under.
+    ``hypervisor`` is what machines with vGPUs run under, ``switching`` what goes from one vGPU to another: ``gpu`` or ``engine``.
 
-    Raises: UsageError for an unknown platform, type or hypervisor, or an aperture that no GPU has.
+    Raises: UsageError for an unknown platform, type, hypervisor or switching, or an aperture that no GPU has.
     """
 
     def __init__(
         self, platform: str = DEFAULT_PLATFORM, *, vgpu_type: str | None = None, aperture_size: int | None = None,
-        hypervisor: str = DEFAULT_HYPERVISOR,
+        hypervisor: str = DEFAULT_HYPERVISOR, switching: str = DEFAULT_SWITCHING,
     ) -> None:  # fmt: skip
         self.platform = platform_named(platform)
         self._aperture_size = aperture_size
@@ -61,6 +62,7 @@ class InProcess:
         if hypervisor not in known_hypervisors():
             raise UsageError(f"no hypervisor {hypervisor!r}: there are {', '.join(known_hypervisors())}")
         self._hypervisor = hypervisor
+        self._switching = check_switching(switching)
         self.title = "in process" if hypervisor == DEFAULT_HYPERVISOR else f"in process, under {hypervisor}"
         if vgpu_type is not None or aperture_size is not None:
             Host(platform, aperture_size=aperture_size or _LARGEST_APERTURE).type_named(vgpu_type)
@@ -76,11 +78,11 @@ class InProcess:
 
     def _host_for(self, needs: Needs, vgpu_type: VgpuType) -> Host:
         if self._aperture_size is not None:
-            return Host(self.platform.name, aperture_size=self._aperture_size)
+            return Host(self.platform.name, aperture_size=self._aperture_size, switching=self._switching)
         aperture = DEFAULT_APERTURE
         while aperture - HOST_LOW < needs.vgpus * vgpu_type.low_size:
             aperture *= 2
-        return Host(self.platform.name, aperture_size=aperture)
+        return Host(self.platform.name, aperture_size=aperture, switching=self._switching)
 
     @staticmethod
     def _placed(wanted: Slice, part: range, host_size: int, size: int) -> range | None:

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Final, final
 
 from pvinfo.bus import ConfigSpace, Region
-from pvinfo.errors import PeerError, SetupError, WireError
+from pvinfo.errors import PeerError, SetupError, UsageError, WireError
 from pvinfo.vfio_user import (
     DEVICE_INFO,
     DMA_MAP,
@@ -185,21 +185,22 @@ class RemoteGpu:
 
 @final
 class RealTime:
-    """Real time since the machine was made; a :class:`~pvinfo.bus.Clock`. While it waits, interrupts are delivered."""
+    """Real time since the machine was made, ``slower`` times as slow; a :class:`~pvinfo.bus.Clock`. While it waits, interrupts are delivered."""
 
-    def __init__(self, client: VfioUserClient, gpu: RemoteGpu) -> None:
+    def __init__(self, client: VfioUserClient, gpu: RemoteGpu, slower: int = 1) -> None:
         self._client = client
         self._gpu = gpu
+        self._slower = slower
         self._start_ns = time.monotonic_ns()
 
     def now_ns(self) -> int:
-        return time.monotonic_ns() - self._start_ns
+        return (time.monotonic_ns() - self._start_ns) // self._slower
 
     def wait_ns(self, duration_ns: int) -> None:
         """Wait. Raises: PeerError when the server ends meanwhile."""
-        end_ns = self.now_ns() + duration_ns
+        end_ns = time.monotonic_ns() + duration_ns * self._slower
         self._look(0)
-        while (left_ns := end_ns - self.now_ns()) > 0:
+        while (left_ns := end_ns - time.monotonic_ns()) > 0:
             if left_ns < _MILLISECOND_NS:
                 # Finer than a descriptor can be waited for; what comes meanwhile is looked for afterwards.
                 time.sleep(left_ns / 1e9)
@@ -225,12 +226,12 @@ class RealTime:
 class VfioUserMachine:
     """A virtual PC of this process with a GPU of another; made by :func:`connect`. A context manager."""
 
-    def __init__(self, client: VfioUserClient, memory: SharedRam, gpu: RemoteGpu) -> None:
+    def __init__(self, client: VfioUserClient, memory: SharedRam, gpu: RemoteGpu, slower: int = 1) -> None:
         self.client = client
         """The monitor's side of the GPU, with regions that no driver sees."""
         self.gpu = gpu
         self.memory = memory
-        self.clock = RealTime(client, gpu)
+        self.clock = RealTime(client, gpu, slower)
 
     def __enter__(self) -> VfioUserMachine:
         return self
@@ -245,21 +246,24 @@ class VfioUserMachine:
         self.memory.close()
 
 
-def connect(path: Path, memory_bytes: int, *, timeout_s: float = _REPLY_TIMEOUT_S) -> VfioUserMachine:
+def connect(path: Path, memory_bytes: int, *, timeout_s: float = _REPLY_TIMEOUT_S, slower: int = 1) -> VfioUserMachine:
     """Plug the GPU that is served at ``path`` into a new machine with ``memory_bytes`` of RAM, and power it on.
 
-    ``timeout_s`` bounds the wait for each answer.
+    ``timeout_s`` bounds the wait for each answer. ``slower`` is how many times as slowly as real time the machine's clock goes: a driver
+    gives up on a GPU that has not done its first work after 200 ms, which a server with many clients may well not have.
 
     Raises: SetupError when no vfio-user server listens there, it refuses us, or what it serves is no PCI device;
-    UsageError for a size of RAM that is no number of pages.
+    UsageError for a size of RAM that is no number of pages, or a clock that is not slower.
     """
+    if slower < 1:
+        raise UsageError(f"a clock {slower} times as slow as real time: it is a whole number from 1 on")
     if not math.isfinite(timeout_s) or timeout_s <= 0:
         raise SetupError(f"a timeout of {timeout_s} s: it is a positive number of seconds")
     memory = SharedRam(memory_bytes)
     try:
         client = VfioUserClient(path, memory, timeout_s=timeout_s)
         try:
-            return VfioUserMachine(client, memory, _plug(client, memory))
+            return VfioUserMachine(client, memory, _plug(client, memory), slower)
         except (PeerError, WireError) as error:
             client.close()
             raise SetupError(f"the server at {path} does not serve a GPU: {error}") from None

@@ -13,7 +13,7 @@ from typing import Final, final
 from ..clock import HostClock, VirtualClock
 from ..cost_table import Cost, cost_named
 
-__all__ = ("AUDIT", "COMPLETION", "COPY", "HANDING_OVER", "MAPPING", "SUBMISSION", "ProcessorTime")
+__all__ = ("AUDIT", "COMPLETION", "COPY", "HANDING_OVER", "HANDING_OVER_REST", "MAPPING", "SUBMISSION", "ProcessorTime")
 
 _PACKAGE: Final = "host_model.mediator"
 SUBMISSION: Final = cost_named(_PACKAGE, "submission")
@@ -21,6 +21,7 @@ AUDIT: Final = cost_named(_PACKAGE, "audit")
 COPY: Final = cost_named(_PACKAGE, "copy")
 MAPPING: Final = cost_named(_PACKAGE, "mapping")
 HANDING_OVER: Final = cost_named(_PACKAGE, "handing over")
+HANDING_OVER_REST: Final = cost_named(_PACKAGE, "handing over another engine")
 COMPLETION: Final = cost_named(_PACKAGE, "completion")
 
 

@@ -39,7 +39,8 @@ class Standstill:
         """
         vgpu = self._vgpu
         self.silent, self.reached = True, False
-        vgpu.turn.work_came(vgpu)
+        for engine in vgpu.submission.queues:
+            vgpu.turn.work_came(vgpu, engine)
         if not vgpu.clock.wait_for(self._is_idle, patience_ns):
             queue, context = self._endless()
             self.end()

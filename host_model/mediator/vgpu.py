@@ -72,7 +72,7 @@ class Vgpu:
         self.registers = RegisterPage()
         self.ggtt = GuestGgtt(self)
         self.tables = ShadowTables(self, mediator.shadow_pool)
-        self.audit = CommandAudit(self, mediator.hardware.memory)
+        self.audit = CommandAudit(self, mediator.hardware.memory, alone=len(mediator.turn.all) > 1)
         self.fences = VgpuFences(self)
         self.interrupts = InterruptTree(self)
         self.submission = SubmissionPorts(self)
@@ -188,7 +188,8 @@ class Vgpu:
     def _slept(self, asleep: bool) -> None:
         """The guest has put the device to sleep (D3hot), in which it neither works nor tells anything but keeps all it has; or woken it up."""
         self.display.pipes.sleep(asleep)
-        self.turn.work_came(self)
+        for engine in self.platform.engines:
+            self.turn.work_came(self, engine)
         if not asleep:
             self.interrupts.check_pending()
 

@@ -13,19 +13,16 @@ from typing import Any, NamedTuple
 
 import pytest
 from support import real_guest
-from support.real_machines import Machines
-from support.watched_server import WatchedServer, watched_server
+from support.real_machines import NEIGHBOUR, OTHER, Beside, beside_a_neighbour
+from support.watched_server import HELD_BY_NOBODY
 
 from host_model.boot import Stage
 from host_model.boot.guest import Guest
 
 pytestmark = real_guest.needs()
 
-DYING, NEIGHBOUR = 0, 1
-PATIENCE_S = 90
 POST = """\
 case $ROLE in
-neighbour) while PATTERN_SEED=7 PATTERN_SECONDS=1 /bin/workload pattern; do sleep 1; done ;;
 drawing) PATTERN_SECONDS=300 exec /bin/workload pattern ;;
 unloading)
     echo 0 >/sys/class/vtconsole/vtcon1/bind
@@ -37,7 +34,6 @@ last) exec /bin/workload stores pattern ;;
 esac
 """
 State = dict[str, Any]
-HELD_BY_NOBODY = {"pinned_pages": 0, "address_spaces": 0, "shadow_tables": 0, "shadow_pages": 0, "workloads": 0}
 
 
 class Seen(NamedTuple):
@@ -91,70 +87,25 @@ PHASES: dict[str, tuple[str, Callable[[Seen], bool]]] = {
 """What the guest's script is to do, and by what its phase is known."""
 
 
-class Beside:
-    """The server, the neighbour at work, and machines to be killed."""
+def until_seen(beside: Beside, guest: Guest, before: State, happened: Callable[[Seen], bool]) -> State:
+    """Look at the dying guest's device until it shows that; what it shows then."""
+    last = before
 
-    def __init__(self, server: WatchedServer, machines: Machines, opregions: list[Path], neighbour: Guest) -> None:
-        self.server = server
-        self.machines = machines
-        self.opregions = opregions
-        self.neighbour = neighbour
+    def look() -> bool:
+        nonlocal last
+        assert guest.running(), guest.qemu_messages()
+        now = beside.server.vgpu(OTHER)
+        seen, last = Seen(now, last, before, guest), now
+        return happened(seen)
 
-    def until(self, happened: Callable[[], bool]) -> None:
-        """Let the machines run until something has happened."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not happened():
-            assert time.monotonic() < deadline, f"not within {PATIENCE_S} s; the neighbour: {self.neighbour.post_output()!r}"
-            self.machines.step(0.02)
-
-    def until_seen(self, guest: Guest, before: State, happened: Callable[[Seen], bool]) -> State:
-        """Look at the dying guest's device until it shows that; what it shows then."""
-        last = before
-
-        def look() -> bool:
-            nonlocal last
-            assert guest.running(), guest.qemu_messages()
-            now = self.server.vgpu(DYING)
-            seen, last = Seen(now, last, before, guest), now
-            return happened(seen)
-
-        self.until(look)
-        return last
-
-    def rounds(self) -> int:
-        """How often the neighbour has drawn its pattern for a second, and found it."""
-        self.machines.step()
-        output = self.neighbour.post_output()
-        assert "FAILED" not in output and "not-ok" not in output, output
-        return output.count("ok pattern")
-
-    def neighbour_goes_on(self) -> None:
-        done = self.rounds()
-        # One may have ended since; another one was begun before.
-        self.until(lambda: self.rounds() >= done + 2)
+    beside.until(look)
+    return last
 
 
 @pytest.fixture(scope="module")
 def beside(workload: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
-    """In the end nothing is held that was not held before the first guest came."""
-    folder = tmp_path_factory.mktemp("killed")
-    opregion = folder / "opregion"
-    opregions = [folder / f"{number}-opregion" for number in (1, 2)]
-    with watched_server(folder, "GVTg_V5_8", "GVTg_V5_8", words=("--opregion", str(opregion))) as server:
-        nothing = server.at_rest(DYING)
-        machines = Machines(folder, POST, workload)
-        with machines.started(server.sockets[NEIGHBOUR], opregions[NEIGHBOUR], "ROLE=neighbour") as neighbour:
-            made = Beside(server, machines, opregions, neighbour)
-            made.until(lambda: made.rounds() > 0)
-            yield made
-            report = neighbour.report()
-            assert report.warnings == () and not report.wedged
-        machines.step()
-        machines.close()
-        assert server.until(lambda vgpu: not vgpu["screen"]["connected"], NEIGHBOUR)
-        assert server.at_rest(DYING, nothing) == nothing
-        assert server.vgpu(NEIGHBOUR)["held"] == HELD_BY_NOBODY
-        assert server.state()["gpu"]["isolation_violations"] == 0
+    with beside_a_neighbour(tmp_path_factory.mktemp("killed"), POST, workload) as made:
+        yield made
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -163,16 +114,16 @@ def test_all_that_was_held_for_the_guest_comes_back_and_the_neighbour_goes_on(
 ) -> None:
     role, reached = PHASES[phase]
     server = beside.server
-    before, held_before = server.vgpu(DYING), server.at_rest(DYING)
+    before, held_before = server.vgpu(OTHER), server.at_rest(OTHER)
     assert held_before.of_guest == HELD_BY_NOBODY
     begun = time.monotonic()
-    with beside.machines.started(server.sockets[DYING], beside.opregions[DYING], f"ROLE={role}") as guest:
-        there = beside.until_seen(guest, before, reached)
-        assert server.held(DYING).descriptors > held_before.descriptors
+    with beside.start(role) as guest:
+        there = until_seen(beside, guest, before, reached)
+        assert server.held(OTHER).descriptors > held_before.descriptors
     # QEMU is dead by now.
     beside.neighbour_goes_on()
-    assert not server.vgpu(DYING)["screen"]["connected"]
-    held = server.at_rest(DYING)
+    assert not server.vgpu(OTHER)["screen"]["connected"]
+    held = server.at_rest(OTHER)
     with capsys.disabled():
         print(f"\n{phase}: killed after {time.monotonic() - begun:.1f} s, when the host held {there['held']}")
     assert (held.mappings, held.of_guest) == (held_before.mappings, HELD_BY_NOBODY)
@@ -183,11 +134,11 @@ def test_all_that_was_held_for_the_guest_comes_back_and_the_neighbour_goes_on(
 
 
 def test_who_comes_last_finds_a_device_on_which_everything_works(beside: Beside) -> None:
-    with beside.machines.started(beside.server.sockets[DYING], beside.opregions[DYING], "ROLE=last") as guest:
+    with beside.start("last") as guest:
         beside.until(lambda: not guest.running())
         report = guest.report()
         assert report.driver_initialized and not report.wedged
         assert report.warnings == ()
         assert "ok stores" in guest.post_output() and "ok pattern" in guest.post_output()
-    assert beside.server.vgpu(DYING)["failsafe"] is None
+    assert beside.server.vgpu(OTHER)["failsafe"] is None
     beside.neighbour_goes_on()

@@ -329,6 +329,8 @@ def test_the_picture_goes_with_its_client(client: Client) -> None:
     client.leave()
     client.connect()
     assert client.read(FRAME, 64, 4) == bytes(4)
+    assert client.header().size == 0, "what was shown was the memory of the one before"
+    light(client.write32, 64, 48, 0x3366FC)
     assert client.header().sequence == 4
     assert client.read(FRAME, 64, 4) == bytes((0xFC, 0x66, 0x33, 0))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support import dying_guest
 from support.dying_guest import PHASES
-from support.watched_server import WatchedServer, watched_server
+from support.watched_server import HELD_BY_NOBODY, WatchedServer, watched_server
 
 from guest_driver import GuestDriver
 from guest_driver.transport.vfio_user import connect
@@ -22,7 +22,6 @@ from pvinfo.units import MIB
 
 SECOND_NS = 1_000_000_000
 DYING, NEIGHBOUR = 0, 1
-HELD_BY_NOBODY = {"pinned_pages": 0, "address_spaces": 0, "shadow_tables": 0, "shadow_pages": 0, "workloads": 0}
 WITHOUT_TRANSLATIONS = {"connected", "reading-the-page"}
 
 

@@ -77,9 +77,10 @@ def test_the_command_plays_under_any_hypervisor_and_the_guest_sees_the_same(tmp_
     ("words", "why"),
     [
         (["--hypervisor", "bhyve"], "no hypervisor 'bhyve': there are local, kvm, xen, acrn"),
+        (["--slower", "2"], "--slower 2: a whole number from 1 on, with --connect; hosts of this process are on virtual time"),
         (["--hypervisor", "kvm", "--connect", "a.sock"], "--hypervisor is for machines on hosts of this process; what is behind --connect is used without one"),
     ],
 )
-def test_what_hypervisor_there_is_not_is_refused_before_anything_is_played(words: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_played_so_is_refused_before_anything_is_played(words: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "probe", *words]) == 2
     assert capsys.readouterr() == ("", f"guest-driver run: error: {why}\n")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import selectors
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import final
@@ -13,9 +14,17 @@ from host_model.boot.guest import Guest
 from host_model.boot.initramfs import AddedFile, build_image
 from host_model.boot.parts import kernel_release
 
-__all__ = ("Machines",)
+from support.watched_server import HELD_BY_NOBODY, WatchedServer, watched_server
+
+__all__ = ("NEIGHBOUR", "OTHER", "Beside", "Machines", "beside_a_neighbour")
+
+OTHER, NEIGHBOUR = 0, 1
 
 _MEMORY_MIB = 512
+_PATIENCE_S = 150
+_NEIGHBOUR = """\
+[ "$ROLE" = neighbour ] && while PATTERN_SEED=7 PATTERN_SECONDS=1 /bin/workload pattern; do sleep 1; done && exit 1
+"""
 
 
 @final
@@ -71,3 +80,63 @@ def _that_reboots(qemu: QemuProgram, folder: Path) -> QemuProgram:
     program.write_text(f'#!/bin/sh\nfor word; do shift; [ "$word" = -no-reboot ] || set -- "$@" "$word"; done\nexec {qemu.path} "$@"\n')
     program.chmod(0o755)
     return qemu._replace(path=program)
+
+
+class Beside:
+    """A server of two, a neighbour at work, and one other guest after another."""
+
+    def __init__(self, server: WatchedServer, machines: Machines, opregions: list[Path], neighbour: Guest) -> None:
+        self.server = server
+        self.machines = machines
+        self.opregions = opregions
+        self.neighbour = neighbour
+
+    @contextmanager
+    def start(self, role: str) -> Iterator[Guest]:
+        """The other guest, killed in the end; the script finds what it is to do in ``$ROLE``."""
+        with self.machines.started(self.server.sockets[OTHER], self.opregions[OTHER], f"ROLE={role}") as guest:
+            yield guest
+
+    def until(self, happened: Callable[[], bool]) -> None:
+        """Let the machines run until something has happened."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while not happened():
+            assert time.monotonic() < deadline, f"not within {_PATIENCE_S} s; the neighbour: {self.neighbour.post_output()!r}"
+            self.machines.step(0.02)
+
+    def rounds(self) -> int:
+        """How often the neighbour has drawn its pattern for a second, and found it."""
+        self.machines.step()
+        output = self.neighbour.post_output()
+        assert "FAILED" not in output and "not-ok" not in output, output
+        return output.count("ok pattern")
+
+    def neighbour_goes_on(self) -> None:
+        done = self.rounds()
+        # One may have ended since; another one was begun before.
+        self.until(lambda: self.rounds() >= done + 2)
+
+
+@contextmanager
+def beside_a_neighbour(folder: Path, post: str, workload: Path, *, reboots: bool = False) -> Iterator[Beside]:
+    """In the end nothing is held that was not held before the first guest came, and nobody reached what was not its own."""
+    opregion = folder / "opregion"
+    opregions = [folder / f"{number}-opregion" for number in (1, 2)]
+    with watched_server(folder, "GVTg_V5_8", "GVTg_V5_8", words=("--opregion", str(opregion))) as server:
+        nothing = server.at_rest(OTHER)
+        machines = Machines(folder, _NEIGHBOUR + post, workload, reboots=reboots)
+        with machines.started(server.sockets[NEIGHBOUR], opregions[NEIGHBOUR], "ROLE=neighbour") as neighbour:
+            beside = Beside(server, machines, opregions, neighbour)
+            beside.until(lambda: beside.rounds() > 0)
+            yield beside
+            report = neighbour.report()
+            assert report.warnings == () and not report.wedged
+            told = server.vgpu(NEIGHBOUR)
+            assert [finding for finding in told["findings"] if finding["kind"] != "note"] == []
+            assert told["failsafe"] is None and "engine" not in told["resets_by_kind"]
+        machines.step()
+        machines.close()
+        assert server.until(lambda vgpu: not vgpu["screen"]["connected"], NEIGHBOUR)
+        assert server.at_rest(OTHER, nothing) == nothing
+        assert server.vgpu(NEIGHBOUR)["held"] == HELD_BY_NOBODY
+        assert server.state()["gpu"]["isolation_violations"] == 0

@@ -14,7 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ("Held", "WatchedServer", "watched_server")
+__all__ = ("HELD_BY_NOBODY", "Held", "WatchedServer", "watched_server")
+
+
+HELD_BY_NOBODY = {"pinned_pages": 0, "address_spaces": 0, "shadow_tables": 0, "shadow_pages": 0, "workloads": 0}
 
 
 class Held(NamedTuple):

@@ -1,40 +1,28 @@
-"""An engine at work: buffers and their levels, slices and time, waiting, errors, resets, and garbage that it lives through."""
+"""An engine at work: its ring, batches, translations, other engines, and garbage."""
 
 from __future__ import annotations
 
 import random
 
 import pytest
+from support.engine_commands import (
+    BATCH_END,
+    BATCH_START,
+    LRI,
+    PRIVILEGED,
+    SDI,
+    SECOND_LEVEL,
+    SEMAPHORE_EQUAL,
+    SIGNAL,
+    SIGNAL_WAIT,
+    mark,
+    stored,
+)
 from support.gpu_rig import READ_ONLY, GpuRig, RigContext
 
-from host_model.clock import RealClock, VirtualClock
-from host_model.device.timestamp import timestamp_at
 from host_model.gpu.engine import Activity
 from pvinfo.platform import ENGINES, Engine
-from pvinfo.registers.engine import EngineRegisters, MiMode, ResetControl, RingControl
-
-SDI = 0x10000002
-SDI_GLOBAL = 0x10400002
-SRM_GLOBAL = 0x12400002
-LRI = 0x11000001
-ATOMIC_INCREMENT = 0x17C00501
-BATCH_START, PRIVILEGED, SECOND_LEVEL = 0x18800101, 0x18800001, 1 << 22
-BATCH_END = 0x05000000
-SEMAPHORE_EQUAL = 0x0E40C002
-SIGNAL_WAIT = 0x0E404002
-SIGNAL = 0x0D800000
-ARB_CHECK = 0x02800000
-USER_INTERRUPT = 0x01000000
-FLUSH_NOTIFY = 0x13000102
-RUN_LIST = 1 << 15
-
-
-def mark(rig: GpuRig, place: int, value: int) -> tuple[int, int, int, int]:
-    return SDI_GLOBAL, rig.status_page + place, 0, value
-
-
-def stored(rig: GpuRig, place: int) -> int:
-    return rig.ggtt.read32(rig.status_page + place)
+from pvinfo.registers.engine import EngineRegisters, RingControl
 
 
 # ---- buffers ----
@@ -178,129 +166,6 @@ def test_a_write_to_a_page_that_may_only_be_read_is_lost_and_noted_and_execution
     assert rig.register(EngineRegisters.esr.offset) == 4
 
 
-# ---- time ----
-
-
-def test_a_batch_that_spins_is_ended_by_the_processor() -> None:
-    rig = GpuRig(Engine.RCS0)
-    context = RigContext(rig, 0x20)
-    rig_data = context.map(0x1000)
-    context.batch(0x2000, SDI, 0x1000, 0, 0x5EED, ARB_CHECK, *[0] * 128, BATCH_START, 0x2000, 0)
-    context.write(BATCH_START, 0x2000, 0, *mark(rig, 0x100, 1), USER_INTERRUPT)
-    rig.submit(context)
-    rig.run(1_000_000)
-    assert rig.peek(rig_data) == [0x5EED]
-    assert (rig.engine.activity, rig.told.count("user")) == (Activity.WAITING, 0)
-    before = rig.engine.commands
-    rig.run(100_000_000)
-    assert rig.engine.commands - before < 131 * 130  # it looks about once in a millisecond
-    assert rig.register(EngineRegisters.acthd.offset) == 0x2000
-    batch = context.tables.entries(context.tables.table(0x2000, 0))[2] & ~0xFFF
-    rig.poke(batch, BATCH_END)
-    rig.run(2_000_000)
-    assert rig.done and stored(rig, 0x100) == 1
-    assert rig.told.count("user") == 1
-
-
-def test_the_longer_it_has_waited_the_later_it_looks_but_never_by_more_than_an_eighth() -> None:
-    for wait_ns in (10_000, 100_000, 1_000_000, 5_000_000):
-        rig = GpuRig(Engine.BCS0)
-        context = RigContext(rig, 0x20)
-        context.write(SEMAPHORE_EQUAL, 1, rig.status_page + 0x200, 0, USER_INTERRUPT)
-        rig.submit(context)
-        rig.run(wait_ns)
-        assert "user" not in rig.told
-        rig.ggtt.write32(rig.status_page + 0x200, 1)
-        rig.run(wait_ns // 8 + 10_000)
-        assert "user" in rig.told and rig.done
-
-
-def test_a_loop_that_counts_is_work_and_not_waiting() -> None:
-    rig = GpuRig(Engine.RCS0)
-    context = RigContext(rig, 0x20)
-    counter = context.map(0x1000)
-    again = (0x1B000002 | 1 << 21, 1000, 0x1000, 0)  # end the batch unless memory is greater
-    context.batch(0x2000, 0x17800601, 0x1000, 0, *again, BATCH_START, 0x2000, 0)
-    rig.poke(counter, 3000)
-    context.write(BATCH_START, 0x2000, 0, USER_INTERRUPT)
-    rig.submit(context)
-    rig.run(3_000_000)  # 2000 rounds of less than a microsecond and a half
-    assert rig.done and rig.peek(counter) == [1000]
-
-
-def test_work_takes_virtual_time_and_is_told_at_its_end() -> None:
-    rig = GpuRig(Engine.BCS0)
-    assert isinstance(rig.clock, VirtualClock)
-    told: list[int] = []
-    rig.engine._interrupt = lambda event: told.append(rig.clock.now_ns()) if event == 1 else None
-    context = RigContext(rig, 0x20)
-    context.write(*[0x13000002, 0, 0, 0] * 200, USER_INTERRUPT)
-    rig.submit(context)
-    rig.run()
-    assert 200 * 500 < told[0] < 200 * 600  # each flush takes half a microsecond
-
-
-def test_time_stamps_in_memory_are_those_of_the_engines_time() -> None:
-    rig = GpuRig(Engine.BCS0)
-    context = RigContext(rig, 0x20)
-    stamp = 0x1300C002
-    context.write(stamp, rig.status_page + 0x100 | 4, 0, 0, *[0x13000002, 0, 0, 0] * 40, stamp, rig.status_page + 0x108 | 4, 0, 0)
-    rig.submit(context)
-    rig.run()
-    first, second = (rig.ggtt.read64(rig.status_page + place) for place in (0x100, 0x108))
-    assert 0 < first < second < timestamp_at(rig.platform, rig.clock.now_ns())
-    assert 40 * 500 <= (second - first) * 84 and (second - first) * 83 <= 40 * 520
-
-
-def test_an_idle_engine_has_no_timer() -> None:
-    rig = GpuRig(Engine.BCS0)
-    rig.execute(*mark(rig, 0x100, 1))
-    assert rig.clock.next_deadline_ns() is None
-
-
-@pytest.mark.parametrize("commands", [0, 1, 511, 512, 513, 5000])
-def test_the_end_of_a_slice_falls_anywhere(commands: int) -> None:
-    rig = GpuRig(Engine.BCS0)
-    context = RigContext(rig, 0x20)
-    data = context.map(0x1000)
-    context.batch(0x10000, *[dword for value in range(commands) for dword in (SDI, 0x1000, 0, value + 1)], BATCH_END)
-    rig.execute(BATCH_START, 0x10000, 0, context=context)
-    assert rig.done and rig.peek(data) == [commands]
-
-
-def test_on_real_time_the_next_slice_is_due_at_once_and_nothing_is_said_late() -> None:
-    clock = RealClock()
-    rig = GpuRig(Engine.BCS0, clock=clock)
-    context = RigContext(rig, 0x20)
-    context.write(*[0] * 500, USER_INTERRUPT)
-    other = RigContext(rig, 0x40)
-    other.write(*[0] * 600, *mark(rig, 0x100, 9))
-    rig.submit(context, other)
-    for _ in range(1000):
-        clock.run_due()
-        if rig.done and stored(rig, 0x100):
-            break
-    assert stored(rig, 0x100) == 9
-    assert rig.told == ["context_switch", "user", "context_switch"]
-    assert clock.next_deadline_ns() is None
-
-
-def test_an_engine_that_waits_leaves_the_loop_alone_on_real_time() -> None:
-    clock = RealClock()
-    rig = GpuRig(Engine.BCS0, clock=clock)
-    context = RigContext(rig, 0x20)
-    context.write(SEMAPHORE_EQUAL, 1, rig.status_page + 0x200, 0)
-    rig.submit(context)
-    clock.run_due()
-    before = clock.now_ns()
-    deadline = clock.next_deadline_ns()
-    assert deadline is not None and deadline > before - 1_000_000
-    rig.ggtt.write32(rig.status_page + 0x200, 1)
-    while not rig.done:
-        clock.run_due()
-    assert rig.engine.contexts == 1
-
-
 # ---- two engines ----
 
 
@@ -347,207 +212,6 @@ def test_a_wait_for_a_signal_looks_when_it_is_signalled_and_not_before() -> None
     rig.submit(right)
     rig.run()
     assert stored(rig, 0x204) == 6
-
-
-# ---- errors ----
-
-
-@pytest.mark.parametrize("masked", [False, True])
-def test_an_illegal_command_stops_the_engine_and_raises_the_error(masked: bool) -> None:
-    rig = GpuRig(Engine.RCS0)
-    if masked:
-        EngineRegisters(rig.registers, "RCS0").emr = type(EngineRegisters(rig.registers, "RCS0").emr)(0xFFFFFFFF)
-    context = RigContext(rig, 0x20)
-    context.batch(0x3000, 0, 0xDEADBEEF, BATCH_END)
-    context.write(BATCH_START, 0x3000, 0, *mark(rig, 0x100, 1))
-    rig.submit(context)
-    rig.run()
-    assert rig.engine.activity is Activity.HUNG and stored(rig, 0x100) == 0
-    assert rig.register(EngineRegisters.esr.offset) == 1
-    assert rig.register(EngineRegisters.eir.offset) == (0 if masked else 1)
-    assert ("master_error" in rig.told) is not masked
-    assert rig.register(EngineRegisters.ipehr.offset) == 0xDEADBEEF
-    assert rig.register(EngineRegisters.acthd.offset) == 0x3004
-    assert rig.register(EngineRegisters.bbaddr.offset) == 0x3005
-    (finding,) = rig.findings
-    assert (finding.rule, finding.where, finding.value) == ("illegal-command", "rcs0 batch 0x3004", 0xDEADBEEF)
-
-
-def test_a_fault_stops_the_engine_where_it_is_and_stands_in_the_fault_registers() -> None:
-    rig = GpuRig(Engine.VECS0)
-    context = RigContext(rig, 0x20)
-    context.map(0x1234_5678_9000)
-    context.tables.set(0x1234_5678_9000, 1, 0)
-    context.write(0, 0, SDI, 0x5678_9ABC, 0x1234, 1)
-    rig.submit(context)
-    rig.run()
-    assert rig.engine.activity is Activity.HUNG
-    assert rig.registers.read32(0x4094) == 1 | 1 << 1 | 3 << 12
-    assert rig.registers.read32(0x4B10) == 0x1234_5678_9ABC >> 12 & 0xFFFFFFFF
-    assert rig.registers.read32(0x4B14) == 1
-    assert rig.register(EngineRegisters.head.offset) == 8
-    assert rig.register(EngineRegisters.acthd.offset) == context.ring + 8
-    assert rig.register(EngineRegisters.esr.offset) == 0x10
-    assert [finding.rule for finding in rig.findings] == ["gpu-page-fault"]
-
-
-def test_the_fault_registers_keep_the_oldest_fault() -> None:
-    rig = GpuRig(Engine.BCS0)
-    for address in (0x1000, 0x2000):
-        rig.execute(SDI, address, 0, 1)
-        rig.engine.reset()
-        rig.open(rig.engine)
-    assert rig.registers.read32(0x4B10) == 1
-
-
-def test_a_batch_that_is_nowhere_is_a_fault_of_its_own_address() -> None:
-    rig = GpuRig(Engine.BCS0)
-    rig.execute(BATCH_START, 0x7000, 0)
-    assert rig.engine.activity is Activity.HUNG
-    assert rig.register(EngineRegisters.acthd.offset) == 0x7000
-    assert rig.registers.read32(0x4B10) == 7
-
-
-def test_a_command_that_goes_past_the_tail_waits_for_the_rest_of_it() -> None:
-    rig = GpuRig(Engine.BCS0)
-    context = RigContext(rig, 0x20)
-    context.write(*mark(rig, 0x100, 3), *mark(rig, 0x104, 4))
-    context.set("tail", 24)
-    rig.submit(context)
-    rig.run()
-    assert (rig.engine.activity, stored(rig, 0x100), stored(rig, 0x104)) == (Activity.STARVED, 3, 0)
-    context.set("tail", 32)
-    rig.submit(context)
-    rig.run()
-    assert rig.done and stored(rig, 0x104) == 4
-    assert [finding.rule for finding in rig.findings] == ["ring-ends-in-command"]
-
-
-def test_a_command_shorter_than_any_of_its_forms_is_illegal() -> None:
-    rig = GpuRig(Engine.BCS0)
-    rig.execute(SRM_GLOBAL - 1, 0x22034, rig.status_page, 0)
-    assert rig.engine.activity is Activity.HUNG
-    assert [finding.rule for finding in rig.findings] == ["short-command"]
-
-
-@pytest.mark.parametrize(("engine", "command"), [(Engine.BCS0, 0x06000000), (Engine.RCS0, 0x55000001), (Engine.VCS0, 0x54300004), (Engine.BCS0, 0xE0000000)])
-def test_what_an_engine_does_not_have_is_illegal_there(engine: Engine, command: int) -> None:
-    rig = GpuRig(engine)
-    rig.execute(command, 0, 0, 0)
-    assert rig.engine.activity is Activity.HUNG
-    assert [finding.rule for finding in rig.findings] == ["illegal-command"]
-
-
-# ---- stop and reset ----
-
-
-def test_a_stopped_engine_is_idle_and_goes_on_when_it_is_let() -> None:
-    rig = GpuRig(Engine.BCS0)
-    mode = EngineRegisters.mi_mode.at("BCS0")
-    context = RigContext(rig, 0x20)
-    context.write(SEMAPHORE_EQUAL, 1, rig.status_page + 0x200, 0, *mark(rig, 0x100, 1))
-    rig.submit(context)
-    rig.run()
-    assert not MiMode(rig.registers.read32(mode)).idle
-    rig.registers.write32(mode, rig.registers.read32(mode) | MiMode.stop_ring.mask)
-    rig.engine.mi_mode_written()
-    assert MiMode(rig.registers.read32(mode)).idle
-    rig.ggtt.write32(rig.status_page + 0x200, 1)
-    rig.run()
-    assert stored(rig, 0x100) == 0
-    rig.registers.write32(mode, 0)
-    rig.engine.mi_mode_written()
-    rig.run()
-    assert stored(rig, 0x100) == 1
-    assert MiMode(rig.registers.read32(mode)).idle
-
-
-def test_the_reset_handshake_quiesces_the_engine_and_taking_it_back_lets_it_go_on() -> None:
-    rig = GpuRig(Engine.BCS0)
-    context = RigContext(rig, 0x20)
-    context.write(SEMAPHORE_EQUAL, 1, rig.status_page + 0x200, 0)
-    rig.submit(context)
-    rig.run()
-    rig.engine.write_reset_control(0x00010001)
-    assert ResetControl(rig.register(EngineRegisters.reset_ctl.offset)).ready
-    rig.ggtt.write32(rig.status_page + 0x200, 1)
-    rig.run()
-    assert not rig.done
-    rig.engine.write_reset_control(0x00010000)
-    assert rig.register(EngineRegisters.reset_ctl.offset) == 0
-    rig.run()
-    assert rig.done
-
-
-@pytest.mark.parametrize("hang", ["spin", "illegal", "fault", "semaphore"])
-def test_a_reset_drops_what_runs_and_work_goes_on_afterwards(hang: str) -> None:
-    rig = GpuRig(Engine.BCS0)
-    guilty, innocent = RigContext(rig, 0x20), RigContext(rig, 0x40)
-    guilty.batch(0x2000, BATCH_START, 0x2000, 0)
-    guilty.write(*{
-        "spin": (BATCH_START, 0x2000, 0), "illegal": (0xFFFFFFFF,), "fault": (SDI, 0, 0x77, 0),
-        "semaphore": (SEMAPHORE_EQUAL, 1, rig.status_page + 0x200, 0),
-    }[hang])  # fmt: skip
-    innocent.write(*mark(rig, 0x100, 1))
-    rig.submit(guilty, innocent)
-    rig.run()
-    rig.engine.reset()
-    assert rig.done and rig.clock.next_deadline_ns() is None
-    for offset in (0x30, 0x34, 0x38, 0x3C, 0x74, 0xB0, 0xB8, 0x29C):
-        assert rig.register(offset) == 0
-    assert rig.register(EngineRegisters.mi_mode.offset) == MiMode.idle.mask
-    assert rig.register(EngineRegisters.imr.offset) == 0xFFFFFFFF
-    assert rig.register(EngineRegisters.execlist_status_hi.offset) == 0
-    rig.run()
-    assert stored(rig, 0x100) == 0
-    rig.open(rig.engine)
-    rig.watch_events()
-    rig.submit(innocent)
-    rig.run()
-    assert stored(rig, 0x100) == 1
-    assert rig.events() == [(1, 0x40), (0x18, 0x40)]
-
-
-def test_an_engine_may_be_reset_by_whom_it_tells_something() -> None:
-    rig = GpuRig(Engine.BCS0)
-
-    def told(event: int) -> None:
-        rig.told.append(str(event))
-        if event == 1:
-            rig.engine.reset()
-
-    rig.engine._interrupt = told
-    rig.execute(*mark(rig, 0x100, 1), USER_INTERRUPT, *[0] * 900)
-    assert rig.done and "1" in rig.told
-    rig.open(rig.engine)
-    rig.execute(*mark(rig, 0x100, 2))
-    assert stored(rig, 0x100) == 2
-
-
-def test_a_command_that_resets_its_own_engine_is_its_last() -> None:
-    rig = GpuRig(Engine.BCS0)
-    plain = rig.bus.write32
-
-    def write(offset: int, value: int) -> None:
-        plain(offset, value)
-        if offset == 0x941C:
-            rig.engine.reset()
-
-    rig.engine.bus = type("Bus", (), {"write32": staticmethod(write), "read32": staticmethod(rig.bus.read32)})()
-    rig.execute(LRI, 0x941C, 8, *mark(rig, 0x100, 1))
-    assert stored(rig, 0x100) == 0
-    assert rig.done and rig.engine.port.current is None
-
-
-def test_work_may_be_submitted_by_whom_the_engine_tells_something() -> None:
-    rig = GpuRig(Engine.BCS0)
-    first, second = RigContext(rig, 0x20), RigContext(rig, 0x40)
-    first.write(USER_INTERRUPT)
-    second.write(*mark(rig, 0x100, 1))
-    rig.engine._interrupt = lambda event: rig.submit(second) if event == 1 else None
-    rig.submit(first)
-    rig.run()
-    assert stored(rig, 0x100) == 1
 
 
 # ---- garbage ----

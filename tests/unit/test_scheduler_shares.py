@@ -7,7 +7,9 @@ from support.vgpu_rig import GuestContext, GuestRig, batch_start
 
 from host_model.host import Host
 from host_model.mediator.scheduler.fair import PERIOD_NS
+from host_model.mediator.scheduler.share import share_of
 from host_model.report import host_report
+from host_model.view.facts import vgpu_facts
 from pvinfo.platform import Engine
 from pvinfo.units import GIB, MIB
 
@@ -71,6 +73,10 @@ def test_vgpus_of_three_sizes_draw_as_much_as_they_weigh() -> None:
     for report in reports[:3]:
         worst, bound = report["worst_wait_ns"], report["worst_wait_bound_ns"]
         assert isinstance(worst, int) and isinstance(bound, int) and 0 < worst < 3 * PERIOD_NS < bound
+    figures = dict(vgpu_facts(guests[2].rig.vgpu).figures)
+    assert (figures["share of GPU time"], figures["weight"]) == (f"{100 * used[2] / sum(used):.1f} %", 8)
+    assert figures["worst wait for the GPU"] == share_of(host.mediator.turn, guests[2].rig.vgpu).worst_wait
+    assert dict(vgpu_facts(idle.vgpu).figures)["share of GPU time"] == "0.0 %"
     assert host.guard.violations == 0 and not any(guest.rig.vgpu.findings for guest in guests)
 
 
@@ -98,10 +104,10 @@ def test_a_vgpu_that_leaves_in_its_turn_leaves_the_gpu_to_the_others(scheduler: 
     host = Host(aperture_size=GIB, scheduler=scheduler)
     guests = [Busy(host, "GVTg_V5_8") for _ in range(3)]
     run(host, guests, 20 * MS)
-    leaving = next(guest for guest in guests if guest.rig.vgpu is host.mediator.turn.current)
+    leaving = next(guest for guest in guests if guest.rig.vgpu is host.mediator.turn.of(Engine.RCS0).current)
     guests.remove(leaving)
     host.destroy_vgpu(leaving.rig.vgpu)
-    assert host.mediator.turn.current is None and host.mediator.hardware.holder == 0
+    assert host.mediator.turn.of(Engine.RCS0).current is None and host.mediator.hardware.holder(Engine.RCS0) == 0
     guests[0].rig.wait(3_000 * MS)
     done = [guest.rig.vgpu.submission.queues[Engine.RCS0].completed for guest in guests]
     run(host, guests, 300 * MS)

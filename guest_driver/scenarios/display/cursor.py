@@ -34,7 +34,7 @@ def _with_arrow(rows: list[bytes], corner: tuple[int, int]) -> list[bytes]:
     return [bytes(row) for row in seen]
 
 
-@scenario()
+@scenario(varies="three of the places to which it moves")
 def cursor_with_hot_spot(stage: Stage) -> None:
     """The cursor is shown above the picture, where its hot spot points at the place it was moved to, and the host is told of the spot."""
     stage.step("the driver shows a picture")
@@ -52,11 +52,13 @@ def cursor_with_hot_spot(stage: Stage) -> None:
     check_shown(stage, "a cursor in the middle", _with_arrow(card, screen.cursor.corner))
     stage.host_view("the hot spot that it has been told", lambda vgpu: hot_spot(vgpu.registers), _HOT_SPOT)
 
-    for x, y, where in ((0, 0, "upper left"), (width - 1, height - 1, "lower right"), (3, height // 3, "left")):
-        stage.step(f"it moves to the {where} edge")
+    anywhere = [(stage.random.randrange(width), stage.random.randrange(height), "somewhere") for _ in range(3)]
+    edges = ((0, 0, "to the upper left edge"), (width - 1, height - 1, "to the lower right edge"), (3, height // 3, "to the left edge"))
+    for x, y, where in (*edges, *anywhere):
+        stage.step(f"it moves {where}")
         screen.cursor.move(x, y)
         screen.wait_for_vblank()
-        check_shown(stage, f"at the {where} edge", _with_arrow(card, screen.cursor.corner))
+        check_shown(stage, f"moved {where}", _with_arrow(card, screen.cursor.corner))
 
     stage.step("it hides the cursor")
     screen.cursor.hide()
@@ -65,7 +67,7 @@ def cursor_with_hot_spot(stage: Stage) -> None:
     check_quiet(stage, driver)
 
 
-@scenario(needs=Needs(in_process=True))
+@scenario(needs=Needs(in_process=True), varies="how often it is moved, and where to")
 def cursor_moves_at_vblank(stage: Stage) -> None:
     """A cursor that is moved many times within a frame is seen where it was last, and never in between."""
     stage.step("the driver shows a cursor")
@@ -75,9 +77,12 @@ def cursor_moves_at_vblank(stage: Stage) -> None:
     screen.wait_for_vblank()
 
     stage.step("it moves within a frame")
-    for x in range(110, 200, 10):
-        screen.cursor.move(x, 120)
+    places = [
+        (stage.random.randrange(screen.mode.hdisplay), stage.random.randrange(screen.mode.vdisplay)) for _ in range(stage.random.randrange(2, 20))
+    ]  # fmt: skip
+    for place in places:
+        screen.cursor.move(*place)
     count = screen.wait_for_vblank()
     stage.check("frames", screen.frames - count, 0)
-    check_shown(stage, "where it was moved last", _with_arrow(black, (190, 120)))
+    check_shown(stage, "where it was moved last", _with_arrow(black, places[-1]))
     check_quiet(stage, driver)

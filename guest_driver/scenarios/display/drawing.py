@@ -12,7 +12,7 @@ from .acts import PIXEL, check_quiet, check_shown, lit
 _PATIENCE_NS = 30_000_000_000
 
 
-@scenario()
+@scenario(varies="what is drawn, and when")
 def drawn_by_the_copy_engine(stage: Stage) -> None:
     """What the copy engine draws into a frame buffer is on the monitor, in rows and in X tiles alike."""
     stage.step("the driver sets a mode")
@@ -27,6 +27,7 @@ def drawn_by_the_copy_engine(stage: Stage) -> None:
             x, y = stage.random.randrange(width - 64), stage.random.randrange(height - 64)
             area = Rectangle(x, y, stage.random.randrange(16, width - x), stage.random.randrange(16, height - y))
             color = stage.random.randrange(1 << 24)
+            stage.dawdle()
             requests.append(driver.fill(canvas.buffer, color, area))
             for row in rows[area.y : area.y + area.height]:
                 row[area.x * PIXEL : (area.x + area.width) * PIXEL] = color.to_bytes(PIXEL, "little") * area.width
@@ -37,7 +38,7 @@ def drawn_by_the_copy_engine(stage: Stage) -> None:
     check_quiet(stage, driver)
 
 
-@scenario()
+@scenario(varies="where the square is, and what is in it")
 def drawn_through_the_aperture(stage: Stage) -> None:
     """What the processor writes through the aperture into the frame buffer that is shown is on the monitor without any flip."""
     stage.step("the driver sets a mode")
@@ -47,8 +48,9 @@ def drawn_through_the_aperture(stage: Stage) -> None:
     assert framebuffer is not None, "a mode set shows one"
     rows = [bytearray(PIXEL * width) for _ in range(height)]
 
-    stage.step("the processor writes a square in the middle")
-    left, top, size = width // 2 - 16, height // 2 - 16, 32
+    stage.step("the processor writes a square")
+    size = 32
+    left, top = stage.random.randrange(width - size), stage.random.randrange(height - size)
     view = framebuffer.view
     for y in range(top, top + size):
         line = b"".join((stage.random.randrange(1 << 24)).to_bytes(PIXEL, "little") for _ in range(size))

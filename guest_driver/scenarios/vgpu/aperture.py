@@ -10,7 +10,7 @@ from ..stage import Stage
 from .acts import pinned_pages, probed
 
 
-@scenario()
+@scenario(varies="the places in the pages")
 def aperture_reaches_memory(stage: Stage) -> None:
     """What the processor writes through the aperture lands in the page that the table's entry names, and the other way round."""
     guest = stage.guest
@@ -19,15 +19,16 @@ def aperture_reaches_memory(stage: Stage) -> None:
     pages = [driver.create_buffer(1, f"page {number}") for number in range(3)]
     bindings = [driver.ggtt.bind(pages[number], mappable=True) for number in (2, 0)]
     pattern = [stage.random.getrandbits(32) for _ in range(4)]
+    dwords, odd = 16 * stage.random.randrange(0x80), 2 * stage.random.randrange(0x7FF) + 1
 
     stage.step("writes through the aperture")
     for number, value in enumerate(pattern):
-        guest.aperture.write32(bindings[0].address + 4 * number, value)
-    guest.aperture.write(bindings[1].address + 0x123, 2, 0xBEEF)
+        guest.aperture.write32(bindings[0].address + dwords + 4 * number, value)
+    guest.aperture.write(bindings[1].address + odd, 2, 0xBEEF)
     # Reading back through the same window makes sure that the writes have arrived.
-    stage.check("the aperture reads", [guest.aperture.read32(bindings[0].address + 4 * number) for number in range(4)], pattern)
-    stage.check("bytes in memory", pages[2].read(0, 16), b"".join(value.to_bytes(4, "little") for value in pattern))
-    stage.check("a word at an odd address", (guest.aperture.read(bindings[1].address + 0x123, 2), pages[0].read(0x123, 2)), (0xBEEF, b"\xef\xbe"))
+    stage.check("the aperture reads", [guest.aperture.read32(bindings[0].address + dwords + 4 * number) for number in range(4)], pattern)
+    stage.check("bytes in memory", pages[2].read(dwords, 16), b"".join(value.to_bytes(4, "little") for value in pattern))
+    stage.check("a word at an odd address", (guest.aperture.read(bindings[1].address + odd, 2), pages[0].read(odd, 2)), (0xBEEF, b"\xef\xbe"))
     stage.check("the page between", pages[1].read(0, PAGE_SIZE), bytes(PAGE_SIZE))
 
     stage.step("memory is read through the aperture")

@@ -41,19 +41,18 @@ def fence_count(stage: Stage) -> None:
         )  # fmt: skip
 
 
-@scenario()
+@scenario(varies="the surfaces' sizes, tilings and pitches")
 def fence_set_up(stage: Stage) -> None:
     """Tiling, pitch and range of each fence reach the hardware fence of its own number, and no other."""
     guest = stage.guest
     stage.step("the driver probes")
     driver = probed(stage)
     bindings = [
-        driver.ggtt.bind(driver.create_buffer(4 * (number + 1) * PAGE_SIZE, f"surface {number}"), mappable=True)
+        driver.ggtt.bind(driver.create_buffer(4 * stage.random.randrange(1, 9) * PAGE_SIZE, f"surface {number}"), mappable=True)
         for number in range(guest.offer.fence_num)
     ]
     for number, binding in enumerate(bindings):
-        tiling = FenceTiling.Y if number % 2 else FenceTiling.X
-        pitch = 512 << number
+        tiling, pitch = stage.random.choice((FenceTiling.X, FenceTiling.Y)), 512 << stage.random.randrange(5)
         stage.step(f"surface {number} is shown through a fence: {tiling.name} tiles, rows of {pitch} bytes")
         fence = driver.fences.set_up(binding, tiling, pitch)
         low = FenceLow.of(valid=1, tiling=tiling, start_page=binding.address // PAGE_SIZE)

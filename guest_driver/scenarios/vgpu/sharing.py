@@ -83,7 +83,7 @@ def second_vgpu_table(stage: Stage) -> None:
     stage.host_view("pages pinned for the second guest", pinned_pages, 1, guest=1)
 
 
-@scenario(needs=_TWO)
+@scenario(needs=_TWO, varies="the place in the page, and what is written to it")
 def second_vgpu_aperture(stage: Stage) -> None:
     """A guest reads all ones from the other's part of the aperture, and what it writes there is lost."""
     one, other = stage.guests
@@ -92,16 +92,17 @@ def second_vgpu_aperture(stage: Stage) -> None:
     driver = probed(stage, other)
     page = driver.create_buffer(1, "secret")
     binding = driver.ggtt.bind(page, mappable=True)
-    secret = stage.random.getrandbits(32) & 0x7FFF_FFFF
-    other.aperture.write32(binding.address, secret)
-    stage.check("the second guest reads its own", other.aperture.read32(binding.address), secret)
+    secret, place = stage.random.getrandbits(32) & 0x7FFF_FFFF, 4 * stage.random.randrange(PAGE_SIZE // 4)
+    address = binding.address + place
+    other.aperture.write32(address, secret)
+    stage.check("the second guest reads its own", other.aperture.read32(address), secret)
 
     stage.step("the first guest tries the same address")
-    stage.check("it reads", one.aperture.read32(binding.address), 0xFFFF_FFFF)
-    one.aperture.write32(binding.address, 0)
-    stage.check("after its write it still reads", one.aperture.read32(binding.address), 0xFFFF_FFFF)
-    stage.check("the second guest's memory holds", int.from_bytes(page.read(0, 4), "little"), secret)
-    stage.check("the second guest reads", other.aperture.read32(binding.address), secret)
+    stage.check("it reads", one.aperture.read32(address), 0xFFFF_FFFF)
+    one.aperture.write32(address, 0)
+    stage.check("after its write it still reads", one.aperture.read32(address), 0xFFFF_FFFF)
+    stage.check("the second guest's memory holds", int.from_bytes(page.read(place, 4), "little"), secret)
+    stage.check("the second guest reads", other.aperture.read32(address), secret)
     stage.expect_finding("aperture-outside-slice", times=3)
 
 

@@ -58,8 +58,8 @@ class HardwareEngine:
         self.name = name
         self.on_error: Callable[[EngineError], None] | None = None
         """Called when the engine reports a command that it does not know, at which it stands until it is reset."""
-        self.on_reset: Callable[[Engine], None] | None = None
-        """Called when the engine was reset: registers that it had are lost."""
+        self.on_reset: Callable[[], None] | None = None
+        """Called when it was reset: registers that it had are lost."""
         self.completed = 0
         """Contexts completed."""
         self.resets = 0
@@ -147,7 +147,7 @@ class HardwareEngine:
             self._write(EngineRegisters.reset_ctl.offset, masked_bits(ResetControl.request.mask, False))
             self._set_up()
         if self.on_reset is not None:
-            self.on_reset(self.name)
+            self.on_reset()
 
     def _set_up(self) -> None:
         """Make the engine take submissions, and agree with it that its next event is number 0."""

@@ -7,7 +7,7 @@ Source: linux:drivers/gpu/drm/i915/gvt/execlist.c (intel_vgpu_submit_execlist)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, final
 
 from pvinfo.execlist import SUBMISSION_DWORDS, Submission
@@ -20,7 +20,7 @@ from .queue import EngineQueue
 if TYPE_CHECKING:
     from ..vgpu import Vgpu
 
-__all__ = ("SubmissionPorts",)
+__all__ = ("PortsWork", "SubmissionPorts")
 
 
 @final
@@ -36,6 +36,7 @@ class SubmissionPorts:
         """Complete submissions by the guest, since the vGPU was made."""
         self.enabled = False
         """The guest has chosen execlists since the last reset; what it submits before waits."""
+        self._whole = self.on(vgpu.platform.engines)
 
     # ---- what the guest does ----
 
@@ -71,7 +72,7 @@ class SubmissionPorts:
         queue = self.queues[engine]
         if queue.submit(elements.first, elements) and elements.second.valid:
             queue.submit(elements.second, None)
-        self._vgpu.turn.work_came(self._vgpu)
+        self._vgpu.turn.work_came(self._vgpu, engine)
 
     def enable(self, engine: Engine) -> None:
         """The guest has chosen execlists: the port starts empty, and its work may be carried out."""
@@ -91,33 +92,56 @@ class SubmissionPorts:
 
     # ---- what the mediator asks ----
 
+    def on(self, engines: Sequence[Engine], /) -> PortsWork:
+        """What there is for these engines, now and ever after."""
+        return PortsWork(self, tuple(self.queues[engine] for engine in engines))
+
+    @property
+    def may_go_on(self) -> bool:
+        """Its guest has chosen execlists, and neither the device sleeps nor the vGPU stands still."""
+        return self.enabled and not self._vgpu.standstill.reached and not self._vgpu.config.in_d3
+
     @property
     def has_work(self) -> bool:
         """Something waits for the GPU."""
-        return self._may_go_on and any(queue.has_work for queue in self.queues.values())
-
-    @property
-    def _may_go_on(self) -> bool:
-        """Its guest has chosen execlists, and neither it nor the vGPU rests."""
-        return self.enabled and not self._vgpu.standstill.reached and not self._vgpu.config.in_d3
+        return self._whole.has_work
 
     @property
     def is_running(self) -> bool:
         """The GPU has work of this vGPU."""
-        return any(queue.running is not None for queue in self.queues.values())
-
-    def dispatch(self) -> None:
-        """Give the GPU what it has engines free for."""
-        for queue in self.queues.values():
-            if self._may_go_on and queue.has_work and not self._vgpu.hardware.engines[queue.engine].busy:
-                queue.dispatch()
-
-    def give_up_running(self) -> None:
-        """What runs has kept others waiting for too long."""
-        for queue in self.queues.values():
-            queue.give_up_running()
+        return self._whole.is_running
 
     def close(self) -> None:
         """The vGPU goes."""
         for queue in self.queues.values():
             queue.close()
+
+
+@final
+class PortsWork:
+    """What has come in by some of the ports, as far as turns go."""
+
+    def __init__(self, ports: SubmissionPorts, queues: Sequence[EngineQueue]) -> None:
+        self._ports = ports
+        self._queues = queues
+
+    @property
+    def has_work(self) -> bool:
+        """Something waits for an engine."""
+        return any(queue.has_work for queue in self._queues) and self._ports.may_go_on
+
+    @property
+    def is_running(self) -> bool:
+        """An engine has something of it."""
+        return any(queue.running is not None for queue in self._queues)
+
+    def dispatch(self) -> None:
+        """Give each engine that is free what there is for it."""
+        for queue in self._queues:
+            if queue.has_work and self._ports.may_go_on and not queue.hardware.busy:
+                queue.dispatch()
+
+    def give_up_running(self) -> None:
+        """What runs has kept others waiting for too long."""
+        for queue in self._queues:
+            queue.give_up_running()

@@ -60,7 +60,8 @@ class EngineQueue:
         """Times that work went past the end of a ring, as the register of the head counts them."""
 
     @property
-    def _hardware(self) -> HardwareEngine:
+    def hardware(self) -> HardwareEngine:
+        """The engine."""
         return self.vgpu.hardware.engines[self.engine]
 
     @property
@@ -167,8 +168,8 @@ class EngineQueue:
         if workload is not self.running or self._shadow is None:
             return
         self.vgpu.registers.write32(ENGINES[self.engine].base + EngineRegisters.start.offset, workload.state.start)
-        self._hardware.on_error = self._stopped_in_error
-        self._hardware.submit(self._shadow.descriptor(workload.descriptor), lambda: self._completed(workload))
+        self.hardware.on_error = self._stopped_in_error
+        self.hardware.submit(self._shadow.descriptor(workload.descriptor), lambda: self._completed(workload))
         if workload.elements is not None and not self.execlist.schedule_in(workload.elements):
             self.vgpu.findings.fault("submission-lost", f"{self.engine.value}.ELSP", "a submission while two were on their way: its events are lost", value=workload.descriptor.low)
 
@@ -218,7 +219,7 @@ class EngineQueue:
         following = self._waiting[0] if self._waiting else None
         if following is None or not following.descriptor.same_context(workload.descriptor):
             self.execlist.schedule_out(workload.descriptor)
-        self.vgpu.turn.work_done(self.vgpu)
+        self.vgpu.turn.work_done(self.vgpu, self.engine)
 
     def _stopped_in_error(self, error: EngineError) -> None:
         """The GPU stands at a command of this guest's that it does not know; the guest is told as by hardware, and resets its engine.
@@ -284,7 +285,7 @@ class EngineQueue:
         """Take back what runs, too."""
         if self.running is not None:
             workload, self.running = self.running, None
-            self._hardware.reset()
+            self.hardware.reset()
             workload.let_go(self.vgpu.tables)
         if self._shadow is not None:
             self._shadow.forget()

@@ -9,6 +9,7 @@ void check_two_processes(void);
 void check_spinner(void);
 void check_illegal_batch(void);
 void check_hang(void);
+void check_runaway(void);
 void check_submissions(void);
 void check_pattern(void);
 void check_backlog(void);

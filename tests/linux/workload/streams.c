@@ -270,3 +270,25 @@ void check_hang(void)
 	check_stores();
 	store_numbers(open_gpu(), 0, 100, 0x50000000);
 }
+
+/* Batches without end on all engines but the blitter, and nobody who would end them: whoever called this ends the machine. */
+void check_runaway(void)
+{
+	int gpu = open_gpu();
+	uint32_t context = create_context(gpu);
+
+	for (size_t i = 0; i < ENGINE_COUNT; i++) {
+		struct buffer commands;
+		int error;
+
+		if (ENGINES[i].flag == I915_EXEC_BLT)
+			continue;
+		commands = create_buffer(gpu, 4096, BATCH + 4096 * i);
+		error = submit(gpu, context, ENGINES[i].flag, &commands, 0, write_spinner(gpu, &commands, MI_NOOP), NULL, 0);
+		if (error)
+			fail("%s refused to run away: %s", ENGINES[i].name, strerror(error));
+	}
+	printf("away\n");
+	fflush(stdout);
+	pause();
+}
