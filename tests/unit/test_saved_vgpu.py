@@ -157,6 +157,9 @@ def random_life(seed: int, switching: str, at_point: Callable[[GuestRig], None])
             rig.enable(context.engine)
     rig.wait(20 * MILLISECOND)
     vgpu = rig.vgpu
+    if switching == "engine":
+        for context, _ in contexts:
+            context.set("ctx_timestamp", 0)  # which engine is handed over first is a host's own, and moves a run by less than a tick
     for engine in vgpu.platform.engines:
         EngineRegisters(vgpu.registers, ENGINES[engine].base).acthd = 0  # where it was last: in a ring of the host's, wherever that is
     return [
