@@ -18,6 +18,8 @@ from .hypervisor.base import HypervisorPort, VirtualMachine
 from .hypervisor.local import LocalMachine
 from .hypervisor.registry import DEFAULT_HYPERVISOR, machine_of
 from .isolation import GuardedMemory
+from .mediator.host_path.device import HOST_WEIGHT, HostDevice
+from .mediator.host_path.memory import HostRam
 from .mediator.mediator import Mediator
 from .mediator.pv import Announcement
 from .mediator.resources import ResourcePool, VgpuResources
@@ -30,7 +32,7 @@ from .mediator.types import DefaultMonitor, VgpuType, default_monitor, default_t
 from .mediator.vgpu import Vgpu
 from .memory import HostMemory
 
-__all__ = ("DEFAULT_APERTURE", "DEFAULT_RAM", "Host", "PluggedVgpu", "TypeAvailability", "check_aperture")
+__all__ = ("DEFAULT_APERTURE", "DEFAULT_RAM", "Host", "PluggedHost", "PluggedVgpu", "TypeAvailability", "check_aperture")
 
 DEFAULT_APERTURE: Final = 256 * MIB
 DEFAULT_GGTT: Final = 4 * GIB
@@ -41,6 +43,13 @@ class PluggedVgpu(NamedTuple):
     """A vGPU in a virtual machine of this process: the host's end and the guest's."""
 
     vgpu: Vgpu
+    machine: LocalMachine
+
+
+class PluggedHost(NamedTuple):
+    """The host's own machine: the device that its driver finds, and the machine."""
+
+    device: HostDevice
     machine: LocalMachine
 
 
@@ -99,6 +108,8 @@ class Host:
         """Numbers of the vGPUs whose share was taken when they were made."""
         self._machines: dict[int, VirtualMachine] = {}
         """The machines that were made here, by their vGPU's number."""
+        self.own: HostDevice | None = None
+        """The device of the host's own driver, once there is one."""
         self.mediator = Mediator(
             self.gpu, self.memory, self.guard, self.clock, golden, switching=switching, scheduler=scheduler, patience_ns=patience_ns
         )
@@ -255,3 +266,22 @@ class Host:
             raise
         self._machines[vgpu.number] = machine
         return PluggedVgpu(vgpu, LocalMachine(machine.plug(vgpu), machine.memory, self.clock))
+
+    def own_device(self, *, weight: int = HOST_WEIGHT, ram_size: int = DEFAULT_RAM) -> PluggedHost:
+        """The device of the host's own driver, in a new machine of this process; ``weight`` is its share of the GPU's time, beside the
+        vGPUs'. The physical display is its: monitors are plugged into ``gpu.display``. Its ``close`` gives everything back.
+
+        Raises: UsageError when there is one, for a weight or a size of RAM that cannot be, or when the host's clock is not virtual;
+        ResourceExhausted when the mediator has spread over all graphics memory that the host keeps.
+        """
+        if self.own is not None and self.own.is_open:
+            raise UsageError("the host has its own device already: it has one driver; close the first")
+        if not isinstance(self.clock, VirtualClock):
+            raise UsageError("a machine of this process runs on virtual time, but the host's clock is real")
+        memory = HostRam(ram_size, self.memory)
+        try:
+            self.own = HostDevice(self.mediator, memory, weight)
+        except Exception:
+            memory.close()
+            raise
+        return PluggedHost(self.own, LocalMachine(self.own, memory.ram, self.clock))

@@ -2,7 +2,7 @@
 
 The GPU knows nothing of guests; it reaches whatever its tables lead to. Each engine has a way of its own to memory, and every
 page that it asks for is checked against whom that engine works for: the host's own pages, those that the host keeps for that
-vGPU, and pages of its guest that are pinned. Anything else is an *isolation violation*: the tables were wrong. The engine
+vGPU, and pages of its guest that are pinned (for the host's driver: all RAM of its machine). Anything else is an *isolation violation*: the tables were wrong. The engine
 finds no memory there, and the violation is counted and told. What is no engine, display and aperture, works for the host, but
 for a vGPU while something is done on its behalf.
 
@@ -94,10 +94,15 @@ class GuardedMemory:
 
     def may_have(self, owner: int, address: BusAddress) -> bool:
         """The page at ``address`` is one for vGPU ``owner``."""
-        if address >> WINDOW_SHIFT:
+        keeper = self._keeper_of(address)
+        if keeper is None:
             machine = self.machines.get(owner)
             return machine is not None and machine.pins(address) > 0
-        return self._memory.owner_of(address) in (0, owner)
+        return keeper in (0, owner)
+
+    def _keeper_of(self, address: BusAddress) -> int | None:
+        """For whom the host keeps the page at ``address``; None for a page of a machine, or none at all."""
+        return None if address >> WINDOW_SHIFT else self._memory.owner_of(address)
 
     def refuse(self, owner: int, who: str, address: BusAddress) -> None:
         """``who``, that works for vGPU ``owner``, must not have the page at ``address``: a violation."""
@@ -112,11 +117,12 @@ class GuardedMemory:
 
     def span_for(self, owner: int, address: BusAddress, size: int) -> memoryview | None:
         """``size`` bytes at ``address`` for vGPU ``owner``, if it may have all of them; without a word where not."""
-        if address >> WINDOW_SHIFT:
+        keeper = self._keeper_of(address)
+        if keeper is None:
             machine = self.machines.get(owner)
             if machine is None or not all(map(machine.pins, map(BusAddress, range(address & ~PAGE_MASK, address + size, PAGE_SIZE)))):
                 return None
-        elif self._memory.owner_of(address) not in (0, owner):
+        elif keeper not in (0, owner):
             # A block has one owner, and memory gives no span that leaves its block.
             return None
         return self._memory.span(address, size)
@@ -124,7 +130,7 @@ class GuardedMemory:
     def _whose(self, owner: int, address: BusAddress) -> str:
         for number, machine in self.machines.items():
             if number != owner and machine.pins(address):
-                return f"it is pinned for vGPU {number}"
+                return f"it is pinned for vGPU {number}" if number else "it is RAM of the host's driver"
         if address >> WINDOW_SHIFT:
             return "it is a page of a machine that is not pinned"
         keeper = self._memory.owner_of(address)

@@ -8,6 +8,7 @@ from host_model.bare_metal import bare_machine
 from host_model.device.display.monitor import Monitor
 from host_model.host import DEFAULT_APERTURE, Host, PluggedVgpu
 from host_model.hypervisor.registry import DEFAULT_HYPERVISOR, known_hypervisors
+from host_model.mediator.client import Client
 from host_model.mediator.pv import Announcement
 from host_model.mediator.scheduler.turns import DEFAULT_SWITCHING, check_switching
 from host_model.mediator.types import HOST_HIGH, HOST_LOW, DefaultMonitor, VgpuType, types_for
@@ -39,6 +40,23 @@ __all__ = ("InProcess",)
 
 _LARGEST_APERTURE: Final = 1024 * MIB
 """With it every type of the table fits. Source: linux:drivers/gpu/drm/i915/gvt/vgpu.c"""
+
+
+def _offer_of(client: Client, kind: DeviceKind) -> Offer:
+    """What a client's page says."""
+    announced, resources = client.pv.announcement, client.resources
+    return Offer(
+        aperture_size=client.gpu.aperture_size,
+        ggtt_size=client.gpu.ggtt_size,
+        magic=announced.magic,
+        version_major=announced.version_major,
+        vgt_id=client.number,
+        capabilities=announced.capabilities,
+        mappable=GraphicsRange(resources.low.start, len(resources.low)),
+        nonmappable=GraphicsRange(resources.high.start, len(resources.high)),
+        fence_num=len(resources.fences),
+        device=kind,
+    )
 
 
 @final
@@ -136,7 +154,13 @@ class InProcess:
     def set_up(self, needs: Needs) -> Setting:
         """A new host with new machines. Raises: CannotStage when what is needed does not fit the aperture asked for."""
         insist_on_platform(needs, self.platform)
-        return self._bare(needs) if needs.devices[0] is DeviceKind.PHYSICAL else self._shared(needs)
+        match needs.devices[0]:
+            case DeviceKind.PHYSICAL:
+                return self._bare(needs)
+            case DeviceKind.HOST:
+                return self._own(needs)
+            case DeviceKind.VGPU:
+                return self._shared(needs)
 
     def _bare(self, needs: Needs) -> Setting:
         """One machine with a GPU of its own."""
@@ -146,6 +170,16 @@ class InProcess:
         offer = Offer.of_physical(gpu.aperture_size, gpu.ggtt_size)
         remark = f"{describe_physical(self.platform, offer)}, in a machine of this process"
         return Setting(self.platform, (Guest("guest 1", machine, offer),), (), None, (remark,), gpu)
+
+    def _own(self, needs: Needs) -> Setting:
+        """The host's own machine."""
+        host = Host(self.platform.name, aperture_size=self._aperture_size or DEFAULT_APERTURE, switching=self._switching)
+        if needs.plugged_in.resolution:
+            host.gpu.display.plug(self._own_monitor(needs.plugged_in, needs.plugged_in.resolution))
+        device, machine = host.own_device()
+        offer = _offer_of(device, DeviceKind.HOST)
+        remark = f"{self.platform.title} host in this process, {format_size(host.gpu.aperture_size)} of aperture, with its own driver on the stage"
+        return Setting(self.platform, (Guest("the host", machine, offer),), (), host, (remark,), own=device)
 
     def _shared(self, needs: Needs) -> Setting:
         """A host with a machine for each vGPU. Raises: CannotStage."""
@@ -166,18 +200,7 @@ class InProcess:
         movables: list[MovableMachine] = []
         for index, (vgpu, local) in enumerate(plugged):
             name = f"guest {index + 1}"
-            resources = vgpu.resources
-            offer = Offer(
-                aperture_size=host.gpu.aperture_size,
-                ggtt_size=host.gpu.ggtt_size,
-                magic=vgpu.pv.announcement.magic,
-                version_major=vgpu.pv.announcement.version_major,
-                vgt_id=vgpu.number,
-                capabilities=vgpu.pv.announcement.capabilities,
-                mappable=GraphicsRange(resources.low.start, len(resources.low)),
-                nonmappable=GraphicsRange(resources.high.start, len(resources.high)),
-                fence_num=len(resources.fences),
-            )
+            offer = _offer_of(vgpu, DeviceKind.VGPU)
             machine: Machine = local
             if needs.moves:
                 machine = movable = MovableMachine(local)

@@ -19,6 +19,8 @@ class DeviceKind(Enum):
     VGPU = "a vGPU"
     PHYSICAL = "the physical GPU"
     """All of it, with no mediator between."""
+    HOST = "the host's own device"
+    """What the host's driver has behind its own mediator: a share of the GPU, without a shadow."""
 
     @property
     def word(self) -> str:

@@ -7,7 +7,7 @@ own table and whatever memory stands behind the bus.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, final
 
@@ -165,6 +165,13 @@ class PhysicalGpu:
     def config_image(self) -> bytes:
         """The configuration space at power-on, 4096 bytes."""
         return self._image
+
+    def restore_registers(self, parts: Iterable[range]) -> None:
+        """Have these registers hold what they hold after a reset, and the display be as they say."""
+        for part in parts:
+            self.registers.load(self._fresh, part.start, part.stop)
+        self.sideband.clear()
+        self.display.reset()
 
     def write_fence(self, number: int, value: int) -> None:
         """Set fence ``number``; 0 takes it out of use. The fence never covers a range that is half old, half new."""

@@ -19,7 +19,7 @@ from .snapshot import take_snapshot
 
 if TYPE_CHECKING:
     from ..gpu.device import PhysicalGpu
-    from .vgpu import Vgpu
+    from .client import Client
 
 __all__ = ("Mediator",)
 
@@ -45,7 +45,7 @@ class Mediator:
         self.clock = clock
         self.golden = golden if golden is not None else take_snapshot(gpu)
         self.hardware = Hardware(gpu, memory, guard)
-        self.turn: Turns[Vgpu] = Turns(
+        self.turn: Turns[Client] = Turns(
             gpu.platform.engines, clock, self.hardware, switching=switching, scheduler=scheduler, patience_ns=patience_ns
         )
         self.shadow_pool = ShadowPool(memory, self.hardware.invalidate_translations, share=shadow_share)

@@ -39,8 +39,7 @@ class Standstill:
         """
         vgpu = self._vgpu
         self.silent, self.reached = True, False
-        for engine in vgpu.submission.queues:
-            vgpu.turn.work_came(vgpu, engine)
+        vgpu.turn.look_at(vgpu)
         if not vgpu.clock.wait_for(self._is_idle, patience_ns):
             queue, context = self._endless()
             self.end()

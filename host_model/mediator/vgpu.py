@@ -25,7 +25,7 @@ from .audit.audit import CommandAudit
 from .cost import ProcessorTime
 from .display_memory import VgpuDisplayMemory
 from .failsafe import Failsafe
-from .fences import VgpuFences
+from .fences import ClientFences
 from .policy import policy_for
 from .pv import Announcement, PvState
 from .resources import VgpuResources
@@ -35,6 +35,7 @@ from .snapshot import GT_REGISTERS_END, guest_config, show_to_guest
 from .software_sci import software_sci
 from .standstill import Standstill
 from .submission.port import SubmissionPorts
+from .submission.queue import EngineQueue
 from .types import VgpuType
 
 if TYPE_CHECKING:
@@ -73,9 +74,9 @@ class Vgpu:
         self.ggtt = GuestGgtt(self)
         self.tables = ShadowTables(self, mediator.shadow_pool)
         self.audit = CommandAudit(self, mediator.hardware.memory, alone=len(mediator.turn.all) > 1)
-        self.fences = VgpuFences(self)
+        self.fences = ClientFences(self)
         self.interrupts = InterruptTree(self)
-        self.submission = SubmissionPorts(self)
+        self.submission = SubmissionPorts(self, lambda engine: EngineQueue(self, engine))
         self.sideband = SidebandRegisters()
         self.display = Display(self)
         self.display_memory = VgpuDisplayMemory(self)
@@ -163,6 +164,11 @@ class Vgpu:
         """Its share of the GPU's time, beside the others' weights."""
         return self.type.weight
 
+    @property
+    def rests(self) -> bool:
+        """None of its work is given to the GPU now: it sleeps, or stands still."""
+        return self.standstill.reached or self.config.in_d3
+
     # ---- what handlers ask ----
 
     def inject_msi(self) -> None:
@@ -188,8 +194,7 @@ class Vgpu:
     def _slept(self, asleep: bool) -> None:
         """The guest has put the device to sleep (D3hot), in which it neither works nor tells anything but keeps all it has; or woken it up."""
         self.display.pipes.sleep(asleep)
-        for engine in self.platform.engines:
-            self.turn.work_came(self, engine)
+        self.turn.look_at(self)
         if not asleep:
             self.interrupts.check_pending()
 

@@ -11,7 +11,7 @@ from pvinfo.errors import UsageError
 WAITS_FOR_THE_WHOLE_GPU = frozenset({"ring-rewritten-after-audit", "batch-rewritten-after-audit", "tables-rewritten-before-turn"})
 """There a guest's work is to wait because another one has some other engine."""
 SCENARIOS = {
-    name: found for name, found in built_in().items() if DeviceKind.PHYSICAL not in found.needs.devices and name not in WAITS_FOR_THE_WHOLE_GPU
+    name: found for name, found in built_in().items() if DeviceKind.VGPU in found.needs.devices and name not in WAITS_FOR_THE_WHOLE_GPU
 }
 OF_ENGINES = frozenset(
     (

@@ -21,7 +21,7 @@ from ...memory import HostMemory
 from .engine import HardwareEngine
 from .graphics_memory import GraphicsMemory
 from .interrupts import HostInterrupts
-from .preamble import incomplete_preamble, inhibited_preamble
+from .preamble import incomplete_preamble, inhibited_preamble, own_state
 from .register_switch import RegisterSwitch
 
 if TYPE_CHECKING:
@@ -80,11 +80,11 @@ class Hardware:
             name: _Place(engine, RegisterSwitch(gpu.mmio, gpu.platform, name), guard.engine(name), gpu.engines[name])
             for name, engine in engines.items()
         }  # fmt: skip
-        self._interrupts = HostInterrupts(gpu, {name: engine.interrupted for name, engine in engines.items()})
+        self.interrupts = HostInterrupts(gpu, {name: engine.interrupted for name, engine in engines.items()})
         self._own = RegisterPage()
         """What registers hold that go with the turn, while nobody has one."""
         for place in self._places.values():
-            place.engine.connect(self._interrupts)
+            place.engine.connect(self.interrupts)
             place.engine.on_reset = place.switch.forget
             place.switch.capture(self._own)
         self._owed: dict[int, set[Engine]] = {}
@@ -106,7 +106,7 @@ class Hardware:
         """
         given = self._places.values() if engines is None else [self._places[engine] for engine in engines]
         page = vgpu.registers if vgpu is not None else self._own
-        with self._interrupts.withheld():
+        with self.interrupts.withheld():
             changing = [place for place in given if place.holder is not vgpu]
             if changing:
                 self._pass_to(vgpu, changing)
@@ -129,6 +129,9 @@ class Hardware:
             place.way.owner = place.worker.works_for = number
         self.turns += 1
 
+    def _held_by(self, vgpu: Holder) -> list[Engine]:
+        return [engine for engine, place in self._places.items() if place.holder is vgpu]
+
     def stale(self, vgpu: Holder) -> None:
         """The registers of ``vgpu`` have changed as a whole, as by a reset: none are saved to them until they were loaded anew."""
         for place in self._places.values():
@@ -136,8 +139,8 @@ class Hardware:
                 place.switch.forget()
 
     def set_down(self, vgpu: Holder) -> None:
-        """The registers of ``vgpu`` hold what the GPU held of them. Raises: StateError when it has the GPU, and an engine is busy."""
-        self.give(None, [engine for engine, place in self._places.items() if place.holder is vgpu])
+        """The registers of ``vgpu`` hold what the GPU held of them. Raises: StateError when an engine of its is busy."""
+        self.give(None, self._held_by(vgpu))
 
     def forget(self, vgpu: Holder) -> None:
         """``vgpu`` comes to its end: nothing of it stays in the GPU, or with its guard.
@@ -145,7 +148,7 @@ class Hardware:
         Raises: StateError when an engine of its is busy.
         """
         self.stale(vgpu)
-        self.set_down(vgpu)
+        self.give(None, self._held_by(vgpu))
         self._owed.pop(vgpu.number, None)
         self._guard.machines.pop(vgpu.number, None)
 
@@ -182,3 +185,8 @@ class Hardware:
     def incomplete_preamble(self, vgpu: Holder, engine: Engine) -> list[int]:
         """The same in front of one that is restored from an image which hardware has never saved."""
         return incomplete_preamble(self._gpu.platform.graphics_version, engine, vgpu.registers)
+
+    def load_state(self, client: Holder, engine: Engine) -> None:
+        """Have an idle engine hold what contexts of ``client`` find that have no state yet, where nothing is put in front of them."""
+        for offset, value in own_state(self._gpu.platform.graphics_version, engine, client.registers).items():
+            self._gpu.mmio.write32(offset, value)

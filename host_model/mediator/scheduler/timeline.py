@@ -148,7 +148,7 @@ def draw_timeline(turns: Sequence[TurnTaken], names: Mapping[int, str] | None = 
     if turns:
         parts += _axis(start, span, bottom)
     for row, (engine, vgpu) in enumerate(lanes):
-        parts += _lane(vgpu, by_lane[engine, vgpu], names.get(vgpu, f"vGPU {vgpu}"), engine, _TOP + row * _LANE, start, span)
+        parts += _lane(vgpu, by_lane[engine, vgpu], names.get(vgpu, f"vGPU {vgpu}" if vgpu else "the host"), engine, _TOP + row * _LANE, start, span)
     idle = f"; the GPU idle for {100 * (span - _covered(turns)) / span:.1f} %" if turns else ""
     parts.append(f'<text class="quiet" x="{_LABELS}" y="{bottom + 18}">{title}{idle}</text></svg>')
     return "".join(parts)

@@ -174,7 +174,7 @@ class Turn(Generic[S]):
         self._look_at(self._settled_ns)
 
     def set_down(self, vgpu: S) -> None:
-        """``vgpu`` stands still, and nothing of it runs: there is no work of it before it starts anew."""
+        """``vgpu`` stands still, and nothing of it runs: there is no work of it before it starts anew, and the turn is nobody's if it was its."""
         self.stop(vgpu)
         if vgpu is self._current:
             self._give_to(None, self._settled_ns)

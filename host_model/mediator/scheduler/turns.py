@@ -125,6 +125,11 @@ class Turns(Generic[S]):
         """Something of ``vgpu`` on ``engine`` is done, or has been taken back."""
         self._by_engine[engine].work_done(vgpu)
 
+    def look_at(self, vgpu: S) -> None:
+        """There may be more of ``vgpu`` to be done than was told, or less: it has gone to sleep, or woken up, or goes on."""
+        for turn in self.all:
+            turn.work_came(vgpu)
+
     def set_down(self, vgpu: S) -> None:
         """``vgpu`` stands still, and nothing of it runs: there is no work of it before it starts anew, and the GPU holds nothing of it."""
         for turn in self.all:

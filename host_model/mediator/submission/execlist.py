@@ -28,7 +28,7 @@ from pvinfo.units import PAGE_MASK, GraphicsAddress
 from ...device.interrupts import CONTEXT_SWITCH_EVENTS
 
 if TYPE_CHECKING:
-    from ..vgpu import Vgpu
+    from ..client import Client
 
 __all__ = ("Elements", "ExeclistState", "GuestExeclist")
 
@@ -64,10 +64,10 @@ class ExeclistState(NamedTuple):
 class GuestExeclist:
     """The port of one engine as its guest sees it."""
 
-    def __init__(self, vgpu: Vgpu, engine: Engine) -> None:
-        self._vgpu = vgpu
+    def __init__(self, client: Client, engine: Engine) -> None:
+        self._client = client
         self._engine = engine
-        self._registers = EngineRegisters(vgpu.registers, ENGINES[engine].base)
+        self._registers = EngineRegisters(client.registers, ENGINES[engine].base)
         self._running: Elements | None = None
         self._context: ContextDescriptor | None = None
         """The one of the running elements that runs."""
@@ -153,13 +153,13 @@ class GuestExeclist:
         pointer = registers.context_status_ptr
         entry = next_status_entry(pointer & _WRITE_POINTER)
         base = ENGINES[self._engine].base + EngineRegisters.context_status_buffer.offset + 8 * entry
-        self._vgpu.registers.write32(base, status)
-        self._vgpu.registers.write32(base + 4, context_id)
+        self._client.registers.write32(base, status)
+        self._client.registers.write32(base + 4, context_id)
         registers.context_status_ptr = ContextStatusPointer(pointer & ~_WRITE_POINTER | entry)
         page = GraphicsAddress(registers.hws_pga & ~PAGE_MASK)
-        memory = self._vgpu.ggtt.page(page)
+        memory = self._client.ggtt.page(page)
         if memory is None:
-            self._vgpu.findings.fault(
+            self._client.findings.fault(
                 "status-page-unreachable", f"{self._engine.value}.RING_HWS_PGA", "the status page leads to no memory of the guest: an event went to the registers only",
                 value=page,
             )  # fmt: skip
@@ -169,7 +169,7 @@ class GuestExeclist:
             dwords[(CONTEXT_STATUS_OFFSET >> 2) + 2 * entry + 1] = context_id
             dwords[CONTEXT_STATUS_WRITE_OFFSET >> 2] = entry
         if interrupt:
-            self._vgpu.interrupts.raise_event(CONTEXT_SWITCH_EVENTS[self._engine])
+            self._client.interrupts.raise_event(CONTEXT_SWITCH_EVENTS[self._engine])
 
     def _show(self) -> None:
         """Make the status register say what runs."""

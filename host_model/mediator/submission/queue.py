@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final, final
 from pvinfo.errors import ResourceExhausted
 from pvinfo.execlist import ContextDescriptor
 from pvinfo.platform import ENGINES, Engine
-from pvinfo.registers.engine import EngineError, EngineInterrupt, EngineRegisters, RingHead, RingTail
+from pvinfo.registers.engine import EngineError, EngineRegisters, RingHead, RingTail
 from pvinfo.units import PAGE_MASK, PAGE_SIZE, GraphicsAddress
 
 from ..cost import AUDIT, COMPLETION, COPY, MAPPING, SUBMISSION
 from ..failsafe import FailsafeReason
 from ..refusal import Consequence, Refused
+from .engine_view import forget_errors, show_error, show_position
 from .execlist import Elements, GuestExeclist
 from .guest_context import ContextPages, ContextState, StateDwords, read_state
 from .shadow_context import ShadowContext
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ("EngineQueue",)
 
-_POSITION: Final = (EngineRegisters.instdone.offset, EngineRegisters.acthd.offset, EngineRegisters.acthd_udw.offset)
-"""Where the engine was, which a guest may look at. Source: linux:drivers/gpu/drm/i915/gvt/scheduler.c (save_ring_hw_state)"""
-_PARSER: Final = (EngineRegisters.ipeir.offset, EngineRegisters.ipehr.offset)
-"""What it was doing there."""
 _LONGEST: Final = 256
 """Workloads that may wait: a driver has two submissions of two contexts on their way at most."""
 
@@ -68,6 +65,11 @@ class EngineQueue:
     def has_work(self) -> bool:
         """Something waits to be given to the GPU."""
         return bool(self._waiting) and self.running is None
+
+    @property
+    def is_running(self) -> bool:
+        """The GPU has, or is about to have, something of it."""
+        return self.running is not None
 
     @property
     def waiting(self) -> tuple[Workload, ...]:
@@ -228,15 +230,7 @@ class EngineQueue:
         """
         if self.running is None:
             return
-        registers = EngineRegisters(self.vgpu.registers, ENGINES[self.engine].base)
-        told = error & ~registers.emr
-        self._copy_position(_POSITION + _PARSER)
-        if told:
-            registers.esr = EngineError(registers.esr | told)
-            registers.eir = EngineError(registers.eir | told)
-            bit = EngineInterrupt.master_error.mask << ENGINES[self.engine].interrupt_shift
-            if not registers.imr & bit:
-                self.vgpu.interrupts.raise_bits(f"GT{ENGINES[self.engine].interrupt_group}", bit)
+        show_error(self.vgpu, self.engine, error)
 
     def _show_position(self, workload: Workload) -> None:
         registers = EngineRegisters(self.vgpu.registers, ENGINES[self.engine].base)
@@ -244,12 +238,7 @@ class EngineQueue:
             self.wraps = self.wraps + 1 & RingHead.wrap_count.mask >> RingHead.wrap_count.low
         registers.head = RingHead(workload.state.tail | self.wraps << RingHead.wrap_count.low)
         registers.tail = RingTail(workload.state.tail)
-        self._copy_position(_POSITION)
-
-    def _copy_position(self, offsets: tuple[int, ...]) -> None:
-        for offset in offsets:
-            place = ENGINES[self.engine].base + offset
-            self.vgpu.registers.write32(place, self.vgpu.gpu.mmio.read32(place))
+        show_position(self.vgpu, self.engine)
 
     def _refused(self, refusal: Refused | ResourceExhausted) -> None:
         if isinstance(refusal, ResourceExhausted):
@@ -298,8 +287,7 @@ class EngineQueue:
 
     def forget_errors(self) -> None:
         """As a reset of the engine does."""
-        registers = EngineRegisters(self.vgpu.registers, ENGINES[self.engine].base)
-        registers.eir = registers.esr = EngineError(0)
+        forget_errors(self.vgpu, self.engine)
 
     def close(self) -> None:
         """The vGPU goes."""
