@@ -112,7 +112,7 @@ def suspend_and_device_reset(stage: Stage) -> None:
 @scenario()
 def suspend_with_requests_in_flight(stage: Stage) -> None:
     """What is nearly done is waited for; what spins is given up, and its context is the only one to lose anything by it."""
-    stage.step("a driver at work, with a second of requests before it")
+    stage.step("a driver at work, with requests on their way")
     driver = at_work(stage)
     worker = _Worker(stage, driver)
     guilty = driver.open_client("guilty")

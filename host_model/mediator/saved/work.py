@@ -9,6 +9,7 @@ from pvinfo.platform import PLATFORMS, Engine
 from pvinfo.wire import Codec, raw, u8, u32, u64
 
 from ..submission.execlist import Elements, ExeclistState
+from ..submission.queue import MOST_WAITING
 from .cursor import Cursor
 from .layout import name_bytes, name_text
 from .section import Apply, Section, Shape
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ("SUBMISSION",)
 
-_MOST_WAITING: Final = 256
 
 
 class SavedPorts(NamedTuple):
@@ -104,7 +104,7 @@ def _load(cursor: Cursor, shape: Shape) -> Apply:
         engine = engines[cursor.member(name_text(port.engine), engines, "engine")]
         cursor.require(port.written < SUBMISSION_DWORDS, "dwords", port.written, f"below {SUBMISSION_DWORDS}")
         cursor.require(port.slot < 2, "slot", port.slot, "0 or 1")
-        cursor.require(port.waiting <= _MOST_WAITING, "contexts that wait", port.waiting, f"{_MOST_WAITING} at most")
+        cursor.require(port.waiting <= MOST_WAITING, "contexts that wait", port.waiting, f"{MOST_WAITING} at most")
         loaded[engine] = port, cursor.records(SAVED_WORK, port.waiting)
     cursor.require(len(loaded) == len(engines), "engines", head.engines, f"{', '.join(engines)}, each once")
 

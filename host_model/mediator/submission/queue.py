@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from ..hardware.engine import HardwareEngine
     from ..vgpu import Vgpu
 
-__all__ = ("EngineQueue",)
+__all__ = ("MOST_WAITING", "EngineQueue")
 
-_LONGEST: Final = 256
+MOST_WAITING: Final = 256
 """Workloads that may wait: a driver has two submissions of two contexts on their way at most."""
 
 
@@ -99,8 +99,8 @@ class EngineQueue:
         return True
 
     def _make(self, descriptor: ContextDescriptor, elements: Elements | None) -> Workload:
-        if len(self._waiting) >= _LONGEST:
-            raise Refused("submissions-without-end", f"{self.engine.value}.ELSP", f"{_LONGEST} contexts wait already", value=descriptor.low, nearest="two submissions on their way")
+        if len(self._waiting) >= MOST_WAITING:
+            raise Refused("submissions-without-end", f"{self.engine.value}.ELSP", f"{MOST_WAITING} contexts wait already", value=descriptor.low, nearest="two submissions on their way")
         pages = ContextPages(self.vgpu, self.engine, descriptor)
         state = read_state(self.vgpu, self.engine, descriptor, self._dwords, pages.state())
         earlier = self._newest(descriptor)
