@@ -129,9 +129,7 @@ class GuestPages:
         """The same, as a ``kind`` of buffer that can do more."""
         node = self._frames.insert(pages * PAGE_SIZE, owner, Placement.LOW, alignment=alignment)
         buffer = kind(self._ram, node, owner)
-        zeroes = bytes(PAGE_SIZE)
-        for address in buffer.pages:
-            self._ram.write(address, zeroes)
+        self._ram.write(buffer.address, bytes(buffer.size))
         return buffer
 
     def release(self, buffer: Buffer) -> None:

@@ -7,14 +7,16 @@ whose page it is and a wrong shadow table changes the wrong memory instead of ha
 from __future__ import annotations
 
 import mmap
+from collections import Counter
 from typing import Final, Protocol, final
 
 from pvinfo.errors import ResourceExhausted, StateError
+from pvinfo.system_limits import naming_what_ran_out
 from pvinfo.units import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, BusAddress
 
 from .free_ranges import FreeRanges
 
-__all__ = ("WINDOW_SHIFT", "Backing", "BusMemory", "DirectMemory", "HostBlock", "HostMemory")
+__all__ = ("WINDOW_SHIFT", "Backing", "BusMemory", "DirectMemory", "HostBlock", "HostMemory", "holder_name")
 
 WINDOW_SHIFT: Final = 38
 """A window holds 256 GiB; 256 of them fill the 46 address bits of a GPU table entry."""
@@ -50,6 +52,11 @@ class BusMemory(Protocol):
         """``size`` bytes at ``address`` where they are one piece of memory, else None."""
 
 
+def holder_name(owner: int) -> str:
+    """What the owner of something of the host's is called: 0 is the host itself."""
+    return f"vGPU {owner}" if owner else "the host"
+
+
 @final
 class HostBlock:
     """Pages of the host's own, in one piece. ``owner`` is the vGPU that they serve; 0: the host itself, or all alike."""
@@ -75,11 +82,21 @@ class _OwnMemory:
     def allocate(self, pages: int, owner: int) -> HostBlock:
         first = self._free.take(pages)
         if first is None:
-            raise ResourceExhausted("host memory", pages, self._free.longest, "pages", "in one piece")
-        block = HostBlock(BusAddress(first << PAGE_SHIFT), pages, owner)
+            raise ResourceExhausted("host memory", pages, self._free.longest, "pages", f"in one piece; {self._free.left} in all", self._held())
+        try:
+            with naming_what_ran_out(pages * PAGE_SIZE):
+                block = HostBlock(BusAddress(first << PAGE_SHIFT), pages, owner)
+        except ResourceExhausted:
+            self._free.give_back(first, pages)
+            raise
         for number in range(first, first + pages):
             self._at[number] = block
         return block
+
+    def _held(self) -> dict[str, int]:
+        """Pages, by whom they serve."""
+        owners = Counter(block.owner for block in self._at.values())
+        return {holder_name(owner): pages for owner, pages in owners.items()}
 
     def release(self, block: HostBlock) -> None:
         first = block.address >> PAGE_SHIFT
@@ -118,6 +135,7 @@ class HostMemory:
     def __init__(self) -> None:
         self._own = _OwnMemory()
         self._windows: dict[int, Backing] = {0: self._own}
+        self._kinds: dict[int, str] = {}
         self._revision = 0
 
     # ---- the host's own ----
@@ -160,17 +178,18 @@ class HostMemory:
 
     # ---- windows ----
 
-    def attach(self, backing: Backing) -> BusAddress:
-        """Give ``backing`` a free window. Raises: RuntimeError when all are taken."""
+    def attach(self, backing: Backing, what: str = "memory of machines") -> BusAddress:
+        """Give ``backing`` a free window; ``what`` it is, for those who find none left. Raises: ResourceExhausted when all are taken."""
         for number in range(1, _WINDOWS):
             if number not in self._windows:
                 self._windows[number] = backing
+                self._kinds[number] = what
                 return BusAddress(number << WINDOW_SHIFT)
-        raise RuntimeError(f"all {_WINDOWS - 1} windows of host memory are taken")
+        raise ResourceExhausted("windows of host memory", 1, 0, "windows", f"of {_WINDOWS - 1}", Counter(self._kinds.values()))
 
     def detach(self, base: BusAddress) -> None:
         """Take the window at ``base`` away; the GPU finds nothing there any more."""
-        del self._windows[base >> WINDOW_SHIFT]
+        del self._windows[base >> WINDOW_SHIFT], self._kinds[base >> WINDOW_SHIFT]
         self.revoke()
 
     def revoke(self) -> None:

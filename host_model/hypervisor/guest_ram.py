@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple, final
 
 from pvinfo.errors import PeerError
+from pvinfo.system_limits import what_ran_out
 from pvinfo.units import PAGE_MASK, PAGE_SIZE, GuestAddress, format_range
 from pvinfo.vfio_user import MAX_DMA_MAPS, DmaMap
 
@@ -132,7 +133,7 @@ class GuestRam:
                 grown = _SharedFile(fd, size, writable=key.writable)
             except (OSError, ValueError, OverflowError) as error:
                 number = error.errno if isinstance(error, OSError) and error.errno else errno.ENOMEM
-                raise PeerError(number, f"DMA_MAP: {size} bytes of file cannot be mapped: {error}") from None
+                raise PeerError(number, f"DMA_MAP: {size} bytes of file cannot be mapped: {what_ran_out(error, size) or error}") from None
             if file is not None:
                 # The file was extended since. Ranges that show the old mapping keep it alive.
                 grown.users = file.users

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, final
 
 from pvinfo.bus import GuestMemory, PciDevice
+from pvinfo.system_limits import naming_what_ran_out
 from pvinfo.units import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, BusAddress, GuestAddress, format_size
 
 from ..clock import VirtualClock
@@ -19,13 +20,14 @@ __all__ = ("LocalMachine", "LocalPort", "LocalVirtualMachine", "Ram")
 
 @final
 class Ram:
-    """Guest RAM from address 0. Untouched pages cost nothing."""
+    """Guest RAM from address 0. Untouched pages cost nothing. Raises: ResourceExhausted when the machine around us has no room for it."""
 
     def __init__(self, size: int) -> None:
         if size <= 0 or size % PAGE_SIZE:
             raise ValueError(f"{size} bytes of RAM: RAM is a positive number of {PAGE_SIZE}-byte pages")
         self.size = size
-        self._view = memoryview(mmap.mmap(-1, size))
+        with naming_what_ran_out(size):
+            self._view = memoryview(mmap.mmap(-1, size))
         self._watched: dict[int, tuple[Callable[[], None], ...]] = {}
 
     def _check(self, address: int, size: int) -> None:

@@ -364,6 +364,7 @@ def open_vgpu(vgpu: Vgpu, port: DmaPort, *, closed: Callable[[], None] | None = 
     """``vgpu``, which was made on ``port``, as its user opens it: with the regions of the kernel's mediator, and the picture behind."""
     (connector, *_) = declared_connectors(vgpu)
     port.on_leaving = vgpu.machine_gone
+    port.on_exhausted = lambda error: vgpu.findings.note("host-exhausted", "guest memory", f"{error}: the GPU is not let at the page")
     typed: tuple[SpecificRegion, ...] = (ReadOnlyRegion(OPREGION_TYPE, opregion_of(vgpu)), EdidRegion(vgpu.display, connector), FrameRegion(vgpu))
     return VfioDevice(
         f"vGPU {vgpu.number}", vgpu, port, mappable=vgpu.resources.low, typed=typed, planes=vgpu.exported_planes, closed=closed

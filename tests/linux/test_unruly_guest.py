@@ -14,8 +14,9 @@ POST = """\
 /bin/workload stores hang
 /bin/workload runaway &
 sleep 3
-reboot -f
+echo b >/proc/sysrq-trigger
 """
+"""The reboot is as by the reset button: no driver is asked to put anything in order before."""
 LIVES = 2
 
 
@@ -27,12 +28,12 @@ def test_a_guest_that_hangs_engines_and_reboots_is_nobody_elses_trouble(
         resets = beside.server.vgpu(OTHER)["resets_by_kind"].get("device", 0)
         with beside.start("unruly") as guest:
             for life in range(1, LIVES + 1):
-                beside.until(lambda life=life: guest.post_output().count("away\n") == life)  # type: ignore[misc]
+                beside.until(lambda life=life: guest.post_output().count("away\n") >= life)  # type: ignore[misc]
                 beside.neighbour_goes_on()
             output = guest.post_output()
-            assert output.count("ok stores") == LIVES and output.count("ok hang") == LIVES
+            assert min(output.count("ok stores"), output.count("ok hang")) >= LIVES
             assert "FAILED" not in output and "not-ok" not in output
-            assert (tmp_path / "machine2" / f"guest{guest.number}-console.log").read_text().count("[drm] Initialized i915") == LIVES
+            assert (tmp_path / "machine2" / f"guest{guest.number}-console.log").read_text().count("[drm] Initialized i915") >= LIVES
             unruly = beside.server.vgpu(OTHER)
             assert unruly["resets_by_kind"]["device"] > resets + 1
             assert unruly["failsafe"] is None

@@ -141,6 +141,20 @@ def test_interrupts_come_while_time_passes(host: Background) -> None:
         assert heard[3:] == [1]
 
 
+@pytest.mark.parametrize("slower", [1, 7, 1000])
+def test_a_machines_clock_goes_as_much_slower_as_it_is_asked_to(host: Background, slower: int) -> None:
+    before_ns = time.monotonic_ns()
+    with connect(host.served.path, MIB, slower=slower) as machine:
+        machine.clock.wait_ns(5_000)
+        now_ns = machine.clock.now_ns()
+        assert 5_000 <= now_ns <= (time.monotonic_ns() - before_ns) // slower
+
+
+def test_a_clock_does_not_go_faster_than_real_time(host: Background) -> None:
+    with pytest.raises(UsageError, match="^a clock 0 times as slow as real time: it is a whole number from 1 on"):
+        connect(host.served.path, MIB, slower=0)
+
+
 def test_a_machine_powers_its_gpu_on_and_can_reset_it(host: Background) -> None:
     with plug(host) as machine:
         assert host.device.resets == 1

@@ -17,9 +17,11 @@ from guest_driver.__main__ import main as play
 from guest_driver.transport.vfio_user import connect
 from host_model.__main__ import main
 from host_model.serving import ServedHost
-from host_model.serving.on_demand.requests import Requests
 from host_model.serving.on_demand.policy import SocketPolicy
+from host_model.serving.on_demand.requests import Requests
 from host_model.vfio.mdev import MdevParent
+from host_model.view.server import ViewAddress
+from host_model.view.shows import Wanted
 from pvinfo.errors import GvtError, ResourceExhausted, StateError, UsageError
 from pvinfo.page import PVINFO_BASE
 from pvinfo.units import GIB, MIB
@@ -201,6 +203,21 @@ def test_what_cannot_be_served_on_demand_is_refused_at_once(tmp_path: Path, word
     assert main(["serve", *(word.format(tmp_path) for word in words)]) == 2
     assert capsys.readouterr() == ("", f"host-model serve: error: {why.format(tmp_path)}\n")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_live_view_shows_what_is_there_at_the_moment(tmp_path: Path) -> None:
+    host = ServedHost("skl", [], wanted=Wanted(view=ViewAddress("127.0.0.1", 0)), on_demand=tmp_path / "g")
+    policy = SocketPolicy(host, tmp_path)
+    requests = Requests(MdevParent(host.host, policy=policy), policy)
+    shown: list[list[str]] = []
+    try:
+        for words in (["mdev", "create", TYPE, UUID], ["device", "configure", "b", "GVTg_V5_8"], ["device", "create", "b"], ["mdev", "remove", UUID]):
+            requests.answer(words)
+            shown.append([viewed.screen.title for viewed in host.screens])
+    finally:
+        host.close()
+    assert shown == [[UUID], [UUID], [UUID, "b"], ["b"]]
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---- the requests themselves ----

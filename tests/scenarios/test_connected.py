@@ -36,7 +36,7 @@ from support.stories import FEW, every
 
 @pytest.fixture(scope="module")
 def sockets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
-    with serving(tmp_path_factory.mktemp("s"), "GVTg_V5_8", "GVTg_V5_8") as paths:
+    with serving(tmp_path_factory.mktemp("s"), "GVTg_V5_8", "GVTg_V5_8", "GVTg_V5_8") as paths:
         yield paths
 
 

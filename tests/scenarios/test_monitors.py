@@ -47,7 +47,7 @@ def test_the_page_has_the_pictures_in_it_and_the_json_their_digests(tmp_path: Pa
     told = [picture for found in json.loads((tmp_path / "run.json").read_text())["scenarios"] for picture in found["pictures"]]
     shown = re.findall(r'<figure class="screen"><img src="data:image/png;base64,([^"]+)" width="1024" height="768" alt="([^"]*)"', page)
     assert [picture["caption"] for picture in told] == [caption for _, caption in shown]
-    assert len(shown) == 7
+    assert len(shown) == 10
     assert {(picture["width"], picture["height"], len(picture["sha256"])) for picture in told} == {(1024, 768, 64)}
     assert b64decode(shown[0][0]).startswith(b"\x89PNG")
 

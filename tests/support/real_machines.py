@@ -5,7 +5,7 @@ from __future__ import annotations
 import selectors
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import final
 
@@ -112,6 +112,7 @@ class Beside:
         return output.count("ok pattern")
 
     def neighbour_goes_on(self) -> None:
+        """It draws its pattern anew from now on, and finds it."""
         done = self.rounds()
         # One may have ended since; another one was begun before.
         self.until(lambda: self.rounds() >= done + 2)
@@ -124,8 +125,10 @@ def beside_a_neighbour(folder: Path, post: str, workload: Path, *, reboots: bool
     opregions = [folder / f"{number}-opregion" for number in (1, 2)]
     with watched_server(folder, "GVTg_V5_8", "GVTg_V5_8", words=("--opregion", str(opregion))) as server:
         nothing = server.at_rest(OTHER)
-        machines = Machines(folder, _NEIGHBOUR + post, workload, reboots=reboots)
-        with machines.started(server.sockets[NEIGHBOUR], opregions[NEIGHBOUR], "ROLE=neighbour") as neighbour:
+        with (
+            closing(Machines(folder, _NEIGHBOUR + post, workload, reboots=reboots)) as machines,
+            machines.started(server.sockets[NEIGHBOUR], opregions[NEIGHBOUR], "ROLE=neighbour") as neighbour,
+        ):
             beside = Beside(server, machines, opregions, neighbour)
             beside.until(lambda: beside.rounds() > 0)
             yield beside
@@ -134,8 +137,6 @@ def beside_a_neighbour(folder: Path, post: str, workload: Path, *, reboots: bool
             told = server.vgpu(NEIGHBOUR)
             assert [finding for finding in told["findings"] if finding["kind"] != "note"] == []
             assert told["failsafe"] is None and "engine" not in told["resets_by_kind"]
-        machines.step()
-        machines.close()
         assert server.until(lambda vgpu: not vgpu["screen"]["connected"], NEIGHBOUR)
         assert server.at_rest(OTHER, nothing) == nothing
         assert server.vgpu(NEIGHBOUR)["held"] == HELD_BY_NOBODY

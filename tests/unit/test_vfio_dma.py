@@ -76,7 +76,7 @@ def test_a_container_takes_no_more_mappings_than_its_limit() -> None:
     container = Type1Container("box", limit=2)
     container.map(0, 0x1000, memory)
     container.map(0x1000, 0x1000, memory)
-    with pytest.raises(ResourceExhausted, match="mappings of box.*2 at most"):
+    with pytest.raises(ResourceExhausted, match="mappings of box.*of 2; its user has 2"):
         container.map(0x2000, 0x1000, memory)
 
 

@@ -9,7 +9,7 @@ from ..stage import Stage
 from .acts import check_quiet, check_shown, lit, shows, test_card
 
 
-@scenario()
+@scenario(varies="the colours, and when each picture is shown")
 def tiled_equals_linear(stage: Stage) -> None:
     """The same picture in rows and in tiles of every kind that the platform's planes show looks the same."""
     stage.step("the driver shows a picture in rows")
@@ -24,6 +24,7 @@ def tiled_equals_linear(stage: Stage) -> None:
         stage.step(f"it shows the same in {tiling.name} tiles")
         tiled = shows(driver.display.create_framebuffer(width, height, tiling, f"{tiling.name} tiles"), card)
         stage.check("memory holds the rows one after the other", tiled.buffer.read(0, 4 * len(card[0])) == b"".join(card[:4]), False)
+        stage.dawdle()
         screen.flip(tiled).wait()
         check_shown(stage, f"in {tiling.name} tiles", card)
         black = driver.display.create_framebuffer(width, height)

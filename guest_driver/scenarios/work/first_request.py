@@ -18,6 +18,7 @@ from .acts import (
     await_that,
     check_quiet_end,
     check_requests,
+    come_to_rest,
     mix,
     mixed,
     user_interrupts,
@@ -30,6 +31,7 @@ def first_request(stage: Stage) -> None:
     """Each engine executes a request, reports it in memory, says so with an interrupt, and becomes idle."""
     stage.step("the driver starts the engines")
     driver = at_work(stage)
+    come_to_rest(stage, driver)
     result = driver.create_buffer(PAGE_SIZE, "result")
     for number, engine in enumerate(stage.shuffled(driver.platform.engines)):
         stage.step(f"{engine.value} is given a request")

@@ -8,6 +8,7 @@ Source: linux:drivers/gpu/drm/i915/gvt/aperture_gm.c, linux:drivers/gpu/drm/i915
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, final
 
@@ -16,7 +17,7 @@ from pvinfo.gtt_entry import GgttEntry
 from pvinfo.units import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, format_range
 
 from ...free_ranges import FreeRanges
-from ...memory import HostBlock, HostMemory
+from ...memory import HostBlock, HostMemory, holder_name
 from ..types import HOST_HIGH, HOST_LOW
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class GraphicsMemory:
         self._free = tuple(FreeRanges((part,)) for part in self._parts)
         self.pages = 0
         """Pages in use."""
+        self._held: Counter[int] = Counter()
+        """The same, by owner."""
 
     def allocate(self, size: int, owner: int) -> GraphicsBuffer:
         """At least ``size`` zeroed bytes, from a page on, for vGPU ``owner``.
@@ -91,6 +94,7 @@ class GraphicsMemory:
             entries[page] = entry
             entry += PAGE_SIZE
         self.pages += pages
+        self._held[owner] += pages
         return GraphicsBuffer(self, first << PAGE_SHIFT, block)
 
     def _take(self, pages: int) -> tuple[FreeRanges, int]:
@@ -99,7 +103,11 @@ class GraphicsMemory:
             if first is not None:
                 return free, first
         longest, left = max(free.longest for free in self._free), sum(free.left for free in self._free)
-        raise ResourceExhausted("graphics memory", pages, longest, "pages", f"in one piece of the host's part; {left} in all")
+        raise ResourceExhausted("graphics memory", pages, longest, "pages", f"in one piece of the host's part; {left} in all", self._holders())
+
+    def _holders(self) -> dict[str, int]:
+        """Pages in use, by whom they serve."""
+        return {holder_name(owner): pages for owner, pages in self._held.items() if pages}
 
     def take_back(self, address: int, block: HostBlock) -> None:
         """What :meth:`GraphicsBuffer.release` does."""
@@ -109,6 +117,7 @@ class GraphicsMemory:
         self._part_at(first).give_back(first, block.pages)
         self._memory.release(block)
         self.pages -= block.pages
+        self._held[block.owner] -= block.pages
 
     def _part_at(self, page: int) -> FreeRanges:
         return next(free for free, part in zip(self._free, self._parts, strict=True) if page in part)
@@ -127,7 +136,7 @@ class GraphicsMemory:
                     other.give_back(before.start, len(before))
                 raise ResourceExhausted(
                     "graphics memory", len(pages), 0, "pages",
-                    f"at {format_range(addresses.start, addresses.stop)}, where the host's own buffers are",
+                    f"at {format_range(addresses.start, addresses.stop)}, where the host's own buffers are", self._holders(),
                 )  # fmt: skip
             taken.append((free, pages))
 

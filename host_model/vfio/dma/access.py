@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import final
 
-from pvinfo.errors import StateError
+from pvinfo.errors import ResourceExhausted, StateError
 from pvinfo.units import PAGE_MASK, PAGE_SIZE, BusAddress, GuestAddress
 
 from .space import IoMapping, IoSpace
@@ -85,7 +85,8 @@ class Access:
         """Pin ``pages`` pages from ``iova`` on: where the host has them. All or none: None where one is not mapped, or not ``writable``
         though that was asked for.
 
-        Raises: StateError while it looks into no space, or the range is just being taken away.
+        Raises: StateError while it looks into no space, or the range is just being taken away; ResourceExhausted, with none pinned, when
+        the user may have no more memory pinned.
         """
         space = self._require(f"pinning a page for {self.name}")
         start = iova & ~PAGE_MASK
@@ -97,9 +98,13 @@ class Access:
             if mapping is None or writable > mapping.writable:
                 return None
             found.append((address, mapping))
-        hosts = []
+        hosts: list[BusAddress] = []
         for address, mapping in found:
-            hosts += mapping.memory.pin((mapping.offset + address - mapping.iova,))
+            try:
+                hosts += mapping.memory.pin((mapping.offset + address - mapping.iova,))
+            except ResourceExhausted:
+                self.unpin(start, len(hosts))
+                raise
             self._pins.setdefault(address, []).append(mapping)
         return hosts
 

@@ -60,7 +60,7 @@ class Iommu:
         """Host address of each mapped page, by page number in the window."""
         self._reserved: set[int] = set()
         self._next = 1
-        self.base = host_memory.attach(self)
+        self.base = host_memory.attach(self, "IOMMUs")
         """Bus address of the window."""
         self.walks = 0
         """Translations that were looked up."""
@@ -81,7 +81,8 @@ class Iommu:
 
     def reserve(self, host: BusAddress) -> BusAddress:
         if len(self._reserved) >= _PAGES - 1:
-            raise ResourceExhausted("addresses behind the IOMMU", 1, 0, "pages", f"{_PAGES - 1} in all")
+            held = {"what is mapped": len(self._table), "what its users took back and vGPUs still refer to": len(self._reserved) - len(self._table)}
+            raise ResourceExhausted("addresses behind the IOMMU", 1, 0, "pages", f"of {_PAGES - 1}", held)
         number = self._next
         while number in self._reserved:
             number = number + 1 if number + 1 < _PAGES else 1

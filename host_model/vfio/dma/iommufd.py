@@ -63,7 +63,8 @@ class Ioas:
                 longest = max(longest, end - start)
                 if taken is not None:
                     start = max(start, taken.end)
-        raise ResourceExhausted(f"addresses of {self.space.name}", -(-size // PAGE_SIZE), longest // PAGE_SIZE, "pages", "in one piece")
+        mapped = sum(mapping.size for mapping in self.space) // PAGE_SIZE
+        raise ResourceExhausted(f"addresses of {self.space.name}", -(-size // PAGE_SIZE), longest // PAGE_SIZE, "pages", "in one piece", {"its user": mapped})
 
     def copy(self, source: Ioas, source_iova: int, size: int, *, at: int | None = None, writable: bool = True) -> int:
         """Map here what ``source`` has at ``source_iova``, one mapping or part of one: where. ``at`` fixes the address.

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import final
 
-from pvinfo.errors import StateError
+from pvinfo.errors import ResourceExhausted, StateError
 from pvinfo.units import PAGE_MASK, BusAddress, GuestAddress
 
 from ...hypervisor.base import NO_PAGE
@@ -57,6 +57,8 @@ class DmaPort:
         self._msi_handler: Callable[[], None] | None = None
         self.on_leaving: Callable[[], None] | None = None
         """Called when the user closes the device, while its memory is still there: the mediator lets go of it."""
+        self.on_exhausted: Callable[[ResourceExhausted], None] | None = None
+        """Called when a page cannot be mapped because something ran out, which to the mediator is a page that is not there."""
         self.taken_back = 0
         """Pages that the user took back while the mediator had them mapped."""
 
@@ -123,10 +125,20 @@ class DmaPort:
 
     def _pin(self, guest: int) -> int | None:
         access = self._reach()
-        hosts = access.pin(guest) if access is not None else None
-        if hosts is None:
+        if access is None:
             return None
-        bus = self._bus.reserve(hosts[0])
+        hosts = None
+        try:
+            hosts = access.pin(guest)
+            if hosts is None:
+                return None
+            bus = self._bus.reserve(hosts[0])
+        except ResourceExhausted as error:
+            if hosts is not None:
+                access.unpin(guest)
+            if self.on_exhausted is not None:
+                self.on_exhausted(error)
+            return None
         # Without an IOMMU two addresses of the guest may be one page of the host.
         self._pages.setdefault(bus, _Page()).guests.add(guest)
         self._known[guest] = bus

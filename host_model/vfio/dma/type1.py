@@ -45,7 +45,7 @@ class Type1Container:
         """
         self._require_open("mapping memory")
         if len(self._space) >= self._limit:
-            raise ResourceExhausted(f"mappings of {self._space.name}", 1, 0, "mappings", f"{self._limit} at most")
+            raise ResourceExhausted(f"mappings of {self._space.name}", 1, 0, "mappings", f"of {self._limit}", {"its user": len(self._space)})
         self._space.add(IoMapping(iova, size, memory, offset, writable))
 
     def unmap(self, iova: int, size: int) -> int:

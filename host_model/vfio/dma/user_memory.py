@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import final
 
-from pvinfo.errors import StateError
+from pvinfo.errors import ResourceExhausted, StateError
 from pvinfo.units import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, BusAddress
 
 from ...hypervisor.local import Ram
@@ -19,14 +19,16 @@ __all__ = ("UserMemory",)
 class UserMemory:
     """RAM of a user process in the host's memory. Nobody but the process reaches a page that is not pinned: it may have moved.
 
+    ``lockable_pages`` is how many may be pinned at a time, as the system limits it for each user; None: no limit.
     Host addresses are window addresses of :class:`~host_model.memory.HostMemory`.
     """
 
-    def __init__(self, ram: Ram, host_memory: HostMemory) -> None:
+    def __init__(self, ram: Ram, host_memory: HostMemory, *, lockable_pages: int | None = None) -> None:
         self.ram = ram
+        self._lockable = lockable_pages
         self._host_memory = host_memory
         self._pins: dict[int, int] = {}
-        self.base = host_memory.attach(self)
+        self.base = host_memory.attach(self, "memory of processes")
         """Host address of the first byte."""
 
     @property
@@ -44,8 +46,13 @@ class UserMemory:
         return self._pins.get(offset >> PAGE_SHIFT, 0)
 
     def pin(self, offsets: Iterable[int]) -> list[BusAddress]:
-        """Pin the pages at ``offsets``; where the host has them."""
+        """Pin the pages at ``offsets``; where the host has them. Raises: ResourceExhausted, with none pinned, when no more may be."""
         pages = list(offsets)
+        if self._lockable is not None:
+            fresh = len({page >> PAGE_SHIFT for page in pages} - self._pins.keys())
+            if fresh > self._lockable - len(self._pins):
+                held = {"what devices have pinned": len(self._pins)}
+                raise ResourceExhausted("locked memory of the process", fresh, self._lockable - len(self._pins), "pages", f"of {self._lockable}, ulimit -l", held)
         add_pins(self._pins, (page >> PAGE_SHIFT for page in pages))
         return [BusAddress(self.base + (page & ~PAGE_MASK)) for page in pages]
 

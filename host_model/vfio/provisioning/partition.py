@@ -17,7 +17,7 @@ from itertools import count
 from typing import Final, final
 
 from pvinfo.bus import Region
-from pvinfo.errors import StateError
+from pvinfo.errors import ResourceExhausted, StateError
 from pvinfo.finding import FindingLog
 from pvinfo.gtt_entry import FRAME_MASK_4K, GGTT_OFFSET
 from pvinfo.registers.fence import FENCE_BASE, FENCE_COUNT, FenceHigh, FenceLow
@@ -45,12 +45,14 @@ _ALL: Final = (1 << 64) - 1
 class PartitionDomain:
     """The IOMMU domain of one partition: a window of the bus in which the guest's addresses are themselves."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, exhausted: Callable[[ResourceExhausted], None]) -> None:
+        """``exhausted`` is called when a page cannot be pinned because something ran out: the GPU finds nothing there."""
         self._host = host
+        self._exhausted = exhausted
         self._access: Access | None = None
         self._pages: dict[int, BusAddress] = {}
         """Host address of each guest page that is pinned."""
-        self.base = host.memory.attach(self)
+        self.base = host.memory.attach(self, "partitions")
         """Bus address of the guest's address 0."""
 
     @property
@@ -84,7 +86,11 @@ class PartitionDomain:
         page = offset & ~PAGE_MASK
         known = self._pages.get(page)
         if known is None and self._access is not None and self._access.space is not None:
-            hosts = self._access.pin(page)
+            try:
+                hosts = self._access.pin(page)
+            except ResourceExhausted as error:
+                self._exhausted(error)
+                return None
             if hosts is not None:
                 known = self._pages[page] = hosts[0]
         return known
@@ -218,7 +224,9 @@ class PartitionDevice:
         self.profile = profile
         self.resources = resources
         self.findings = FindingLog(number)
-        self.domain = PartitionDomain(host)
+        self.domain = PartitionDomain(
+            host, lambda error: self.findings.note("host-exhausted", "guest memory", f"{error}: the GPU is not let at the page")
+        )
         host.guard.machines[number] = self.domain
         self._scratch = host.memory.allocate_page(number)
         self._registers = _PassedRegisters(self)

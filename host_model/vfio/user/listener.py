@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, final
 
 from pvinfo.errors import SetupError
+from pvinfo.system_limits import naming_what_ran_out
 
 __all__ = ("LONGEST_SOCKET_PATH", "Listener")
 
@@ -22,7 +23,7 @@ _BACKLOG: Final = 1024
 class Listener:
     """A socket that listens at ``path``. One that an ended server left behind is replaced.
 
-    Raises: SetupError saying what stands against it.
+    Raises: SetupError saying what stands against it; ResourceExhausted when there is no file descriptor left.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,8 +31,9 @@ class Listener:
         length = len(os.fsencode(path))
         if length > LONGEST_SOCKET_PATH:
             raise SetupError(f"socket path {path} has {length} bytes: the system takes {LONGEST_SOCKET_PATH} at most; use a shorter folder")
-        _remove_stale(path)
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with naming_what_ran_out():
+            _remove_stale(path)
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self.socket.bind(os.fspath(path))
             self.socket.listen(_BACKLOG)

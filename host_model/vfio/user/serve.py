@@ -14,6 +14,7 @@ from typing import Final, final
 
 from pvinfo.bus import PciDevice
 from pvinfo.finding import FindingLog
+from pvinfo.system_limits import what_ran_out
 
 from ...clock import HostClock
 from .device_server import DeviceServer, MemoryWindow
@@ -78,7 +79,8 @@ class ServedDevice:
             except ConnectionAbortedError:
                 continue
             except OSError as error:
-                self.server.findings.note("vfio-user-accept", str(self.path), f"no client can be accepted now: {error.strerror}")
+                why = what_ran_out(error) or error.strerror
+                self.server.findings.note("vfio-user-accept", str(self.path), f"no client can be accepted now: {why}")
                 self._pause()
                 return
             if len(self._waiting) >= _MOST_WAITING:

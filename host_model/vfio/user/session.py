@@ -14,6 +14,7 @@ What matters here is the round trip of a read, because a guest's processor waits
 from __future__ import annotations
 
 import array
+import errno
 import select
 import selectors
 import socket
@@ -23,6 +24,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, final
 
 from pvinfo.errors import PeerError
+from pvinfo.system_limits import what_ran_out
 from pvinfo.units import PAGE_SIZE
 from pvinfo.vfio_user import MAX_MESSAGE_FDS, RegionAccess, RegionIndex
 
@@ -194,7 +196,10 @@ class Session:
         if not data:
             self._close("the client went in the middle of a message" if connection.mid_message else None)
             return False
-        connection.receive(data, _descriptors(ancillary), surplus=bool(flags & _TRUNCATED))
+        fds = _descriptors(ancillary)
+        if flags & _TRUNCATED and len(fds) < MAX_MESSAGE_FDS:
+            self._note_lost_descriptors()
+        connection.receive(data, fds, surplus=bool(flags & _TRUNCATED))
         self._work_off()
         # While more of the same is on its way, the replies go together.
         if not connection.mid_message and not self._send(connection.data_to_send()):
@@ -247,6 +252,10 @@ class Session:
 
     def _note(self, error: PeerError) -> None:
         self._server.findings.note("vfio-user-request", error.rule, f"the client's request was refused with errno {error.errno}")
+
+    def _note_lost_descriptors(self) -> None:
+        exhausted = what_ran_out(OSError(errno.EMFILE, ""))
+        self._server.findings.note("vfio-user-descriptors", "file descriptors", f"{exhausted}: some that came beside a message are lost, and it is refused")
 
     # ---- sending ----
 
