@@ -198,15 +198,17 @@ def test_what_the_guest_was_to_be_told_meanwhile_it_is_told_once_it_goes_on() ->
     assert sorted({event[0].value for event in rig.events}) == sorted(engine.value for engine in moved.vgpu.platform.engines)
 
 
-def test_a_vgpu_that_was_saved_goes_on_where_it_is_if_it_is_let() -> None:
-    rig = GuestRig(Host("skl"))
+@pytest.mark.parametrize("switching", ["gpu", "engine"])
+@pytest.mark.parametrize("scheduler", ["fair", "gvt", "round-robin"])
+def test_a_vgpu_that_was_saved_goes_on_where_it_is_if_it_is_let(scheduler: str, switching: str) -> None:
+    rig = GuestRig(Host("skl", scheduler=scheduler, switching=switching))
     (context, page), *_ = workers(rig)
     rig.host.save(rig.vgpu)
     work(context, 7)
     rig.wait(10 * MILLISECOND)
     assert rig.read32(page + 28) == 0, "while it stands still nothing of it is given to the GPU"
     rig.vgpu.standstill.end()
-    rig.wait()
+    rig.wait(10 * MILLISECOND)
     assert rig.read32(page + 28) == 7
 
 

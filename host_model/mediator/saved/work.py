@@ -21,19 +21,11 @@ if TYPE_CHECKING:
 __all__ = ("SUBMISSION",)
 
 
-
 class SavedPorts(NamedTuple):
     """All ports. One record for each engine follows."""
 
     enabled: Annotated[int, u8("1: the guest has chosen execlists since the last reset")]
     engines: Annotated[int, u8("how many engines there are")]
-
-
-class SavedElements(NamedTuple):
-    """A submission as the guest made it, or none."""
-
-    first: Annotated[ContextDescriptor, u64("its first element; 0: there is none")]
-    second: Annotated[ContextDescriptor, u64("its second")]
 
 
 class SavedPort(NamedTuple):
