@@ -9,6 +9,7 @@ inhibits the restore is cleared, and registers whose upper half enables the writ
 from __future__ import annotations
 
 from array import array
+from functools import cache
 from typing import Final, NamedTuple, final
 
 from pvinfo.context_image import RING_CONTEXT_DWORDS, context_image
@@ -76,27 +77,41 @@ class SavedContext(NamedTuple):
 
 
 @final
-class RegisterState:
-    """The register state of one engine's contexts. Pages are given in dwords."""
+class _Arrangement:
+    """What the register state of an engine has where: the same for all GPUs of a generation."""
 
-    def __init__(self, engine: Engine, platform: Platform, registers: memoryview) -> None:
-        self._registers = registers
-        image = context_image(platform.graphics_version, engine)
+    def __init__(self, engine: Engine, graphics_version: int) -> None:
+        image = context_image(graphics_version, engine)
         base = ENGINES[engine].base
-        self._dword = {register.name: register.value_dword for register in image.registers}
+        self.dword = {register.name: register.value_dword for register in image.registers}
         slots = {
             register.name: Slot(register.value_dword, base + register.offset >> 2, register.name in MASKED_NAMES)
             for register in image.registers
         }  # fmt: skip
         saved = [slot for name, slot in slots.items() if name not in _KEPT_BY_SOFTWARE and name not in _POSITION]
-        self._ring = Slots([slot for slot in slots.values() if slot.dword < RING_CONTEXT_DWORDS])
-        self._ring_saved = Slots([slot for slot in saved if slot.dword < RING_CONTEXT_DWORDS])
-        self._own = Slots([slot for slot in saved if slot.dword >= RING_CONTEXT_DWORDS])
-        self._layout = Words(image.layout(base))
-        further = further_state(image.end, render_registers(platform.graphics_version) if engine is Engine.RCS0 else ())
-        self._further_header = further.header
-        self._further_layout = Words(further.words)
-        self._further = Slots(further.slots)
+        self.ring = Slots([slot for slot in slots.values() if slot.dword < RING_CONTEXT_DWORDS])
+        self.ring_saved = Slots([slot for slot in saved if slot.dword < RING_CONTEXT_DWORDS])
+        self.own = Slots([slot for slot in saved if slot.dword >= RING_CONTEXT_DWORDS])
+        self.layout = Words(image.layout(base))
+        further = further_state(image.end, render_registers(graphics_version) if engine is Engine.RCS0 else ())
+        self.further_header = further.header
+        self.further_layout = Words(further.words)
+        self.further = Slots(further.slots)
+
+
+_arrangement: Final = cache(_Arrangement)
+
+
+@final
+class RegisterState:
+    """The register state of one engine's contexts. Pages are given in dwords."""
+
+    def __init__(self, engine: Engine, platform: Platform, registers: memoryview) -> None:
+        self._registers = registers
+        known = _arrangement(engine, platform.graphics_version)
+        self._dword = known.dword
+        self._ring, self._ring_saved, self._own, self._layout = known.ring, known.ring_saved, known.own, known.layout
+        self._further_header, self._further_layout, self._further = known.further_header, known.further_layout, known.further
 
     def tail(self, page: memoryview) -> int:
         """Where the ring of an image ends now."""

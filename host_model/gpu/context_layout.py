@@ -7,7 +7,7 @@ that is how the kernel's mediator learns which registers a context has.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from typing import Final, NamedTuple, final
@@ -133,7 +133,8 @@ def render_registers(graphics_version: int) -> tuple[tuple[int, bool], ...]:
     return tuple(found)
 
 
-def further_state(end: int, registers: Sequence[tuple[int, bool]]) -> FurtherState:
+@cache
+def further_state(end: int, registers: tuple[tuple[int, bool], ...]) -> FurtherState:
     """Place ``registers`` behind dword ``end``, in commands that begin as those before do, one dword behind a line.
 
     Raises: LayoutError when they do not fit the page.

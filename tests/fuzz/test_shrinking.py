@@ -88,6 +88,7 @@ def planted(script: bytes) -> bool:
     return False
 
 
+@pytest.mark.full
 def test_a_planted_defect_shrinks_to_the_acts_that_show_it_and_the_printed_test_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = GuestGgtt._set_hardware
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import selectors
@@ -17,16 +18,21 @@ from host_model.vfio.user.listener import LONGEST_SOCKET_PATH
 from host_model.vfio.user.serve import VfioUserServer
 from pvinfo.errors import SetupError
 from pvinfo.finding import FindingLog
+from pvinfo.vfio_user import Command
 from support.plain_device import PlainDevice
 from support.vfio_wire import (
     NO_REPLY,
     Irq,
     Raw,
     Served,
+    dma_map,
+    memfd,
     open_fds,
+    refusal,
     region_read,
     region_read_reply,
     region_write,
+    reply,
     set_irqs,
 )
 
@@ -259,6 +265,24 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     assert refusal_to_listen(tmp_path / "gpu") == f"no socket can be made at {tmp_path}/gpu: Permission denied"
     tmp_path.chmod(0o700)
+
+
+def test_descriptors_that_the_server_has_no_room_for_are_noted_and_their_message_is_refused(tmp_path: Path) -> None:
+    with Served(tmp_path) as served:
+        client, ram = served.connect(), memfd(0x1000)
+        lowest_free = os.dup(0)
+        os.close(lowest_free)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+        try:
+            assert client.ask(dma_map(0, 0x1000), 16, (ram,)) == refusal(Command.DMA_MAP, errno.EINVAL)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        (finding,) = served.findings.of_rule("vfio-user-descriptors")
+        assert finding.text.startswith("not enough file descriptors of this process: 1 descriptors wanted, 0 descriptors left (of ")
+        assert "sockets has " in finding.text
+        assert client.ask(dma_map(0, 0x1000), 16, (ram,)) == reply(Command.DMA_MAP)
+        os.close(ram)
 
 
 def test_a_system_without_descriptors_left_keeps_the_server_and_its_client_alive(tmp_path: Path) -> None:

@@ -210,3 +210,13 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["campaign", "--help"])
     assert "examples:\n  guest-driver campaign " in capsys.readouterr().out
+
+
+def test_list_says_what_seeds_vary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = users_file(tmp_path)
+    assert main(["list", f"{file}::toss", f"{file}::come_back", f"{file}::plain"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if not line.startswith("#")] == [
+        "toss       Heads come up. Seeds vary how long the guest waits, and which side comes up.",
+        "come-back  It comes back. Seeds vary whether it comes back.",
+        "plain      It leaves nothing to chance.",
+    ]

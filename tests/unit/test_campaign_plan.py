@@ -26,11 +26,11 @@ def test_each_seed_is_for_what_leaves_something_to_chance_and_the_rest_is_played
 
 
 def test_types_are_for_scenarios_on_vgpus_that_ask_for_none_and_hypervisors_for_those_on_vgpus() -> None:
-    found = units(["probe", "balloon-type-2", "unknown-command"], types=("8", "4"), hypervisors=("kvm", "xen"), platforms=("skl", "bdw"))
+    found = units(["probe", "balloon-type-2", "memory-changes-hands"], types=("8", "4"), hypervisors=("kvm", "xen"), platforms=("skl", "bdw"))
     assert [unit for unit in found if unit.platform == "skl"] == [
         Unit("probe", "skl", "GVTg_V5_8", "kvm"), Unit("probe", "skl", "GVTg_V5_8", "xen"), Unit("probe", "skl", "GVTg_V5_4", "kvm"),
         Unit("probe", "skl", "GVTg_V5_4", "xen"), Unit("balloon-type-2", "skl", "", "kvm"), Unit("balloon-type-2", "skl", "", "xen"),
-        Unit("unknown-command", "skl"),
+        Unit("memory-changes-hands", "skl"),
     ]  # fmt: skip
     assert [unit.vgpu_type for unit in found if unit.platform == "bdw"] == ["GVTg_V4_8"] * 2 + ["GVTg_V4_4"] * 2 + [""] * 3
 
