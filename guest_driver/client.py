@@ -19,6 +19,7 @@ from .batch import Batch
 from .buffer import BufferObject, make_buffer, surface_shape
 from .context import BANNED, CLIENT_RING, Context
 from .request import Priority, Request
+from .state import DriverState
 from .tiling import Tiling
 
 if TYPE_CHECKING:
@@ -183,11 +184,12 @@ class Client:
         It comes after the requests ``after``, wherever those are executed, even if they fail. Commands that are no buffer are
         copied, and end behind the last one.
 
-        Raises: StateError when the client is closed; GpuWedged; RequestFailed when the context is banned; UsageError for a
+        Raises: StateError when the client is closed, or the driver not READY; GpuWedged; RequestFailed when the context is banned; UsageError for a
         priority that clients do not have, a context or buffer of somebody else, or an offset at which no command can stand;
         WaitTimeout when the context's ring stays full; DriverError when memory is used up. Then nothing was submitted.
         """
         self._require_open("work")
+        self.device.states.require("submit work", DriverState.READY)
         self.gt.require_usable()
         if not Priority.LOWEST <= priority <= Priority.HIGHEST:
             raise UsageError(f"priority {priority}: clients have {int(Priority.LOWEST)} to {int(Priority.HIGHEST)}")

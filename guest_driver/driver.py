@@ -21,6 +21,7 @@ from .gt import GtState
 from .probe import PROBE_STEPS
 from .request import Priority, Request
 from .state import Act, DriverState
+from .suspend import i915_drm_resume, i915_drm_suspend
 from .tiling import Tiling
 from .unload import i915_driver_release, i915_driver_remove
 
@@ -108,6 +109,27 @@ class GuestDriver(Device):
         self._client = self._display = None
         self.parts.clear()
         self.states.perform(Act.UNLOAD)
+
+    def suspend(self) -> None:
+        """Put the device to sleep, to state SUSPENDED: engines finish, or lose what they do not finish in half a second; screens go
+        off. Buffers, contexts and clients stay.
+
+        Raises: StateError unless the driver is READY.
+        """
+        self.states.check(Act.SUSPEND)
+        if self._display is not None:
+            self._display.shut_down()
+        i915_drm_suspend(self)
+        self.states.perform(Act.SUSPEND)
+
+    def resume(self) -> None:
+        """Wake the device up, whatever it has lost meanwhile, and go on: to state READY. Screens are lit by who wants them.
+
+        Raises: StateError unless the driver is SUSPENDED.
+        """
+        self.states.check(Act.RESUME)
+        i915_drm_resume(self)
+        self.states.perform(Act.RESUME)
 
     # ---- pictures ----
 

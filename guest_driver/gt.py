@@ -342,9 +342,9 @@ class Gt:
         """Give the GT up for good and leave it quiet (``__intel_gt_disable``)."""
         self.set_wedged()
         self._unrecoverable = True
-        self._suspend()
+        self.suspend()
 
-    def _suspend(self) -> None:
+    def suspend(self) -> None:
         """Leave the device quiet (``intel_gt_suspend_late``)."""
         self.frequency.disable()
         self.rc6.disable()
@@ -386,7 +386,7 @@ class Gt:
 
     def remove(self) -> None:
         """Quiesce the engines and free what they had (``i915_gem_driver_remove``)."""
-        self._suspend()
+        self.suspend()
         self._disable()
         if self.migrate_context is not None:
             self.migrate_context.streamer.release_context(self.migrate_context)

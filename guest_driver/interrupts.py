@@ -219,6 +219,11 @@ class Interrupts:
         gpu.on_interrupt(self.handle)
         self._open()
 
+    def reopen(self) -> None:
+        """Reset and open again, after the device has slept (``intel_irq_resume``)."""
+        self.reset()
+        self._open()
+
     def uninstall(self, gpu: PciDevice) -> None:
         """Reset and disconnect the handler (``intel_irq_uninstall``). Nothing happens the second time."""
         if not self.installed:

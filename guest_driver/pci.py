@@ -23,6 +23,8 @@ from pvinfo.pci import (
     ConfigHeader,
     GmchControl,
     MsiControl,
+    Pmcsr,
+    PowerState,
     Status,
     bar_offset,
 )
@@ -86,6 +88,8 @@ class PciFunction:
         self.capabilities: dict[int, int] = {}
         """Offset of each capability, by id."""
         self.msi_enabled = False
+        self._saved: dict[int, int] = {}
+        """The dwords of the header from before it was put to sleep."""
 
     # ---- what it is ----
 
@@ -261,3 +265,26 @@ class PciFunction:
         self.config.write(base + 2, 2, MsiControl.of(self.config.read(base + 2, 2), enable=0))
         self._command(interrupt_disable=0)
         self.msi_enabled = False
+
+    # ---- sleep ----
+
+    def sleep(self) -> None:
+        """Save the header, take the memory from it, put it to sleep (``pci_save_state``, ``pci_disable_device``, D3hot)."""
+        self._saved = {offset: self.config.read(offset, 4) for offset in range(0, HEADER_SIZE, 4)}
+        self._command(master=0)
+        self._set_power_state(PowerState.D3HOT)
+
+    def wake(self) -> None:
+        """Wake it up, and put back what it may have lost (``pci_restore_state``)."""
+        self._set_power_state(PowerState.D0)
+        for offset, value in reversed(self._saved.items()):
+            if self.config.read(offset, 4) != value:
+                self.config.write(offset, 4, value)
+        if self.msi_enabled:
+            self.enable_msi()
+
+    def _set_power_state(self, state: PowerState) -> None:
+        base = self.capabilities.get(CapabilityId.POWER_MANAGEMENT)
+        if base is not None:
+            control = Pmcsr(self.config.read(base + 4, 2))
+            self.config.write(base + 4, 2, Pmcsr.of(control, state=state))

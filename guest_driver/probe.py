@@ -107,7 +107,7 @@ def intel_irq_install(device: Device) -> None:
 
 
 def _pat(platform: Platform) -> tuple[PrivatePat, PrivatePat]:
-    """Memory attributes 0 to 3 and 4 to 7 (``setup_private_pat``)."""
+    """Memory attributes 0 to 3 and 4 to 7."""
     if platform.name == "bxt":
         # Only bit 6, snooping, means anything there.
         return PrivatePat(0x40), PrivatePat(0x4040_4040)
@@ -124,12 +124,17 @@ def _pat(platform: Platform) -> tuple[PrivatePat, PrivatePat]:
     return low, PrivatePat.of(**ages)
 
 
-def i915_init_ggtt(device: Device) -> None:
-    """Keep clear of what belongs to others, where there are others, and set the error capture pages aside."""
-    uncore, ggtt = device.uncore, device.ggtt
+def setup_private_pat(uncore: Uncore) -> None:
+    """What page table entries may ask of caches."""
     low, high = _pat(uncore.platform)
     uncore.write(GttRegisters.private_pat_lo, low)
     uncore.write(GttRegisters.private_pat_hi, high)
+
+
+def i915_init_ggtt(device: Device) -> None:
+    """Keep clear of what belongs to others, where there are others, and set the error capture pages aside."""
+    uncore, ggtt = device.uncore, device.ggtt
+    setup_private_pat(uncore)
     balloon = Balloon(ggtt.space, device.log)
     if device.virtual:
         mappable, nonmappable = read_ranges(uncore)

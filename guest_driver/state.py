@@ -39,6 +39,8 @@ class DriverState(Enum):
     """The engines' objects exist; the GT runs, or was given up (see GtState)."""
     READY = "ready"
     """Registered: the host was told that the display is ready, clients may come."""
+    SUSPENDED = "suspended"
+    """The device sleeps, and the driver with it; all that clients have is kept."""
     REFUSED = "refused"
     """What the host offers cannot be used; everything was undone."""
     FAILED = "failed"
@@ -59,6 +61,8 @@ class Act(Enum):
     REGISTER = "register"
     REFUSE = "refuse"
     FAIL = "fail"
+    SUSPEND = "suspend"
+    RESUME = "resume"
     UNLOAD = "unload"
 
 
@@ -99,6 +103,8 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     *_DETOUR,
     *(Transition(source, Act.REFUSE, DriverState.REFUSED) for source in _UNFINISHED),
     *(Transition(source, Act.FAIL, DriverState.FAILED) for source in _UNFINISHED),
+    Transition(DriverState.READY, Act.SUSPEND, DriverState.SUSPENDED),
+    Transition(DriverState.SUSPENDED, Act.RESUME, DriverState.READY),
     *(Transition(end, Act.UNLOAD, DriverState.UNBOUND) for end in _ENDS),
 )
 """Every legal move."""
@@ -170,7 +176,7 @@ def _place(state: DriverState) -> tuple[int, int]:
     path = [_PATH[0].source, *(step.target for step in _PATH)]
     if state in path:
         return _LEFT, 20 + _ROW * path.index(state)
-    others = [end for end in _ENDS if end not in path]
+    others = [*(end for end in _ENDS if end not in path), DriverState.SUSPENDED]
     return _SIDE, 20 + _ROW * (2 + 2 * others.index(state))
 
 
@@ -206,6 +212,9 @@ def _edges() -> Iterator[str]:
             elif sx == tx == _SIDE:
                 middle, aim = sy + _BOX_HEIGHT // 2, ty + _BOX_HEIGHT // 2
                 yield _arrow(f"M{sx},{middle} H{sx - 14} V{aim} H{tx - 4}", label, tx + 4, ty - 7)
+            elif act is Act.RESUME:
+                low = sy + _BOX_HEIGHT - 6
+                yield _arrow(f"M{sx},{low} H{tx + _BOX_WIDTH + 4}", label, (sx + tx + _BOX_WIDTH) // 2, low + 14, "middle")
             elif sx > tx:
                 middle, aim = sy + _BOX_HEIGHT // 2, ty + _BOX_HEIGHT // 2
                 yield _arrow(f"M{sx},{middle} L{tx + _BOX_WIDTH + 4},{aim}", label, tx + _BOX_WIDTH + 12, ty - 7)

@@ -53,6 +53,19 @@ class HostClock(ABC):
         """Call ``callback`` once, ``delay_ns`` from now."""
         return self.call_at(self.now_ns() + delay_ns, callback)
 
+    def wait_for(self, condition: Callable[[], bool], patience_ns: int) -> bool:
+        """Let timers run until ``condition`` holds, which only they can make hold; False when it does not in time."""
+        end = self.now_ns() + patience_ns
+        while not condition():
+            if self.now_ns() >= end:
+                return False
+            self._go_on(end)
+        return True
+
+    def _go_on(self, end_ns: int) -> None:
+        """Call what is due next, if that is before ``end_ns``. Where time moves by itself: what is due."""
+        self.run_due()
+
     @property
     def timers(self) -> int:
         """How many are set, and neither called nor cancelled."""
@@ -100,6 +113,11 @@ class VirtualClock(HostClock):
             self._now_ns = max(self._now_ns, deadline)
             self.run_due()
         self._now_ns = max(self._now_ns, end)  # a callback may itself have waited past it
+
+    def _go_on(self, end_ns: int) -> None:
+        deadline = self.next_deadline_ns()
+        self._now_ns = max(self._now_ns, end_ns if deadline is None else min(deadline, end_ns))
+        self.run_due()
 
 
 @final

@@ -1,5 +1,7 @@
 """Host memory: what the GPU reaches by DMA.
 
+The RAM of the host's own machine begins at 0, where the host's driver has it; what the host keeps for the mediator follows.
+
 Each virtual machine's RAM stands in a window of its own, far from every other, so that a bus address says by itself
 whose page it is and a wrong shadow table changes the wrong memory instead of happening to be right.
 """
@@ -72,9 +74,10 @@ class HostBlock:
 
 
 class _OwnMemory:
-    """Window 0: scratch pages, shadow tables, contexts, rings and batches."""
+    """Window 0: scratch pages, shadow tables, contexts, rings and batches; below them the RAM that the host's driver uses."""
 
     def __init__(self) -> None:
+        self.ram: Backing | None = None
         self._free = FreeRanges((range(_OWN_FIRST >> PAGE_SHIFT, 1 << WINDOW_SHIFT - PAGE_SHIFT),))
         self._at: dict[int, HostBlock] = {}
         """The block that holds each page, by page number."""
@@ -116,14 +119,14 @@ class _OwnMemory:
     def page(self, offset: int, /) -> memoryview | None:
         block = self._at.get(offset >> PAGE_SHIFT)
         if block is None:
-            return None
+            return self.ram.page(offset) if self.ram is not None and offset < _OWN_FIRST else None
         start = offset - block.address & ~PAGE_MASK
         return block.bytes[start : start + PAGE_SIZE]
 
     def span(self, offset: int, size: int, /) -> memoryview | None:
         block = self._at.get(offset >> PAGE_SHIFT)
         if block is None:
-            return None
+            return self.ram.span(offset, size) if self.ram is not None and offset < _OWN_FIRST else None
         start = offset - block.address
         return block.bytes[start : start + size] if start + size <= len(block.bytes) else None
 
@@ -175,6 +178,19 @@ class HostMemory:
         """The owner of the host's own page at ``address``; None where the host has no page."""
         block = self._own.block_at(address)
         return block.owner if block is not None else None
+
+    # ---- the RAM of the host's own machine ----
+
+    def attach_ram(self, ram: Backing) -> None:
+        """Have ``ram`` of at most 4 GiB at addresses from 0 on. Raises: StateError when there is some already."""
+        if self._own.ram is not None:
+            raise StateError("attaching the host's RAM", "attached", "detached")
+        self._own.ram = ram
+
+    def detach_ram(self) -> None:
+        """Take it away; the GPU finds nothing there any more."""
+        self._own.ram = None
+        self.revoke()
 
     # ---- windows ----
 

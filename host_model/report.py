@@ -14,9 +14,10 @@ from .mediator.scheduler.share import share_of
 if TYPE_CHECKING:
     from .gpu.device import PhysicalGpu
     from .host import Host
+    from .mediator.host_path.device import HostDevice
     from .mediator.vgpu import Vgpu
 
-__all__ = ("finding_report", "findings_of", "gpu_report", "host_report", "physical_report", "vgpu_report")
+__all__ = ("finding_report", "findings_of", "gpu_report", "host_report", "own_report", "physical_report", "vgpu_report")
 
 Json = dict[str, object]
 
@@ -38,47 +39,63 @@ def finding_report(finding: Finding) -> Json:
 
 def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
     """One vGPU."""
-    announced = vgpu.pv.announcement
-    resources = vgpu.resources
     return {
-        "number": vgpu.number,
         "type": vgpu.type.name,
         "socket": socket,
-        "monitor": _monitor(vgpu.display.monitor),
+        **_client_report(vgpu),
+        "mmio": _accesses(vgpu.mmio),
+        "held": _held_of(vgpu),
+        "failsafe": vgpu.failsafe.reason.value if vgpu.failsafe.reason else None,
+    }
+
+
+def own_report(device: HostDevice) -> Json:
+    """The device of the host's own driver. ``passed`` are accesses that reached the physical GPU's registers."""
+    return {**_client_report(device), "mmio": {**_accesses(device.mmio.emulated), "passed": device.mmio.passed}}
+
+
+def _client_report(client: Vgpu | HostDevice) -> Json:
+    """What vGPUs and the host's own device have in common."""
+    announced = client.pv.announcement
+    resources = client.resources
+    return {
+        "number": client.number,
+        "monitor": _monitor(client.display.monitor),
         "pv": {
-            "detected": vgpu.pv.guest_is_aware,
+            "detected": client.pv.guest_is_aware,
             "version": f"{announced.version_major}.{announced.version_minor}",
             "caps": int(announced.capabilities),
             "capabilities": [capability.name for capability in Capability if capability in announced.capabilities],
-            "display_ready": vgpu.pv.display_ready,
-            "notifications": {kind.name: times for kind, times in sorted(vgpu.pv.notifications.items())},
-            "unknown_notifications": vgpu.pv.unknown_notifications,
+            "display_ready": client.pv.display_ready,
+            "notifications": {kind.name: times for kind, times in sorted(client.pv.notifications.items())},
+            "unknown_notifications": client.pv.unknown_notifications,
         },
         "balloon": {
             "mappable": [resources.low.start, resources.low.stop],
             "nonmappable": [resources.high.start, resources.high.stop],
             "fences": len(resources.fences),
         },
-        "pci": {"memory": vgpu.config.memory_enabled, "master": vgpu.config.master_enabled, "asleep": vgpu.config.in_d3},
-        "mmio": _accesses(vgpu.mmio),
-        "aperture": {"reads": vgpu.aperture.reads, "writes": vgpu.aperture.writes},
-        "ggtt_writes": vgpu.ggtt.entry_writes,
-        "requests": {engine.value: queue.requests for engine, queue in vgpu.submission.queues.items()},
-        "schedule": _schedule_of(vgpu),
-        "submissions": {engine.value: times for engine, times in vgpu.submission.submissions.items()},
-        "workloads": {engine.value: queue.completed for engine, queue in vgpu.submission.queues.items()},
-        "interrupts": vgpu.interrupts_sent,
-        "held": _held_of(vgpu),
-        "resets": sum(vgpu.resets.values()),
-        "resets_by_kind": dict(vgpu.resets),
-        "failsafe": vgpu.failsafe.reason.value if vgpu.failsafe.reason else None,
-        "findings": [finding_report(finding) for finding in findings_of(vgpu)],
+        "pci": {"memory": client.config.memory_enabled, "master": client.config.master_enabled, "asleep": client.config.in_d3},
+        "aperture": {"reads": client.aperture.reads, "writes": client.aperture.writes},
+        "ggtt_writes": client.ggtt.entry_writes,
+        "requests": {engine.value: queue.requests for engine, queue in client.submission.queues.items()},
+        "schedule": _schedule_of(client),
+        "submissions": {engine.value: times for engine, times in client.submission.submissions.items()},
+        "workloads": {engine.value: queue.completed for engine, queue in client.submission.queues.items()},
+        "interrupts": client.interrupts_sent,
+        "resets": sum(client.resets.values()),
+        "resets_by_kind": dict(client.resets),
+        "findings": [finding_report(finding) for finding in findings_of(client)],
     }
 
 
-def _schedule_of(vgpu: Vgpu) -> Json:
-    share = share_of(vgpu.turn, vgpu)
-    return {**share._asdict(), "text": share.text}
+def _schedule_of(client: Vgpu | HostDevice) -> Json:
+    turns = client.turn
+    share = share_of(turns, client)
+    report: Json = {**share._asdict(), "text": share.text}
+    if len(turns.all) > 1:
+        report["engines"] = {engine.value: share_of(turns.of(engine), client)._asdict() for engine in client.platform.engines}
+    return report
 
 
 def _held_of(vgpu: Vgpu) -> Json:
@@ -92,34 +109,38 @@ def _held_of(vgpu: Vgpu) -> Json:
     }
 
 
-def findings_of(vgpu: Vgpu) -> tuple[Finding, ...]:
-    """What was noticed of a vGPU's guest: by the mediator, and by the GPU while it worked for it."""
-    return (*vgpu.findings, *(finding for finding in vgpu.gpu.findings if finding.vgpu == vgpu.number))
+def findings_of(client: Vgpu | HostDevice) -> tuple[Finding, ...]:
+    """What was noticed of a client's driver: by the mediator, and by the GPU while it worked for it."""
+    return (*client.findings, *(finding for finding in client.gpu.findings if finding.vgpu == client.number))
 
 
 def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
-    """The host with all its vGPUs."""
+    """The host with all its vGPUs, and its own device where it has one."""
     sockets = sockets or {}
     vgpus = [vgpu_report(vgpu, sockets.get(number)) for number, vgpu in sorted(host.vgpus.items())]
     faults = any(
         finding.kind is FindingKind.GUEST_FAULT for vgpu in host.vgpus.values() for finding in findings_of(vgpu)
     )
+    own = host.own if host.own is not None and host.own.is_open else None
+    reported = {*host.vgpus, own.number} if own is not None else {*host.vgpus}
     return {
         "ok": not faults and not host.guard.violations,
         "platform": host.platform.name,
         "vgpus": vgpus,
+        **({"host": own_report(own)} if own is not None else {}),
         "gpu": {
             "commands": host.gpu.engines.commands,
             "isolation_violations": host.guard.violations,
             "turns": host.mediator.turn.changes,
             "held": {"pages": host.memory.own_pages, "timers": host.clock.timers},
             "schedule": {
-                "policy": host.mediator.turn.policy.name,
+                "policy": host.mediator.turn.policy_name,
+                "switching": host.mediator.turn.switching,
                 "patience_ns": host.mediator.turn.patience_ns,
                 "used_ns": host.mediator.turn.used_ns,
                 "contested_ns": host.mediator.turn.contested_ns,
             },
-            "findings": [finding_report(finding) for finding in host.gpu.findings if finding.vgpu not in host.vgpus],
+            "findings": [finding_report(finding) for finding in host.gpu.findings if finding.vgpu not in reported],
         },
     }
 

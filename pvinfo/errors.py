@@ -14,6 +14,8 @@
      │    ├── RequestFailed               a request was not executed, or not as a whole
      │    └── GpuWedged                   the GT was given up: nothing is executed any more
      ├── ResourceExhausted                something there is only so much of is used up
+     ├── SaveRefused                      a vGPU does not come to a standstill, and so cannot be saved
+     ├── RestoreRefused   (ValueError)    saved bytes are no vGPU, or none that this host can go on with
      ├── PeerError                        a vfio-user peer broke the protocol
      ├── ConformanceError                 somebody's hypervisor or scheduler does not keep what such a thing promises
      └── SetupError                       something of the machine around us is missing or unusable
@@ -37,6 +39,8 @@ __all__ = (
     "PeerError",
     "RequestFailed",
     "ResourceExhausted",
+    "RestoreRefused",
+    "SaveRefused",
     "SetupError",
     "StateError",
     "UsageError",
@@ -173,6 +177,36 @@ def _holders(held: Mapping[str, int]) -> str:
     if others:
         named.append(f"{len(others)} others have {sum(much for much, _ in others)}")
     return ", ".join(named)
+
+
+@final
+class SaveRefused(GvtError):
+    """Work of a vGPU did not end in time, so that it does not stand still; it goes on as if nobody had asked.
+
+    ``engine`` and ``context`` name the work.
+    """
+
+    def __init__(self, vgpu: int, engine: str, context: int, waited_ns: int) -> None:
+        self.engine = engine
+        self.context = context
+        self.waited_ns = waited_ns
+        super().__init__(
+            f"vGPU {vgpu} does not come to a standstill: context {context:#x} on {engine} has not ended after {waited_ns / 1e6:g} ms; the vGPU goes on"
+        )
+
+
+@final
+class RestoreRefused(GvtError, ValueError):
+    """Saved bytes are no whole vGPU, or this host cannot go on with it; nothing of it was made.
+
+    ``rule`` is the short name of the rule that failed, ``where`` the part of the bytes, ``value`` what stands there.
+    """
+
+    def __init__(self, rule: str, where: str, value: object, wanted: str) -> None:
+        self.rule = rule
+        self.where = where
+        self.value = value
+        super().__init__(f"{rule}: {where} is {value}, must be {wanted}")
 
 
 @final

@@ -43,7 +43,7 @@ class Finding(NamedTuple):
 @final
 class FindingLog:
     """The findings of one vGPU: equal ones (kind, rule, place) are counted, not repeated. ``vgpu`` is whose they are from now on:
-    that of a GPU which vGPUs have in turn follows the turn.
+    that of a GPU which vGPUs have in turn follows the engine that works.
 
     At most ``limit`` different places are kept per rule, so that a hostile guest cannot fill the host's memory;
     what comes after is counted under the place ``"(more places)"``.
@@ -58,27 +58,30 @@ class FindingLog:
         self._places: dict[tuple[FindingKind, str], int] = {}
 
     def add(
-        self, kind: FindingKind, rule: str, where: str, text: str, *, value: int | None = None, nearest: str = ""
+        self, kind: FindingKind, rule: str, where: str, text: str, *, value: int | None = None, nearest: str = "", vgpu: int | None = None
     ) -> None:
-        """Note that ``rule`` was met at ``where``."""
-        key = (kind, rule, where, self.vgpu)
+        """Note that ``rule`` was met at ``where``; ``vgpu`` says by whom, where it is not whose the log is now."""
+        number = self.vgpu if vgpu is None else vgpu
+        key = (kind, rule, where, number)
         known = self._found.get(key)
         if known is None and self._places.get((kind, rule), 0) >= self.limit:
             where = "(more places)"
-            key = (kind, rule, where, self.vgpu)
+            key = (kind, rule, where, number)
             known = self._found.get(key)
         if known is not None:
             self._found[key] = known._replace(occurrences=known.occurrences + 1)
             return
         self._places[kind, rule] = self._places.get((kind, rule), 0) + 1
-        finding = Finding(kind, rule, self.vgpu, where, value, text, nearest, 1)
+        finding = Finding(kind, rule, number, where, value, text, nearest, 1)
         self._found[key] = finding
         if self.on_first is not None:
             self.on_first(finding)
 
-    def fault(self, rule: str, where: str, text: str, *, value: int | None = None, nearest: str = "") -> None:
+    def fault(
+        self, rule: str, where: str, text: str, *, value: int | None = None, nearest: str = "", vgpu: int | None = None
+    ) -> None:
         """The guest broke a rule."""
-        self.add(FindingKind.GUEST_FAULT, rule, where, text, value=value, nearest=nearest)
+        self.add(FindingKind.GUEST_FAULT, rule, where, text, value=value, nearest=nearest, vgpu=vgpu)
 
     def not_modelled(self, rule: str, where: str, text: str, *, value: int | None = None) -> None:
         """The guest used something this model lacks."""

@@ -69,7 +69,7 @@ def scenario(*, needs: Needs = Needs(), name: str | None = None, varies: str = "
     without it the stage chooses the same for every seed.
 
     Where it needs one of several kinds of device it becomes a scenario on each: under its own name on the first of them, as
-    ``NAME-on-vgpu`` or ``NAME-on-physical`` on the others.
+    ``NAME-on-vgpu``, ``NAME-on-physical`` or ``NAME-on-host`` on the others.
 
     Raises: UsageError when it has no docstring, or another one of its module has the same name.
     """

@@ -198,7 +198,7 @@ class Connected:
         """Machines on the GPUs that fit best, just reset. Raises: CannotStage when none can serve."""
         insist_on_platform(needs, self.platform)
         device = self._device(needs)
-        if needs.in_process or needs.plugged_in != PluggedIn():
+        if needs.in_process or needs.moves or needs.plugged_in != PluggedIn():
             raise CannotStage("it needs the host's own hand, which no socket reaches")
         if device is DeviceKind.PHYSICAL:
             return self._bare(self._of_kind(DeviceKind.PHYSICAL)[0])

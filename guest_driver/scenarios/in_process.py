@@ -8,7 +8,9 @@ from host_model.bare_metal import bare_machine
 from host_model.device.display.monitor import Monitor
 from host_model.host import DEFAULT_APERTURE, Host, PluggedVgpu
 from host_model.hypervisor.registry import DEFAULT_HYPERVISOR, known_hypervisors
+from host_model.mediator.client import Client
 from host_model.mediator.pv import Announcement
+from host_model.mediator.scheduler.turns import DEFAULT_SWITCHING, check_switching
 from host_model.mediator.types import HOST_HIGH, HOST_LOW, DefaultMonitor, VgpuType, types_for
 from pvinfo.bus import Machine
 from pvinfo.connector import Connector, Link, default_connector
@@ -20,6 +22,7 @@ from pvinfo.units import MIB, format_size
 
 from .guest import Guest
 from .interposer import Alterations, InterposedMachine
+from .movable import MovableMachine, move_all
 from .needs import Announced, DeviceKind, Needs, PluggedIn, Slice
 from .outcome import Offer
 from .place import (
@@ -39,20 +42,37 @@ _LARGEST_APERTURE: Final = 1024 * MIB
 """With it every type of the table fits. Source: linux:drivers/gpu/drm/i915/gvt/vgpu.c"""
 
 
+def _offer_of(client: Client, kind: DeviceKind) -> Offer:
+    """What a client's page says."""
+    announced, resources = client.pv.announcement, client.resources
+    return Offer(
+        aperture_size=client.gpu.aperture_size,
+        ggtt_size=client.gpu.ggtt_size,
+        magic=announced.magic,
+        version_major=announced.version_major,
+        vgt_id=client.number,
+        capabilities=announced.capabilities,
+        mappable=GraphicsRange(resources.low.start, len(resources.low)),
+        nonmappable=GraphicsRange(resources.high.start, len(resources.high)),
+        fence_num=len(resources.fences),
+        device=kind,
+    )
+
+
 @final
 class InProcess:
     """Hosts of one platform. ``vgpu_type`` is what scenarios get that ask for no type of their own.
 
     Without ``aperture_size`` each host has the usual one, or the smallest that its scenario can do with.
 
-    ``hypervisor`` is what machines with vGPUs run under.
+    ``hypervisor`` is what machines with vGPUs run under, ``switching`` what goes from one vGPU to another: ``gpu`` or ``engine``.
 
-    Raises: UsageError for an unknown platform, type or hypervisor, or an aperture that no GPU has.
+    Raises: UsageError for an unknown platform, type, hypervisor or switching, or an aperture that no GPU has.
     """
 
     def __init__(
         self, platform: str = DEFAULT_PLATFORM, *, vgpu_type: str | None = None, aperture_size: int | None = None,
-        hypervisor: str = DEFAULT_HYPERVISOR,
+        hypervisor: str = DEFAULT_HYPERVISOR, switching: str = DEFAULT_SWITCHING,
     ) -> None:  # fmt: skip
         self.platform = platform_named(platform)
         self._aperture_size = aperture_size
@@ -60,6 +80,7 @@ class InProcess:
         if hypervisor not in known_hypervisors():
             raise UsageError(f"no hypervisor {hypervisor!r}: there are {', '.join(known_hypervisors())}")
         self._hypervisor = hypervisor
+        self._switching = check_switching(switching)
         self.title = "in process" if hypervisor == DEFAULT_HYPERVISOR else f"in process, under {hypervisor}"
         if vgpu_type is not None or aperture_size is not None:
             Host(platform, aperture_size=aperture_size or _LARGEST_APERTURE).type_named(vgpu_type)
@@ -75,11 +96,11 @@ class InProcess:
 
     def _host_for(self, needs: Needs, vgpu_type: VgpuType) -> Host:
         if self._aperture_size is not None:
-            return Host(self.platform.name, aperture_size=self._aperture_size)
+            return Host(self.platform.name, aperture_size=self._aperture_size, switching=self._switching)
         aperture = DEFAULT_APERTURE
         while aperture - HOST_LOW < needs.vgpus * vgpu_type.low_size:
             aperture *= 2
-        return Host(self.platform.name, aperture_size=aperture)
+        return Host(self.platform.name, aperture_size=aperture, switching=self._switching)
 
     @staticmethod
     def _placed(wanted: Slice, part: range, host_size: int, size: int) -> range | None:
@@ -133,7 +154,13 @@ class InProcess:
     def set_up(self, needs: Needs) -> Setting:
         """A new host with new machines. Raises: CannotStage when what is needed does not fit the aperture asked for."""
         insist_on_platform(needs, self.platform)
-        return self._bare(needs) if needs.devices[0] is DeviceKind.PHYSICAL else self._shared(needs)
+        match needs.devices[0]:
+            case DeviceKind.PHYSICAL:
+                return self._bare(needs)
+            case DeviceKind.HOST:
+                return self._own(needs)
+            case DeviceKind.VGPU:
+                return self._shared(needs)
 
     def _bare(self, needs: Needs) -> Setting:
         """One machine with a GPU of its own."""
@@ -143,6 +170,16 @@ class InProcess:
         offer = Offer.of_physical(gpu.aperture_size, gpu.ggtt_size)
         remark = f"{describe_physical(self.platform, offer)}, in a machine of this process"
         return Setting(self.platform, (Guest("guest 1", machine, offer),), (), None, (remark,), gpu)
+
+    def _own(self, needs: Needs) -> Setting:
+        """The host's own machine."""
+        host = Host(self.platform.name, aperture_size=self._aperture_size or DEFAULT_APERTURE, switching=self._switching)
+        if needs.plugged_in.resolution:
+            host.gpu.display.plug(self._own_monitor(needs.plugged_in, needs.plugged_in.resolution))
+        device, machine = host.own_device()
+        offer = _offer_of(device, DeviceKind.HOST)
+        remark = f"{self.platform.title} host in this process, {format_size(host.gpu.aperture_size)} of aperture, with its own driver on the stage"
+        return Setting(self.platform, (Guest("the host", machine, offer),), (), host, (remark,), own=device)
 
     def _shared(self, needs: Needs) -> Setting:
         """A host with a machine for each vGPU. Raises: CannotStage."""
@@ -160,25 +197,27 @@ class InProcess:
             f"{needs.vgpus} vGPU{'s' if needs.vgpus > 1 else ''} of type {vgpu_type.name}"
         ]
         guests = []
+        movables: list[MovableMachine] = []
         for index, (vgpu, local) in enumerate(plugged):
             name = f"guest {index + 1}"
-            resources = vgpu.resources
-            offer = Offer(
-                aperture_size=host.gpu.aperture_size,
-                ggtt_size=host.gpu.ggtt_size,
-                magic=vgpu.pv.announcement.magic,
-                version_major=vgpu.pv.announcement.version_major,
-                vgt_id=vgpu.number,
-                capabilities=vgpu.pv.announcement.capabilities,
-                mappable=GraphicsRange(resources.low.start, len(resources.low)),
-                nonmappable=GraphicsRange(resources.high.start, len(resources.high)),
-                fence_num=len(resources.fences),
-            )
+            offer = _offer_of(vgpu, DeviceKind.VGPU)
             machine: Machine = local
+            if needs.moves:
+                machine = movable = MovableMachine(local)
+                movables.append(movable)
             alterations = self._alterations(needs, offer) if index == 0 else lies(Announced(), offer)
             if alterations:
-                machine = InterposedMachine(local, alterations)
+                machine = InterposedMachine(machine, alterations)
                 offer = altered_offer(offer, alterations)
                 remarks.append(interposer_remark(name, alterations))
             guests.append(Guest(name, machine, offer, has_slices=not alterations.move_slices))
-        return Setting(self.platform, tuple(guests), tuple(vgpu for vgpu, _ in plugged), host, tuple(remarks))
+
+        def move(setting: Setting, to: Host | None) -> Setting:
+            assert setting.host is not None
+            target = to if to is not None else self._host_for(needs, vgpu_type)
+            return setting._replace(host=target, vgpus=move_all(setting.host, setting.vgpus, movables, target, self._hypervisor))
+
+        return Setting(
+            self.platform, tuple(guests), tuple(vgpu for vgpu, _ in plugged), host, tuple(remarks),
+            move=move if needs.moves else None,
+        )

@@ -83,4 +83,5 @@ def run_report(run: RunResult, served: Iterable[Json] = (), served_gpus: Iterabl
         "scenarios": [_scenario_report(result) for result in run.scenarios],
         "vgpus": [*own, *served],
         "gpus": [*bare, *served_gpus],
+        "hosts": [{"scenario": result.name, **host} for result in run.scenarios for host in result.hosts],
     }

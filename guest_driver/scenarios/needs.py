@@ -19,6 +19,8 @@ class DeviceKind(Enum):
     VGPU = "a vGPU"
     PHYSICAL = "the physical GPU"
     """All of it, with no mediator between."""
+    HOST = "the host's own device"
+    """What the host's driver has behind its own mediator: a share of the GPU, without a shadow."""
 
     @property
     def word(self) -> str:
@@ -103,5 +105,7 @@ class Needs(NamedTuple):
     """Platforms on which it means something; empty: all of those generations."""
     in_process: bool = False
     """It needs the host's own hand, which no socket reaches."""
+    moves: bool = False
+    """Its machines can be moved to another host; for that the hosts must be in this process."""
     plugged_in: PluggedIn = PluggedIn()
     """The monitor of each vGPU, or of the physical GPU."""

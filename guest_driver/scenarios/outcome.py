@@ -195,6 +195,8 @@ class ScenarioResult(NamedTuple):
     """The host's own account of each vGPU; empty behind a socket."""
     gpus: tuple[Json, ...] = ()
     """A physical GPU's own account, where a machine has one to itself; empty behind a socket."""
+    hosts: tuple[Json, ...] = ()
+    """The account of the host's own device, where its driver is on the stage."""
 
     @property
     def checks(self) -> tuple[Check, ...]:

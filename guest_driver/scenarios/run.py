@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from host_model.report import gpu_report, vgpu_report
+from host_model.report import gpu_report, own_report, vgpu_report
 from pvinfo import __version__
 from pvinfo.errors import GvtError
 
@@ -63,8 +63,9 @@ def play(scenario: Scenario, place: Place, seed: int = 0) -> ScenarioResult:
         steps=stage.steps(),
         guests=tuple(guest.record() for guest in setting.guests),
         findings=stage.findings(),
-        vgpus=tuple(vgpu_report(vgpu) for vgpu in setting.vgpus),
+        vgpus=tuple(vgpu_report(vgpu) for vgpu in stage.setting.vgpus),
         gpus=(gpu_report(setting.bare_gpu),) if setting.bare_gpu is not None else (),
+        hosts=(own_report(setting.own),) if setting.own is not None else (),
     )
 
 

@@ -11,8 +11,11 @@ from typing import Final, NamedTuple, NoReturn, TypeVar, final
 
 from host_model.gpu.device import PhysicalGpu
 from host_model.host import Host
+from host_model.mediator.client import Client
+from host_model.mediator.host_path.device import HostDevice
 from host_model.mediator.vgpu import Vgpu
 from host_model.scanout import Frame, png, scan_out
+from host_model.scanout.planes import ScannedDevice
 from pvinfo.errors import UsageError
 from pvinfo.finding import Finding, FindingKind
 from pvinfo.platform import Platform
@@ -48,6 +51,15 @@ class Setting(NamedTuple):
     """On what it plays, in sentences."""
     bare_gpu: PhysicalGpu | None = None
     """The GPU that the one guest has to itself; None behind a socket."""
+    own: HostDevice | None = None
+    """The host's own device, where its driver is the one guest."""
+    move: Callable[[Setting, Host | None], Setting] | None = None
+    """Move all machines to a host, by default to another one like the first."""
+
+    @property
+    def clients(self) -> tuple[Client, ...]:
+        """The mediator's ends, in the guests' order; empty behind a socket, and without a mediator."""
+        return (self.own,) if self.own is not None else self.vgpus
 
     @property
     def gpu(self) -> PhysicalGpu | None:
@@ -110,9 +122,14 @@ class Stage:
         return self.guests[0]
 
     @property
+    def setting(self) -> Setting:
+        """Where it plays, now."""
+        return self._setting
+
+    @property
     def mediated(self) -> bool:
         """There is a mediator between the guest and the GPU."""
-        return self.guest.offer.device is DeviceKind.VGPU
+        return self.guest.offer.device is not DeviceKind.PHYSICAL
 
     @property
     def sees_host(self) -> bool:
@@ -163,17 +180,22 @@ class Stage:
     def picture(self, caption: str, *, guest: int = 0) -> Frame | None:
         """What the monitor of guest number ``guest`` shows now, which is also put into the report under ``caption``; None when it shows
         nothing, and behind a socket, where nobody sees it."""
-        if self._setting.bare_gpu is not None:
-            frame = scan_out(self._setting.bare_gpu)
-        elif self._setting.vgpus:
-            frame = scan_out(self._setting.vgpus[guest])
-        else:
+        screen = self._screen(guest)
+        if screen is None:
             self._checks.append(Check(caption, View.BEHIND_SOCKET, None, "a picture", "", _caller()))
             return None
+        frame = scan_out(screen)
         if frame is not None:
             digest = sha256(frame.pixels).hexdigest()
             self._pictures.append(Picture(caption, frame.width, frame.height, png(frame, level=_COMPRESSION), digest))
         return frame
+
+    def _screen(self, guest: int) -> ScannedDevice | None:
+        """Whose monitor guest number ``guest`` has; None behind a socket."""
+        setting = self._setting
+        if setting.own is not None:
+            return setting.own.screen
+        return setting.vgpus[guest] if setting.vgpus else setting.bare_gpu
 
     # ---- checks ----
 
@@ -213,8 +235,20 @@ class Stage:
         """
         if self._setting.bare_gpu is not None:
             raise UsageError(f"{what}: a host's view of a vGPU, and here is a physical GPU, of which gpu_view shows something")
+        if self._setting.own is not None:
+            raise UsageError(f"{what}: a host's view of a vGPU, and here is the host's own device, of which client_view shows something")
         vgpus = self._setting.vgpus
         self._look(what, View.HOST, (lambda: see(vgpus[guest])) if vgpus else None, expected, through_bus)
+
+    def client_view(self, what: str, see: Callable[[Client], object], expected: object, *, guest: int = 0) -> None:
+        """As :meth:`host_view`, of what a vGPU and the host's own device have in common. Raises: CheckFailed, which ends the scenario."""
+        clients = self._setting.clients
+        self._look(what, View.HOST, (lambda: see(clients[guest])) if clients else None, expected, None)
+
+    def screen_view(self, what: str, see: Callable[[ScannedDevice], object], expected: object, *, guest: int = 0) -> None:
+        """``what`` must hold of what the monitor of guest number ``guest`` shows. Raises: CheckFailed, which ends the scenario."""
+        screen = self._screen(guest)
+        self._look(what, self._own_view, (lambda: see(screen)) if screen is not None else None, expected, None)
 
     def gpu_view(
         self, what: str, see: Callable[[PhysicalGpu], object], expected: object, *, through_bus: Callable[[], object] | None = None
@@ -260,6 +294,18 @@ class Stage:
             f"the host noticed: {rule}{how_often}", self._own_view, seen if self.sees_host else None, times if times is not None else 1, None
         )
 
+    def move(self, to: Host | None = None) -> None:
+        """All machines are moved, with whatever goes on in them, to the host ``to``, by default to another one like theirs. What was
+        noticed of the guests so far must have been expected; the new host begins with a clean slate.
+
+        Raises: CannotStage unless the scenario needs it; SaveRefused, RestoreRefused, and all goes on where it was; CheckFailed.
+        """
+        if self._setting.move is None:
+            raise CannotStage("machines of this place stay where they are")
+        setting = self._setting.move(self._setting, to)
+        self.finish(_caller())
+        self._setting = setting
+
     # ---- the end ----
 
     def _found(self, guest: int) -> list[Finding]:
@@ -269,12 +315,12 @@ class Stage:
             return []
         if self._setting.bare_gpu is not None:
             return list(gpu.findings)
-        vgpu = self._setting.vgpus[guest]
-        return [*vgpu.findings, *(finding for finding in gpu.findings if finding.vgpu == vgpu.number)]
+        client = self._setting.clients[guest]
+        return [*client.findings, *(finding for finding in gpu.findings if finding.vgpu == client.number)]
 
     def _found_of_host(self) -> list[Finding]:
-        """What the GPU noticed of the host itself, where there is one."""
-        host = self._setting.host
+        """What the GPU noticed of the host itself, where there is one and it is not on the stage."""
+        host = self._setting.host if self._setting.own is None else None
         return [finding for finding in host.gpu.findings if not finding.vgpu] if host is not None else []
 
     @property

@@ -26,6 +26,11 @@ class SidebandRegisters:
         if (destination, register) in self._values or len(self._values) < _LIMIT:
             self._values[destination, register] = value
 
+    @property
+    def values(self) -> dict[tuple[int, int], int]:
+        """All that was written."""
+        return dict(self._values)
+
     def clear(self) -> None:
         """As at power-on."""
         self._values.clear()

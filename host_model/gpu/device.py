@@ -7,7 +7,7 @@ own table and whatever memory stands behind the bus.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, final
 
@@ -36,7 +36,7 @@ from .engine import Engine
 from .engines import Engines
 from .policy import policy_for
 from .reset_values import reset_values
-from .stolen import MemoryWithStolen
+from .stolen import MemoryWithStolen, stolen_bytes
 from .table_window import HardwareTable
 
 __all__ = ("PhysicalGpu",)
@@ -61,16 +61,22 @@ class PhysicalGpu:
     """One GPU; a :class:`~pvinfo.bus.PciDevice`.
 
     Its registers begin as firmware and an i915 of the host have left them, so that a mediator's snapshot is a real one.
+    ``memory`` is what it reaches by bus address. Where each engine is let to memory in a way of its own, ``engine_memory`` gives
+    that; ``memory`` is for display and aperture then.
 
     Raises: UsageError for a GGTT size that no GPU has (1, 2 or 4 GiB).
     """
 
-    def __init__(self, platform: Platform, aperture_size: int, memory: BusMemory, clock: HostClock, ggtt_size: int = 4 * GIB) -> None:
+    def __init__(
+        self, platform: Platform, aperture_size: int, memory: BusMemory, clock: HostClock, ggtt_size: int = 4 * GIB, *,
+        engine_memory: Callable[[EngineName], BusMemory] | None = None,
+    ) -> None:  # fmt: skip
         self.platform = platform
         self.aperture_size = aperture_size
         self.ggtt_size = ggtt_size
-        self.memory: BusMemory = MemoryWithStolen(memory, STOLEN_BASE, STOLEN_SIZE)
-        """What the GPU reaches by bus address."""
+        stolen = stolen_bytes(STOLEN_SIZE)
+        self.memory: BusMemory = MemoryWithStolen(memory, STOLEN_BASE, stolen)
+        """What display and aperture reach by bus address, and engines too unless each has a way of its own."""
         self.clock = clock
         self.findings = FindingLog(0)
         self.registers = RegisterPage()
@@ -92,8 +98,12 @@ class PhysicalGpu:
         self.interrupts_sent = 0
         self._interrupt_handler: Callable[[], None] | None = None
         self._trace: TraceWriter | None = None
+
+        def behind(name: EngineName) -> BusMemory:
+            return self.memory if engine_memory is None else MemoryWithStolen(engine_memory(name), STOLEN_BASE, stolen)
+
         self.engines = Engines(
-            platform, clock, self.memory, self.ggtt.entries, self.registers.dwords, _CommandBus(self.mmio), self._engine_event, self.findings
+            platform, clock, behind, self.ggtt.entries, self.registers.dwords, _CommandBus(self.mmio), self._engine_event, self.findings
         )
         for engine in self.engines:
             engine.event_reached = DisplayWait(self.display.pipes).reached
@@ -155,6 +165,13 @@ class PhysicalGpu:
     def config_image(self) -> bytes:
         """The configuration space at power-on, 4096 bytes."""
         return self._image
+
+    def restore_registers(self, parts: Iterable[range]) -> None:
+        """Have these registers hold what they hold after a reset, and the display be as they say."""
+        for part in parts:
+            self.registers.load(self._fresh, part.start, part.stop)
+        self.sideband.clear()
+        self.display.reset()
 
     def write_fence(self, number: int, value: int) -> None:
         """Set fence ``number``; 0 takes it out of use. The fence never covers a range that is half old, half new."""

@@ -82,6 +82,8 @@ class Engine(Streamer):
         super().__init__(engine, platform, clock, memory, global_space, registers, bus, findings)
         self.port = SubmissionPort(engine, registers, global_space, self.signal, findings)
         self.activity = Activity.IDLE
+        self.works_for = 0
+        """Whose what is noticed at its work is: a vGPU's number, or 0."""
         self.contexts = 0
         """Contexts run to the end of their ring since the engine was made."""
         self._interrupt = interrupt
@@ -198,12 +200,14 @@ class Engine(Streamer):
         self._woken = False
         self.charged_ns = 0
         self._slice_start_ns = self._clock.now_ns()
+        self.findings.vgpu = self.works_for
         self.process_space.refresh()
         self.ggtt.refresh()
         try:
             delay_ns = self._work(_COMMANDS_PER_SLICE)
         finally:
             self._in_slice = False
+            self.findings.vgpu = 0
         if self._reset_wanted:
             self.reset()
             return

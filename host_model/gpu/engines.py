@@ -1,4 +1,4 @@
-"""The engines of a GPU, all on one memory, one global table and one register file."""
+"""The engines of a GPU, all on one global table and one register file. What one has looked up in tables is its own."""
 
 from __future__ import annotations
 
@@ -22,23 +22,21 @@ __all__ = ("Engines",)
 class Engines:
     """All engines of a platform, by name.
 
-    ``table`` is the GGTT in quadwords, ``registers`` the register file in dwords, with no side effects; ``bus`` is what
+    ``memory`` gives what each engine reaches by bus address, ``table`` is the GGTT in quadwords, ``registers`` the register file in dwords, with no side effects; ``bus`` is what
     commands reach registers by, with the effects that software's accesses have. ``interrupt`` is called with the engine
     and one bit of EngineInterrupt for each event.
     """
 
     def __init__(
-        self, platform: Platform, clock: HostClock, memory: BusMemory, table: memoryview,
+        self, platform: Platform, clock: HostClock, memory: Callable[[EngineName], BusMemory], table: memoryview,
         registers: memoryview, bus: RegisterBus, interrupt: Callable[[EngineName, int], None], findings: FindingLog,
     ) -> None:  # fmt: skip
-        self.ggtt = GlobalSpace(table, memory)
-
         def teller(name: EngineName) -> Callable[[int], None]:
             return lambda event: interrupt(name, event)
 
         self._engines = {
-            name: Engine(name, platform, clock, memory, self.ggtt, registers, bus, teller(name), findings)
-            for name in platform.engines
+            name: Engine(name, platform, clock, behind, GlobalSpace(table, behind), registers, bus, teller(name), findings)
+            for name, behind in ((name, memory(name)) for name in platform.engines)
         }  # fmt: skip
         for engine in self._engines.values():
             engine.connect(self._engines)

@@ -14,18 +14,23 @@ from pvinfo.units import PAGE_SIZE, BusAddress
 
 from ..memory import BusMemory
 
-__all__ = ("MemoryWithStolen",)
+__all__ = ("MemoryWithStolen", "stolen_bytes")
+
+
+def stolen_bytes(size: int) -> memoryview:
+    """So many bytes for :class:`MemoryWithStolen`. Untouched pages cost nothing."""
+    return memoryview(mmap.mmap(-1, size))
 
 
 @final
 class MemoryWithStolen:
-    """The memory behind the bus with the GPU's own ``size`` bytes at ``base``. Untouched pages cost nothing."""
+    """The memory behind the bus with the GPU's own ``stolen`` bytes at ``base``."""
 
-    def __init__(self, memory: BusMemory, base: int, size: int) -> None:
+    def __init__(self, memory: BusMemory, base: int, stolen: memoryview) -> None:
         self._memory = memory
         self._base = base
-        self._end = base + size
-        self._stolen = memoryview(mmap.mmap(-1, size))
+        self._end = base + len(stolen)
+        self._stolen = stolen
 
     @property
     def revision(self) -> int:

@@ -1,6 +1,6 @@
-"""BAR2 as the guest sees it: graphics memory below the aperture's end, through the GGTT.
+"""BAR2 as a client's driver sees it: graphics memory below the aperture's end, through the GGTT.
 
-The window has the host's full length, but only the vGPU's own slice of it answers.
+The window has the host's full length, but only the client's own slice of it answers.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from pvinfo.trace import Op, TraceWriter
 from pvinfo.units import PAGE_MASK, PAGE_SIZE, format_range
 
 if TYPE_CHECKING:
-    from .vgpu import Vgpu
+    from .client import Client
 
 __all__ = ("ApertureWindow",)
 
 
 @final
 class ApertureWindow:
-    """A :class:`~pvinfo.bus.Region` onto the vGPU's low graphics memory."""
+    """A :class:`~pvinfo.bus.Region` onto the client's low graphics memory."""
 
-    def __init__(self, vgpu: Vgpu, size: int) -> None:
-        self._vgpu = vgpu
-        self._hardware = vgpu.gpu.aperture
-        self._low = vgpu.resources.low
+    def __init__(self, client: Client, size: int) -> None:
+        self._client = client
+        self._hardware = client.gpu.aperture
+        self._low = client.resources.low
         self.size = size
         self.reads = 0
         self.writes = 0
@@ -67,23 +67,23 @@ class ApertureWindow:
 
     def _record(self, op: Op, offset: int, size: int, value: int) -> None:
         if self.trace is not None:
-            self.trace.add(self._vgpu.clock.now_ns() // 1_000_000, op, size, offset, value)
+            self.trace.add(self._client.clock.now_ns() // 1_000_000, op, size, offset, value)
 
     def _owned(self, offset: int, what: str) -> bool:
         """The aperture page at ``offset`` is the vGPU's own; else a finding."""
         low = self._low
         if offset in low:
             return True
-        self._vgpu.findings.fault(
+        self._client.findings.fault(
             "aperture-outside-slice", f"BAR2+{offset & ~PAGE_MASK:#x}",
-            f"a {what} outside the vGPU's part of the aperture; reads all ones, writes are dropped",
+            f"a {what} outside its own part of the aperture; reads all ones, writes are dropped",
             nearest=format_range(low.start, low.stop),
         )  # fmt: skip
         return False
 
     def _copy_out(self, offset: int, size: int) -> bytes:
         hardware = self._hardware
-        with self._vgpu.mediator.guard.on_behalf_of(self._vgpu.number):
+        with self._client.mediator.guard.on_behalf_of(self._client.number):
             if (offset & PAGE_MASK) + size <= PAGE_SIZE and offset in self._low:
                 return hardware.copy_out(offset, size)
             return b"".join(
@@ -91,7 +91,7 @@ class ApertureWindow:
             )
 
     def _copy_in(self, offset: int, data: bytes) -> None:
-        with self._vgpu.mediator.guard.on_behalf_of(self._vgpu.number):
+        with self._client.mediator.guard.on_behalf_of(self._client.number):
             for at, length in _by_page(offset, len(data)):
                 if self._owned(at, "write"):
                     self._hardware.copy_in(at, data[at - offset : at - offset + length])

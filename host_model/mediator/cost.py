@@ -13,7 +13,7 @@ from typing import Final, final
 from ..clock import HostClock, VirtualClock
 from ..cost_table import Cost, cost_named
 
-__all__ = ("AUDIT", "COMPLETION", "COPY", "HANDING_OVER", "MAPPING", "SUBMISSION", "ProcessorTime")
+__all__ = ("AUDIT", "COMPLETION", "COPY", "HANDING_OVER", "HANDING_OVER_REST", "MAPPING", "SUBMISSION", "ProcessorTime")
 
 _PACKAGE: Final = "host_model.mediator"
 SUBMISSION: Final = cost_named(_PACKAGE, "submission")
@@ -21,6 +21,7 @@ AUDIT: Final = cost_named(_PACKAGE, "audit")
 COPY: Final = cost_named(_PACKAGE, "copy")
 MAPPING: Final = cost_named(_PACKAGE, "mapping")
 HANDING_OVER: Final = cost_named(_PACKAGE, "handing over")
+HANDING_OVER_REST: Final = cost_named(_PACKAGE, "handing over another engine")
 COMPLETION: Final = cost_named(_PACKAGE, "completion")
 
 
@@ -39,6 +40,16 @@ class ProcessorTime:
         """Something is done, to ``size`` bytes."""
         if self._is_charged:
             self._owed_ns += cost.of(size)
+
+    @property
+    def owed_ns(self) -> int:
+        """What was charged, and has not passed yet."""
+        return self._owed_ns
+
+    def take_over(self, spent_ns: int, owed_ns: int) -> None:
+        """Go on from what was charged on another host."""
+        if self._is_charged:
+            self.spent_ns, self._owed_ns = spent_ns, owed_ns
 
     def then(self, act: Callable[[], None]) -> None:
         """Do ``act`` when what was charged has passed; where there is nothing of it, at once."""

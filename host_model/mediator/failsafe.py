@@ -58,6 +58,13 @@ class Failsafe:
         self._vgpu.submission.enabled = False
         self._vgpu.mmio.use(storage_policy())
 
+    def take_over(self, reason: FailsafeReason | None, entered: int) -> None:
+        """Go on where another host has stopped; ``reason``: what the mode was entered for, if it was."""
+        self.reason, self.entered = reason, entered
+        if reason is not None:
+            self._vgpu.submission.enabled = False
+            self._vgpu.mmio.use(storage_policy())
+
     def leave(self) -> None:
         """A device reset makes the guest a new one."""
         if self.reason is not None:

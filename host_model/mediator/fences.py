@@ -1,8 +1,8 @@
-"""A vGPU's fences: which hardware fence stands behind each of them.
+"""A client's fences: which hardware fence stands behind each of them.
 
-The guest's fence ``n`` is the hardware's ``vgpu.resources.fences[n]``; graphics addresses are the same on both sides, so a
+Its driver's fence ``n`` is the hardware's ``client.resources.fences[n]``; graphics addresses are the same on both sides, so a
 value is passed on as it is. Where this differs from the kernel's mediator, on purpose: a fence that covers graphics memory
-outside the vGPU's slices never reaches the hardware, where it would change what others see through the aperture.
+outside the client's slices never reaches the hardware, where it would change what others see through the aperture.
 
 Source: linux:drivers/gpu/drm/i915/gvt/aperture_gm.c (intel_vgpu_write_fence)
 """
@@ -15,36 +15,36 @@ from pvinfo.registers.fence import FENCE_BASE, FenceHigh, FenceLow
 from pvinfo.units import PAGE_SHIFT, format_range
 
 if TYPE_CHECKING:
-    from .vgpu import Vgpu
+    from .client import Client
 
-__all__ = ("VgpuFences",)
+__all__ = ("ClientFences",)
 
 
 @final
-class VgpuFences:
-    """The fences of one vGPU."""
+class ClientFences:
+    """The fences of one client."""
 
-    def __init__(self, vgpu: Vgpu) -> None:
-        self._vgpu = vgpu
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     def __len__(self) -> int:
-        return len(self._vgpu.resources.fences)
+        return len(self._client.resources.fences)
 
     def write(self, number: int, value: int) -> None:
-        """Put the 64-bit ``value`` of the guest's fence ``number`` into effect. The number must be one of its own."""
+        """Put the 64-bit ``value`` of its driver's fence ``number`` into effect. The number must be one of its own."""
         low, high = FenceLow(value & 0xFFFFFFFF), FenceHigh(value >> 32)
         if not low.valid:
             value = 0
         elif not self._is_owned(low, high):
             start, end = self._range(low, high)
-            self._vgpu.findings.fault(
+            self._client.findings.fault(
                 "fence-outside-slice", f"fence {number} ({FENCE_BASE + 8 * number:#x})",
                 f"the fence covers {format_range(start, end) if start < end else f'{start:#x} to before {end:#x}'}, "
-                "which is not all in one of the vGPU's slices; it stays out of use",
-                value=value, nearest=self._vgpu.resources.owned,
+                "which is not all in one of its slices; it stays out of use",
+                value=value, nearest=self._client.resources.owned,
             )  # fmt: skip
             value = 0
-        self._vgpu.gpu.write_fence(self._vgpu.resources.fences[number], value)
+        self._client.gpu.write_fence(self._client.resources.fences[number], value)
 
     @staticmethod
     def _range(low: FenceLow, high: FenceHigh) -> tuple[int, int]:
@@ -52,9 +52,9 @@ class VgpuFences:
 
     def _is_owned(self, low: FenceLow, high: FenceHigh) -> bool:
         start, end = self._range(low, high)
-        return start < end and self._vgpu.ggtt.owns(start, end - start)
+        return start < end and self._client.ggtt.owns(start, end - start)
 
     def clear(self) -> None:
-        """Take every fence of the vGPU out of use in the hardware."""
-        for hardware in self._vgpu.resources.fences:
-            self._vgpu.gpu.write_fence(hardware, 0)
+        """Take every fence of the client out of use in the hardware."""
+        for hardware in self._client.resources.fences:
+            self._client.gpu.write_fence(hardware, 0)

@@ -7,6 +7,7 @@ from functools import cache
 from ..device.handlers import SHARED
 from ..device.mmio.handling import Handlers, handlers_of
 from ..device.mmio.policy import MmioPolicy, build_policy
+from .client_handlers import CLIENT
 from .handlers import MEDIATED
 
 __all__ = ("handlers_for", "policy_for")
@@ -14,7 +15,7 @@ __all__ = ("handlers_for", "policy_for")
 
 def handlers_for(platform: str) -> Handlers:
     """The handlers of a vGPU on the platform called ``platform``."""
-    return handlers_of(platform, SHARED, MEDIATED)
+    return handlers_of(platform, SHARED, CLIENT, MEDIATED)
 
 
 @cache

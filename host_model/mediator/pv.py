@@ -18,10 +18,12 @@ from pvinfo.page import (
 )
 
 if TYPE_CHECKING:
-    from .vgpu import Vgpu
+    from .client import Client
 
 __all__ = ("Announcement", "PvState")
 
+_LEGACY_NOTIFICATION: Final = 1
+"""Sent by guest drivers older than the enumeration; accepted without action."""
 _EVERY_CAPABILITY: Final = Capability.FULL_PPGTT | Capability.HWSP_EMULATION | Capability.HUGE_GTT
 
 
@@ -38,8 +40,8 @@ class Announcement(NamedTuple):
 class PvState:
     """The page's contents at reset, and what the guest has said through it since."""
 
-    def __init__(self, vgpu: Vgpu, announcement: Announcement) -> None:
-        self._vgpu = vgpu
+    def __init__(self, client: Client, announcement: Announcement) -> None:
+        self._client = client
         self.announcement = announcement
         self.guest_is_aware = False
         """The guest has read the page: it knows GVT-g."""
@@ -49,14 +51,14 @@ class PvState:
 
     def initial_page(self) -> VgtIf:
         """The page as a guest first finds it."""
-        resources = self._vgpu.resources
+        resources = self._client.resources
         announced = self.announcement
         blank = VGT_IF.unpack_from(bytes(VGT_IF.size))
         return blank._replace(
             magic=announced.magic,
             version_major=announced.version_major,
             version_minor=announced.version_minor,
-            vgt_id=self._vgpu.number,
+            vgt_id=self._client.number,
             vgt_caps=int(announced.capabilities),
             avail_rs=blank.avail_rs._replace(
                 mappable_gmadr=GraphicsRange(resources.low.start, len(resources.low)),
@@ -68,9 +70,25 @@ class PvState:
         )
 
     def publish(self) -> None:
-        """Write the initial page into the vGPU's registers."""
-        VGT_IF.pack_into(self._vgpu.registers.bytes, PVINFO_BASE, self.initial_page())
+        """Write the initial page into the client's registers."""
+        VGT_IF.pack_into(self._client.registers.bytes, PVINFO_BASE, self.initial_page())
         self.display_ready = False
+
+    def hear(self, value: int, where: str) -> Notification | None:
+        """What the driver tells, counted; None where there is nothing to be done, as it means nothing."""
+        if value == _LEGACY_NOTIFICATION:
+            return None
+        try:
+            notification = Notification(value)
+        except ValueError:
+            self._client.findings.fault(
+                "unknown-notification", where, "no such notification; it is ignored",
+                value=value, nearest=f"{min(Notification)} to {max(Notification)}",
+            )  # fmt: skip
+            self.unknown_notifications += 1
+            return None
+        self.notifications[notification] += 1
+        return notification
 
     def forget_guest(self) -> None:
         """A new guest: nothing is known of it."""

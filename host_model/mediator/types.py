@@ -21,6 +21,7 @@ __all__ = (
     "HOST_FENCES",
     "HOST_HIGH",
     "HOST_LOW",
+    "MAX_WEIGHT",
     "TOTAL_FENCES",
     "DefaultMonitor",
     "VgpuType",
@@ -37,7 +38,7 @@ HOST_HIGH: Final = 384 * MIB
 HOST_FENCES: Final = 4
 TOTAL_FENCES: Final = 32
 FENCES_PER_VGPU: Final = 4
-_MAX_WEIGHT: Final = 16
+MAX_WEIGHT: Final = 16
 
 
 class VgpuType(NamedTuple):
@@ -97,7 +98,7 @@ def types_for(platform: Platform, aperture_size: int) -> tuple[VgpuType, ...]:
         if size.low_mib * MIB > aperture_size - HOST_LOW:
             break
         name = f"{platform.type_prefix}_{size.divisor}"
-        weight = _MAX_WEIGHT // size.divisor
+        weight = MAX_WEIGHT // size.divisor
         types.append(VgpuType(name, size.low_mib * MIB, size.high_mib * MIB, FENCES_PER_VGPU, weight, size.resolution))
     return tuple(types)
 

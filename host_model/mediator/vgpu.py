@@ -25,7 +25,7 @@ from .audit.audit import CommandAudit
 from .cost import ProcessorTime
 from .display_memory import VgpuDisplayMemory
 from .failsafe import Failsafe
-from .fences import VgpuFences
+from .fences import ClientFences
 from .policy import policy_for
 from .pv import Announcement, PvState
 from .resources import VgpuResources
@@ -33,7 +33,9 @@ from .shadow.ggtt import GuestGgtt
 from .shadow.ppgtt import ShadowTables
 from .snapshot import GT_REGISTERS_END, guest_config, show_to_guest
 from .software_sci import software_sci
+from .standstill import Standstill
 from .submission.port import SubmissionPorts
+from .submission.queue import EngineQueue
 from .types import VgpuType
 
 if TYPE_CHECKING:
@@ -71,10 +73,10 @@ class Vgpu:
         self.registers = RegisterPage()
         self.ggtt = GuestGgtt(self)
         self.tables = ShadowTables(self, mediator.shadow_pool)
-        self.audit = CommandAudit(self, mediator.hardware.memory)
-        self.fences = VgpuFences(self)
+        self.audit = CommandAudit(self, mediator.hardware.memory, alone=len(mediator.turn.all) > 1)
+        self.fences = ClientFences(self)
         self.interrupts = InterruptTree(self)
-        self.submission = SubmissionPorts(self)
+        self.submission = SubmissionPorts(self, lambda engine: EngineQueue(self, engine))
         self.sideband = SidebandRegisters()
         self.display = Display(self)
         self.display_memory = VgpuDisplayMemory(self)
@@ -82,12 +84,13 @@ class Vgpu:
         self.pv = PvState(self, announcement)
         self.mmio = MmioWindow(self, policy_for(self.platform.name))
         self.failsafe = Failsafe(self)
+        self.standstill = Standstill(self)
         self.aperture = ApertureWindow(self, self.gpu.aperture_size)
         self.config = ConfigurationSpace(
             guest_config(self._golden), {_BAR0: BAR0_SIZE, _BAR2: self.gpu.aperture_size}, self.findings, self.clock,
             self.interrupts.check_pending, lambda value: software_sci(self, value),
         )  # fmt: skip
-        self.config.on_sleep = self.display.pipes.sleep
+        self.config.on_sleep = self._slept
         self.resets: Counter[str] = Counter()
         """Resets by kind: ``device``, ``full``, ``engine``."""
         self.interrupts_sent = 0
@@ -119,6 +122,7 @@ class Vgpu:
         self.fences.clear()
         self.sideband.clear()
         self.failsafe.leave()
+        self.standstill.message_owed = False
         self._show_golden()
         self.display.reset()
         self.hardware.stale(self)
@@ -160,11 +164,19 @@ class Vgpu:
         """Its share of the GPU's time, beside the others' weights."""
         return self.type.weight
 
+    @property
+    def rests(self) -> bool:
+        """None of its work is given to the GPU now: it sleeps, or stands still."""
+        return self.standstill.reached or self.config.in_d3
+
     # ---- what handlers ask ----
 
     def inject_msi(self) -> None:
-        """Send the guest an interrupt, if it has set the device up to send one."""
-        if self.config.msi_enabled and self.config.master_enabled and self.port.inject_msi():
+        """Send the guest an interrupt, if it has set the device up to send one; when it goes on, if it stands still."""
+        allowed = self.config.msi_enabled and self.config.master_enabled and not self.config.in_d3
+        if allowed and self.standstill.silent:
+            self.standstill.message_owed = True
+        elif allowed and self.port.inject_msi():
             self.interrupts_sent += 1
         else:
             self.interrupts_lost += 1
@@ -178,6 +190,13 @@ class Vgpu:
             show_to_guest(self._golden, self.registers, GT_REGISTERS_END)
             self.pv.publish()
         self.hardware.stale(self)
+
+    def _slept(self, asleep: bool) -> None:
+        """The guest has put the device to sleep (D3hot), in which it neither works nor tells anything but keeps all it has; or woken it up."""
+        self.display.pipes.sleep(asleep)
+        self.turn.look_at(self)
+        if not asleep:
+            self.interrupts.check_pending()
 
     def _show_golden(self) -> None:
         show_to_guest(self._golden, self.registers)

@@ -77,7 +77,9 @@ class ServedHost(Served):
         schedule: ScheduleChoice = ScheduleChoice(),
         on_demand: Path | None = None,
     ) -> None:
-        self.host = Host(platform, aperture_size=aperture_size, clock=RealClock(), scheduler=schedule.policy, own_types=own_types)
+        self.host = Host(
+            platform, aperture_size=aperture_size, clock=RealClock(), scheduler=schedule.policy, switching=schedule.switching, own_types=own_types
+        )
         super().__init__(self.host.clock, wanted)
         self._monitor = monitor
         self._trace = trace

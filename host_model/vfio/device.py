@@ -49,6 +49,7 @@ from .dma.iommufd import Ioas, IommufdContext
 from .dma.port import DmaPort
 from .dma.type1 import Type1Container
 from .memory import DeviceMemory
+from .migration import Migratable, Migration, MigrationState, VgpuMigration
 from .signals import Signal, Signals
 from .user.device_server import message_vectors
 from .user.regions import DeviceRegions, ReadOnlyRegion, SpecificRegion
@@ -138,14 +139,15 @@ class VfioDevice:
     """A device that one user has open.
 
     ``port`` is the one by which the device reaches memory. ``mappable`` is the part of BAR2 that the user may map. ``planes`` are those of
-    a device with a display. ``closed`` is called when the user closes it.
+    a device with a display. ``closed`` is called when the user closes it. ``migratable`` is one that can be moved to another host.
     """
 
     def __init__(
         self, name: str, device: PciDevice, port: DeviceMemory, *, mappable: range = range(0), typed: Sequence[SpecificRegion] = (),
-        planes: ExportedPlanes | None = None, closed: Callable[[], None] | None = None,
+        planes: ExportedPlanes | None = None, closed: Callable[[], None] | None = None, migratable: Migratable | None = None,
     ) -> None:  # fmt: skip
         self.name = name
+        self._migration = Migration(name, migratable) if migratable is not None else None
         self._device = device
         self._port = port
         self._mappable = mappable
@@ -236,13 +238,16 @@ class VfioDevice:
         return self._context, self._access
 
     def close(self) -> None:
-        """The user goes: interrupts, buffers and pins are let go. What the device has stored stays. Raises: StateError when closed."""
+        """The user goes: interrupts, buffers and pins are let go. What the device has stored stays; one in the midst of a migration is reset. Raises: StateError when closed."""
         if self._state is DeviceState.CLOSED:
             self._require(DeviceState.BOUND, "closing")
         while self._buffers and self._planes is not None:
             self._planes.release(self._buffers.pop())
         self._regions.client_gone()
         self._signals.disconnect_all()
+        if self._migration is not None and self._migration.state is not MigrationState.RUNNING:
+            self._device.reset()
+            self._migration.device_reset()
         if self._access is not None:
             self._device.on_interrupt(None)
             self._port.disconnect()
@@ -328,6 +333,18 @@ class VfioDevice:
         self._bound("resetting")
         self._device.reset()
         self._signals.device_reset()
+        if self._migration is not None:
+            self._migration.device_reset()
+
+    # ---- migration ----
+
+    @property
+    def migration(self) -> Migration:
+        """How it is moved to another host. Raises: StateError unless bound; UsageError when it cannot be moved."""
+        self._bound("migrating")
+        if self._migration is None:
+            raise UsageError(f"migration of {self.name}: its state cannot be saved")
+        return self._migration
 
     # ---- planes ----
 
@@ -367,5 +384,6 @@ def open_vgpu(vgpu: Vgpu, port: DmaPort, *, closed: Callable[[], None] | None = 
     port.on_exhausted = lambda error: vgpu.findings.note("host-exhausted", "guest memory", f"{error}: the GPU is not let at the page")
     typed: tuple[SpecificRegion, ...] = (ReadOnlyRegion(OPREGION_TYPE, opregion_of(vgpu)), EdidRegion(vgpu.display, connector), FrameRegion(vgpu))
     return VfioDevice(
-        f"vGPU {vgpu.number}", vgpu, port, mappable=vgpu.resources.low, typed=typed, planes=vgpu.exported_planes, closed=closed
-    )
+        f"vGPU {vgpu.number}", vgpu, port, mappable=vgpu.resources.low, typed=typed, planes=vgpu.exported_planes, closed=closed,
+        migratable=VgpuMigration(vgpu),
+    )  # fmt: skip

@@ -38,6 +38,7 @@ from host_model.isolation import GuardedMemory
 from host_model.mediator.audit.audit import Audited, CommandAudit
 from host_model.mediator.audit.scan import Scan
 from host_model.mediator.hardware.hardware import Hardware
+from host_model.mediator.scheduler.turns import DEFAULT_SWITCHING
 from host_model.mediator.shadow.ppgtt import ProcessTables, ShadowTables
 from host_model.mediator.submission.shadow_context import ShadowContext
 from host_model.mediator.vgpu import Vgpu
@@ -53,10 +54,10 @@ SEEDS_OF_A_JOB = 10
 """How many a process is given at a time."""
 
 
-def hold_guest(program: bytes, platform: str) -> GuestOutcome:
+def hold_guest(program: bytes, platform: str, switching: str = DEFAULT_SWITCHING) -> GuestOutcome:
     return hold(
-        program, lambda some: guest_campaign(some, platform), lambda small: guest_story(small, platform),
-        f"guest_campaign({{}}, {platform!r})", ACT_BYTES, "a_hostile_guest_is_boring",
+        program, lambda some: guest_campaign(some, platform, switching), lambda small: guest_story(small, platform, switching),
+        f"guest_campaign({{}}, {platform!r}, {switching!r})", ACT_BYTES, "a_hostile_guest_is_boring",
     )  # fmt: skip
 
 
@@ -67,6 +68,13 @@ def test_a_few_hostile_guests_are_boring(platform: str) -> None:
     assert all(outcome.slices > 10 and outcome.pieces > 1 for outcome in outcomes), "the engines had something to do, for both"
     assert any(outcome.completed for outcome in outcomes) and any(outcome.failsafe for outcome in outcomes)
     assert any(outcome.moves for outcome in outcomes) and any("audit-address" in outcome.rules for outcome in outcomes)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_hostile_guest_is_boring_too_while_its_neighbour_has_another_engine(platform: str) -> None:
+    outcomes = [hold_guest(random_program(seed, 200), platform, "engine") for seed in range(10, 12)]
+    assert sum(outcome.acts for outcome in outcomes) == 400
+    assert all(outcome.slices > 10 and outcome.pieces > 1 for outcome in outcomes) and any("audit-address" in outcome.rules for outcome in outcomes)
 
 
 @pytest.mark.fuzz
@@ -181,7 +189,7 @@ def test_addresses_that_nobody_checks_are_found_by_the_guard(monkeypatch: pytest
 
 def test_without_a_guard_they_are_found_in_the_other_guests_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     _without_address_check(monkeypatch)
-    monkeypatch.setattr(GuardedMemory, "_may_have", lambda *what: True)
+    monkeypatch.setattr(GuardedMemory, "may_have", lambda *what: True)
     assert _write_to(lambda scene: scene.others) == "the other guest's memory has changed"
 
 

@@ -59,8 +59,9 @@ def test_list_names_every_scenario_with_its_purpose(capsys: pytest.CaptureFixtur
     lines = [line for line in printed if not line.startswith("# ")]
     assert [line.split()[0] for line in lines] == list(built_in())
     assert [line for line in printed if line.startswith("# ")] == [
-        "# Being a guest, on a vGPU", "# Engines at work, on the physical GPU", "# Engines at work, on a vGPU", "# Work through a mediator, on a vGPU",
-        "# Showing a picture, on a vGPU", "# Showing a picture, on the physical GPU",
+        "# Being a guest, on a vGPU", "# Engines at work, on the physical GPU", "# Engines at work, on a vGPU",
+        "# Engines at work, on the host's own device", "# Work through a mediator, on a vGPU", "# Showing a picture, on a vGPU",
+        "# Showing a picture, on the physical GPU", "# Showing a picture, on the host's own device",
     ]  # fmt: skip
     assert printed[0].startswith("# ")
     assert printed[printed.index("# Engines at work, on the physical GPU") + 1].startswith("first-request ")

@@ -16,7 +16,7 @@ from host_model.host import Host
 from pvinfo.errors import UsageError
 from support.stories import FEWEST, every
 
-SCENARIOS = {name: found for name, found in built_in().items() if DeviceKind.PHYSICAL not in found.needs.devices}
+SCENARIOS = {name: found for name, found in built_in().items() if DeviceKind.VGPU in found.needs.devices}
 Played = Callable[[str], ScenarioResult]
 
 

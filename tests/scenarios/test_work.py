@@ -65,7 +65,7 @@ def test_every_scenario_of_the_physical_gpu_holds_behind_a_socket(place: Connect
 
 
 def test_scenarios_of_vgpus_are_skipped_where_the_physical_gpu_is_served(place: Connected, socket: Path) -> None:
-    results = [play(found, place) for name, found in built_in().items() if DeviceKind.PHYSICAL not in found.needs.devices]
+    results = [play(found, place) for name, found in built_in().items() if DeviceKind.VGPU in found.needs.devices]
     assert {result.outcome for result in results} == {Outcome.SKIPPED}
     assert {result.reason for result in results} == {f"it needs a vGPU: {socket} serves the physical GPU"}
 
@@ -118,6 +118,19 @@ def test_the_json_counts_requests_by_engine_on_both_sides_and_leaves_out_what_th
     assert [vgpu["scenario"] for vgpu in report["vgpus"]] == ["probe"]
 
 
+def test_the_json_of_a_story_on_the_hosts_own_device_tells_of_its_share(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "first-request-on-host", "--json", "-"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    (story,), (host,) = report["scenarios"], report["hosts"]
+    assert report["vgpus"] == report["gpus"] == []
+    assert host["requests"] == story["requests"] == story["guests"][0]["requests"]
+    assert (host["scenario"], host["number"], host["schedule"]["weight"]) == ("first-request-on-host", 0, 8)
+    assert [finding["rule"] for finding in host["findings"]] == ["pipeline-state"]
+    assert host["balloon"] == {"mappable": [0x1000, 64 << 20], "nonmappable": [256 << 20, 448 << 20], "fences": 4}
+    assert host["mmio"]["passed"] > 0 and host["mmio"]["unmodelled"] == {}
+    assert story["guests"][0]["offer"]["device"] == "host"
+
+
 def test_the_report_tells_whose_the_gpu_is_and_what_its_engines_did() -> None:
     page = render_report(run_scenarios(select(["first-request"]), InProcess()))["first-request.html"]
     assert "owned by this machine" in page and "owned by this vGPU" not in page
@@ -145,6 +158,9 @@ def test_a_view_of_a_vgpu_is_refused_where_there_is_none_and_a_gpu_can_be_seen_a
     outcome, reason = played(DeviceKind.PHYSICAL)
     assert outcome is Outcome.FAILED
     assert reason.endswith("UsageError: display: a host's view of a vGPU, and here is a physical GPU, of which gpu_view shows something")
+    outcome, reason = played(DeviceKind.HOST)
+    assert outcome is Outcome.FAILED
+    assert reason.endswith("UsageError: display: a host's view of a vGPU, and here is the host's own device, of which client_view shows something")
 
 
 # ---- broken GPUs ----

@@ -26,7 +26,7 @@ from pvinfo.units import GIB, MIB, BusAddress, GuestAddress
 from .byte_script import Act, Kind, Layout, acts_of
 from .naive_model import SCRATCH, NaiveVgpu
 
-__all__ = ("Divergence", "Duel", "run_script")
+__all__ = ("RAM", "Divergence", "Duel", "run_script")
 
 RAM = 64 * 4096
 SMALL = VgpuType("small", 32 * 4096, 16 * 4096, 4, 2, "1024x768")
@@ -67,14 +67,9 @@ class _Contestant:
     """One guest: the real vGPU with its machine, and the model of both."""
 
     def __init__(self, plugged: PluggedVgpu, golden: GoldenState, monitor: Monitor | None) -> None:
-        vgpu = plugged.vgpu
-        self.vgpu, self.machine = vgpu, plugged.machine
         self.heard = 0
-        vgpu.on_interrupt(self._hear)
-        bus = vgpu.port.map_guest_page(GuestAddress(0))
-        assert bus is not None
-        vgpu.port.unmap_guest_page(bus)
-        self.window = bus
+        self.take_over(plugged)
+        vgpu = plugged.vgpu
         self.naive = NaiveVgpu(
             vgpu.platform.name, vgpu.number, vgpu.resources.low, vgpu.resources.high, len(vgpu.resources.fences), GGTT >> 12,
             APERTURE, RAM, golden.mmio, golden.config,
@@ -83,6 +78,17 @@ class _Contestant:
         self.naive.reset()
         if monitor is not None:
             self.naive.display.plug(*_cable(monitor))
+
+    def take_over(self, plugged: PluggedVgpu) -> None:
+        """The guest goes on, or begins, in this machine."""
+        vgpu = self.vgpu = plugged.vgpu
+        self.machine = plugged.machine
+        vgpu.on_interrupt(self._hear)
+        bus = vgpu.port.map_guest_page(GuestAddress(0))
+        assert bus is not None
+        vgpu.port.unmap_guest_page(bus)
+        self.window = bus
+        vgpu.standstill.end()
 
     def _hear(self) -> None:
         self.heard += 1

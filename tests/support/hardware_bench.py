@@ -44,7 +44,7 @@ class Bench:
         self.memory = HostMemory()
         self.guard = GuardedMemory(self.memory)
         self.platform = PLATFORMS[platform]
-        self.gpu = PhysicalGpu(self.platform, aperture_size, self.guard, self.clock)
+        self.gpu = PhysicalGpu(self.platform, aperture_size, self.guard, self.clock, engine_memory=self.guard.engine)
         self.hardware = Hardware(self.gpu, self.memory, self.guard)
 
     def occupant(self, number: int) -> Occupant:

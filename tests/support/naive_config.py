@@ -49,8 +49,8 @@ class NaiveConfig:
         return self.bytes[self.power + 4] & 3 if self.power else 0
 
     def may_send_messages(self) -> bool:
-        """MSI is on and the device may write to memory."""
-        return bool(self.msi and self.bytes[self.msi + 2] & 1 and self.bytes[0x04] & 4)
+        """MSI is on, and the device is awake and may write to memory."""
+        return bool(self.msi and self.power_state() != 3 and self.bytes[self.msi + 2] & 1 and self.bytes[0x04] & 4)
 
     def read(self, offset: int, size: int) -> int:
         if offset < 0 or offset + size > 4096:
@@ -69,6 +69,8 @@ class NaiveConfig:
             if awake != (self.power_state() != 3):
                 self.vgpu.display.pipes.asleep = awake
                 self.vgpu.display.pipes.switched()
+                if not awake:
+                    self.vgpu.check_pending()
             if self.bytes[0x04] & 4 != mastering:
                 self.vgpu.check_pending()
 

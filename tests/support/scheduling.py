@@ -1,4 +1,4 @@
-"""Turns without a GPU: guests whose work is nothing but time, on one clock, under any policy."""
+"""Turns without a GPU: guests whose work is nothing but time, on one clock, under any policy, on one engine or on several."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Final
 from host_model.clock import VirtualClock
 from host_model.mediator.cost import ProcessorTime
 from host_model.mediator.scheduler.policy import Policy
-from host_model.mediator.scheduler.turn import PATIENCE_NS, Turn
+from host_model.mediator.scheduler.turn import PATIENCE_NS
+from host_model.mediator.scheduler.turns import DEFAULT_SWITCHING, Turns
+from pvinfo.platform import Engine
 
 __all__ = ("MS", "SECOND", "NoGpu", "Shared", "Worker", "always")
 
@@ -18,30 +20,45 @@ SECOND: Final = 1_000 * MS
 
 
 class NoGpu:
-    """In place of the hardware: checks that nobody is given a GPU on which somebody else's work runs."""
+    """In place of the hardware: checks that nobody is given an engine on which somebody else's work runs."""
 
     def __init__(self) -> None:
         self.workers: list[Worker] = []
 
-    def give(self, vgpu: Worker) -> None:
-        assert not [other.number for other in self.workers if other is not vgpu and other.submission.is_running]
+    def give(self, vgpu: Worker, engines: Sequence[Engine]) -> None:
+        others = [other for other in self.workers if other is not vgpu]
+        assert not [(other.number, engine) for other in others for engine in engines if other.pieces[engine].is_running]
+
+    def set_down(self, vgpu: Worker) -> None:
+        assert not vgpu.submission.is_running
 
     def forget(self, vgpu: Worker) -> None:
-        assert not vgpu.submission.is_running
+        assert not any(pieces.is_running for pieces in vgpu.pieces.values())
         self.workers.remove(vgpu)
 
 
 class Pieces:
-    """What a worker wants: pieces of GPU time, one at a time."""
+    """What a worker wants of one engine: pieces of its time, one at a time. ``on_done`` is called at the end of each."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, engine: Engine) -> None:
         self._worker = worker
+        self.engine = engine
+        self.on_done: Callable[[], None] = lambda: worker.on_done(worker)
         self.waiting: list[int | None] = []
         self.is_running = False
         self.reset = 0
         """Times that something was taken from it."""
         self.done_ns = 0
         self._number = 0
+
+    def on(self, engines: Sequence[Engine]) -> Pieces:
+        """Where engines are switched together, all work is for the first."""
+        return self._worker.pieces[engines[0]]
+
+    def want(self, *pieces: int | None) -> None:
+        """Submit pieces of so many nanoseconds; None never ends."""
+        self.waiting += pieces
+        self._worker.shared.turn.work_came(self._worker, self.engine)
 
     @property
     def has_work(self) -> bool:
@@ -59,8 +76,8 @@ class Pieces:
             if self.is_running and number == self._number:
                 self.is_running = False
                 self.done_ns += piece or 0
-                self._worker.shared.turn.work_done(self._worker)
-                self._worker.on_done(self._worker)
+                self._worker.shared.turn.work_done(self._worker, self.engine)
+                self.on_done()
 
         def begin() -> None:
             if piece is not None:
@@ -82,7 +99,7 @@ class Pieces:
 
 
 class Worker:
-    """A vGPU as far as turns go. ``on_done`` is called at the end of each piece."""
+    """A vGPU as far as turns go. ``on_done`` is called at the end of each piece on the first engine."""
 
     def __init__(self, shared: Shared, number: int, weight: int, on_done: Callable[[Worker], None]) -> None:
         self.shared = shared
@@ -90,16 +107,21 @@ class Worker:
         self.weight = weight
         self.on_done = on_done
         self.time = ProcessorTime(shared.clock)
-        self.submission = Pieces(self)
+        self.pieces = {engine: Pieces(self, engine) for engine in Engine}
+        self.submission = self.pieces[Engine.RCS0]
 
     def want(self, *pieces: int | None) -> None:
-        """Submit pieces of so many nanoseconds; None never ends."""
-        self.submission.waiting += pieces
-        self.shared.turn.work_came(self)
+        """See :meth:`Pieces.want`: of the first engine."""
+        self.submission.want(*pieces)
+
+    def drop(self) -> None:
+        """Nothing is wanted any more."""
+        for pieces in self.pieces.values():
+            pieces.drop()
 
     def reset(self) -> None:
         """The guest resets its engines, and sets them up again."""
-        self.submission.drop()
+        self.drop()
         self.shared.turn.stop(self)
         self.shared.turn.start(self)
 
@@ -114,16 +136,18 @@ def always(draw: Callable[[], int]) -> Callable[[Worker], None]:
 
 
 class Shared:
-    """The clock, the turns and the workers."""
+    """The clock, the turns and the workers, on all engines that there are."""
 
-    def __init__(self, policy: Policy, *, patience_ns: int = PATIENCE_NS, seed: int = 1) -> None:
+    def __init__(self, policy: str | Policy, *, switching: str = DEFAULT_SWITCHING, patience_ns: int = PATIENCE_NS, seed: int = 1) -> None:
         self.clock = VirtualClock()
         self.random = random.Random(seed)
         self._gpu = NoGpu()
-        self.policy = policy
         self.ended = 0
         """Pieces that had to be taken back, by whomever."""
-        self.turn: Turn[Worker] = Turn(self.clock, self._gpu, policy, patience_ns)
+        self.turn: Turns[Worker] = Turns(
+            tuple(Engine), self.clock, self._gpu, switching=switching, scheduler=policy, patience_ns=patience_ns
+        )
+        self.policy = self.turn.all[0].policy
 
     @property
     def workers(self) -> Sequence[Worker]:
@@ -142,9 +166,16 @@ class Shared:
         worker.on_done(worker)
         return worker
 
+    def keep_busy(self, worker: Worker, engine: Engine, shortest_ns: int = 50_000, longest_ns: int = 400_000) -> None:
+        """From now on it always has work for ``engine``, of pieces of random length."""
+        pieces = worker.pieces[engine]
+        pieces.on_done = lambda: pieces.want(self.random.randint(shortest_ns, longest_ns))
+        pieces.on_done()
+
     def remove(self, worker: Worker) -> None:
-        worker.submission.drop()
-        self.turn.work_done(worker)
+        worker.drop()
+        for engine in worker.pieces:
+            self.turn.work_done(worker, engine)
         self.turn.leave(worker)
 
     def wait(self, duration_ns: int) -> None:

@@ -81,6 +81,20 @@ class GuestRig:
         self.vgpu.mmio.write32(ENGINES[engine].base + EngineRegisters.mode.offset, masked_bits(_RUN_LIST))
         self._seen[engine] = 5
 
+    # ---- another host ----
+
+    def __getstate__(self) -> dict[str, object]:
+        """What the guest itself knows: where its things are, and what it was told."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("host", "vgpu", "machine", "ram")}
+
+    def take_over(self, host: Host, plugged: PluggedVgpu) -> None:
+        """Go on where the guest has stopped, in another machine of the same memory."""
+        self.host = host
+        self.vgpu, self.machine = plugged
+        self.ram = self.machine.memory
+        self.vgpu.on_interrupt(self._interrupted)
+        self.vgpu.standstill.end()
+
     # ---- memory ----
 
     def page(self) -> int:

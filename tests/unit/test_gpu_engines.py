@@ -23,7 +23,7 @@ BATCH_START = 0x18800101
 def make_engines(rig: GpuRig) -> tuple[Engines, list[tuple[Engine, int]]]:
     told: list[tuple[Engine, int]] = []
     engines = Engines(
-        rig.platform, rig.clock, rig.memory, rig.entries, rig.registers.dwords, rig.bus, lambda name, event: told.append((name, event)), rig.findings
+        rig.platform, rig.clock, lambda name: rig.memory, rig.entries, rig.registers.dwords, rig.bus, lambda name, event: told.append((name, event)), rig.findings
     )
     return engines, told
 

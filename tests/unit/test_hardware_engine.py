@@ -246,7 +246,7 @@ def test_what_later_guests_find_is_what_it_was_before_the_mediator_took_the_gpu(
 def test_on_real_time_contexts_complete_as_well() -> None:
     clock, memory = RealClock(), HostMemory()
     guard = GuardedMemory(memory)
-    gpu = PhysicalGpu(PLATFORMS["skl"], 256 * MIB, guard, clock)
+    gpu = PhysicalGpu(PLATFORMS["skl"], 256 * MIB, guard, clock, engine_memory=guard.engine)
     bench = Bench()
     bench.memory, bench.guard, bench.gpu = memory, guard, gpu
     bench.hardware = Hardware(gpu, memory, guard)

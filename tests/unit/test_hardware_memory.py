@@ -13,7 +13,7 @@ from host_model.mediator.hardware.graphics_memory import GraphicsBuffer, Graphic
 from host_model.mediator.types import HOST_HIGH, HOST_LOW
 from host_model.memory import HostMemory
 from pvinfo.errors import ResourceExhausted
-from pvinfo.platform import PLATFORMS
+from pvinfo.platform import PLATFORMS, Engine
 from pvinfo.units import GIB, MIB, PAGE_SIZE, BusAddress
 
 APERTURE = 256 * MIB
@@ -35,10 +35,10 @@ def test_a_buffer_is_whole_zeroed_pages_that_the_gpu_reaches_at_its_address() ->
     buffer = graphics.allocate(2 * PAGE_SIZE + 1, owner=3)
     assert (buffer.size, buffer.owner, len(buffer.dwords), set(buffer.bytes)) == (3 * PAGE_SIZE, 3, 3 * 1024, {0})
     assert in_hosts_part(buffer) and buffer.address % PAGE_SIZE == 0
-    gpu.engines.ggtt.write32(buffer.address + 0x2FFC, 0x1234)
+    gpu.engines[Engine.RCS0].ggtt.write32(buffer.address + 0x2FFC, 0x1234)
     assert buffer.dwords[-1] == 0x1234
     buffer.bytes[:4] = b"\x78\x56\x34\x12"
-    assert gpu.engines.ggtt.read32(buffer.address) == 0x12345678 == buffer.dwords[0]
+    assert gpu.engines[Engine.RCS0].ggtt.read32(buffer.address) == 0x12345678 == buffer.dwords[0]
     entries = gpu.ggtt.entries[buffer.address >> 12 : (buffer.address >> 12) + 3].tolist()
     assert [entry & 0xFFF for entry in entries] == [1, 1, 1]
     assert [memory.owner_of(BusAddress(entry & ~0xFFF)) for entry in entries] == [3, 3, 3]
@@ -49,12 +49,12 @@ def test_a_released_buffer_leaves_a_scratch_page_behind_its_addresses() -> None:
     buffers = [graphics.allocate(PAGE_SIZE, owner) for owner in (1, 2)]
     page = buffers[0].address >> 12
     buffers[0].bytes[:] = b"\x77" * PAGE_SIZE
-    gpu.engines.ggtt.read32(buffers[0].address)
+    gpu.engines[Engine.RCS0].ggtt.read32(buffers[0].address)
     before = gpu.ggtt.entries[page]
     buffers[0].release()
     scratch = gpu.ggtt.entries[page]
     assert scratch != before and scratch & 1 and memory.owner_of(BusAddress(scratch & ~1)) == 0
-    assert gpu.engines.ggtt.read32(buffers[0].address) == 0
+    assert gpu.engines[Engine.RCS0].ggtt.read32(buffers[0].address) == 0
     assert memory.page(BusAddress(before & ~1)) is None
     buffers[1].release()
     assert gpu.ggtt.entries[buffers[1].address >> 12] == scratch
@@ -125,10 +125,10 @@ def test_buffers_come_and_go_in_any_order_and_never_overlap() -> None:
         assert not any(buffer.dwords)
         buffer.dwords[0] = buffer.dwords[-1] = stamp
         live[buffer] = stamp
-        gpu.engines.ggtt.refresh()  # as an engine does before each slice
+        gpu.engines[Engine.RCS0].ggtt.refresh()  # as an engine does before each slice
         assert graphics.pages * PAGE_SIZE == sum(other.size for other in live) <= room
         for other, mark in live.items():
-            assert gpu.engines.ggtt.read32(other.address) == mark
+            assert gpu.engines[Engine.RCS0].ggtt.read32(other.address) == mark
     assert refused > 20
     for buffer in live:
         buffer.release()

@@ -9,6 +9,7 @@ import pytest
 from support.hardware_bench import Bench, MadeContext, Occupant
 
 from host_model.gpu.context_layout import further_state, render_registers
+from host_model.gpu.engine import Engine as GpuEngine
 from host_model.mediator.hardware.switched_registers import SwitchedRegister, switched_registers
 from pvinfo.commands import command_for
 from pvinfo.errors import StateError
@@ -273,13 +274,18 @@ def test_what_an_engine_loses_in_its_reset_is_loaded_before_the_next_work_and_no
 # ---- whose turn it is ----
 
 
+def engines_of(bench: Bench) -> list[tuple[Engine, GpuEngine]]:
+    return [(name, bench.gpu.engines[name]) for name in bench.platform.engines]
+
+
 def test_the_guard_and_the_findings_know_whose_turn_it_is() -> None:
     bench = Bench()
     first, second = bench.occupant(1), bench.occupant(2)
     seen = []
     for vgpu in (first, second, second, None, None):
         bench.hardware.give(vgpu)
-        seen.append((bench.hardware.holder, bench.guard.owner, bench.gpu.findings.vgpu, bench.hardware.turns))
+        ((holder, owner, blamed),) = {(bench.hardware.holder(name), bench.guard.engine(name).owner, engine.works_for) for name, engine in engines_of(bench)}
+        seen.append((holder, owner, blamed, bench.hardware.turns))
     assert seen == [(1, 1, 1, 1), (2, 2, 2, 2), (2, 2, 2, 2), (0, 0, 0, 3), (0, 0, 0, 3)]
 
 
@@ -291,13 +297,13 @@ def test_the_turn_does_not_go_on_under_a_running_context() -> None:
     context.write(NOOP, NOOP)
     bench.hardware.engines[Engine.BCS0].submit(context.descriptor, lambda: None)
     for wanted, name in ((second, "2"), (None, "the host")):
-        with pytest.raises(StateError, match=re.escape(f"giving the GPU from vGPU 1 to {name} needs state idle, but the state is bcs0 busy")):
+        with pytest.raises(StateError, match=f"giving bcs0 from vGPU 1 to {name} needs state idle, but the state is busy"):
             bench.hardware.give(wanted)
     bench.hardware.give(first)  # more work of its own, for another engine
-    assert bench.hardware.holder == 1
+    assert bench.hardware.holder(Engine.BCS0) == 1
     bench.run()
     bench.hardware.give(second)
-    assert bench.hardware.holder == 2
+    assert bench.hardware.holder(Engine.BCS0) == 2
 
 
 def test_nothing_stays_of_a_vgpu_that_has_gone() -> None:
@@ -309,14 +315,14 @@ def test_nothing_stays_of_a_vgpu_that_has_gone() -> None:
     bench.hardware.give(gone)
     bench.hardware.owe_invalidation(1, Engine.RCS0)
     bench.hardware.forget(gone)
-    assert (bench.hardware.holder, bench.guard.owner, bench.guard.machines) == (0, 0, {})
+    assert ({bench.hardware.holder(name) for name in Engine}, set(bench.guard.owners.values()), bench.guard.machines) == ({0}, {0}, {})
     assert hardware_values(bench, rows) == hosts
     assert gone.registers.bytes == before, "it is not saved to"
     successor = bench.occupant(1)
     bench.hardware.give(successor)
     assert bench.guard.machines == {1: successor.port}
     page = gone.pin(0x1000)
-    assert bench.guard.page(page) is None
+    assert bench.guard.engine(Engine.RCS0).page(page) is None
 
 
 # ---- translations ----

@@ -159,7 +159,7 @@ def test_the_report_is_the_agreed_json() -> None:
     assert clean["gpu"].pop("held") == {"pages": host.memory.own_pages, "timers": host.clock.timers}
     assert clean["gpu"] == {
         "commands": {"rcs0": 0, "bcs0": 0, "vcs0": 0, "vecs0": 0}, "isolation_violations": 0, "turns": 0, "findings": [],
-        "schedule": {"policy": "fair", "patience_ns": 2_000_000_000, "used_ns": 0, "contested_ns": 0},
+        "schedule": {"policy": "fair", "switching": "gpu", "patience_ns": 2_000_000_000, "used_ns": 0, "contested_ns": 0},
     }  # fmt: skip
     (shown,) = clean["vgpus"]
     assert (shown["type"], shown["socket"], shown["ggtt_writes"], shown["resets"], shown["failsafe"]) == ("GVTg_V5_8", "/run/a.sock", 1, 0, None)

@@ -9,7 +9,7 @@ from support.vgpu_rig import GuestContext, GuestRig, store
 from host_model.clock import RealClock, VirtualClock
 from host_model.cost_table import cost_table
 from host_model.host import Host
-from host_model.mediator.cost import AUDIT, COMPLETION, COPY, HANDING_OVER, MAPPING, SUBMISSION, ProcessorTime
+from host_model.mediator.cost import AUDIT, COMPLETION, COPY, HANDING_OVER, HANDING_OVER_REST, MAPPING, SUBMISSION, ProcessorTime
 from pvinfo.platform import Engine
 from pvinfo.units import PAGE_SIZE
 
@@ -20,7 +20,7 @@ def test_every_cost_says_why_and_whence() -> None:
     text = files("host_model.mediator").joinpath("cost.tsv").read_text("ascii")
     assert [line for line in text.splitlines() if line[0] != "#"][0].split("\t") == ["name", "fixed ns", "ps per byte", "why", "source"]
     rows = cost_table("host_model.mediator")
-    assert list(rows.values()) == [SUBMISSION, AUDIT, COPY, MAPPING, HANDING_OVER, COMPLETION]
+    assert list(rows.values()) == [SUBMISSION, AUDIT, COPY, MAPPING, HANDING_OVER, HANDING_OVER_REST, COMPLETION]
     assert all(row.why and row.source.startswith("linux:drivers/gpu/drm/i915/gvt/") for row in rows.values())
 
 

@@ -50,7 +50,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ours_are_chosen_by_name_and_each_host_has_its_own() -> None:
     assert [type(policy_named(name)) for name in ("fair", "gvt", "round-robin")] == [Fair, Gvt, RoundRobin]
     assert all(isinstance(policy_named(name), Policy) and policy_named(name).name == name for name in known_policies()[:3])
-    assert DEFAULT_POLICY == "fair" and Host().mediator.turn.policy is not Host().mediator.turn.policy
+    assert DEFAULT_POLICY == "fair" and Host().mediator.turn.all[0].policy is not Host().mediator.turn.all[0].policy
 
 
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:
@@ -62,7 +62,7 @@ def test_an_unknown_name_is_answered_with_those_there_are() -> None:
 def test_a_package_brings_its_own_and_does_not_replace_ours() -> None:
     assert known_policies() == ("fair", "gvt", "round-robin", "broken", "lottery", "missing", "seven")
     host = Host(scheduler="lottery")
-    assert host.mediator.turn.policy.name == "lottery"
+    assert host.mediator.turn.policy_name == "lottery"
     assert type(policy_named("fair")) is Fair
 
 
@@ -77,4 +77,4 @@ def test_a_package_whose_policy_is_none_is_named(name: str, said: str) -> None:
 
 def test_a_policy_can_be_handed_over_as_an_object() -> None:
     policy = RoundRobin(slice_ns=5)
-    assert Host(scheduler=policy).mediator.turn.policy is policy
+    assert Host(scheduler=policy).mediator.turn.all[0].policy is policy

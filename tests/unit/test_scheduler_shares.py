@@ -104,10 +104,10 @@ def test_a_vgpu_that_leaves_in_its_turn_leaves_the_gpu_to_the_others(scheduler: 
     host = Host(aperture_size=GIB, scheduler=scheduler)
     guests = [Busy(host, "GVTg_V5_8") for _ in range(3)]
     run(host, guests, 20 * MS)
-    leaving = next(guest for guest in guests if guest.rig.vgpu is host.mediator.turn.current)
+    leaving = next(guest for guest in guests if guest.rig.vgpu is host.mediator.turn.of(Engine.RCS0).current)
     guests.remove(leaving)
     host.destroy_vgpu(leaving.rig.vgpu)
-    assert host.mediator.turn.current is None and host.mediator.hardware.holder == 0
+    assert host.mediator.turn.of(Engine.RCS0).current is None and host.mediator.hardware.holder(Engine.RCS0) == 0
     guests[0].rig.wait(3_000 * MS)
     done = [guest.rig.vgpu.submission.queues[Engine.RCS0].completed for guest in guests]
     run(host, guests, 300 * MS)

@@ -55,7 +55,7 @@ def test_who_waits_beside_a_next_one_that_wants_nothing_any_more_has_not_to_wait
     fickle.want(MS)
     shared.wait(2 * MS)
     fickle.submission.waiting.clear()
-    shared.turn.work_done(fickle)
+    shared.turn.work_done(fickle, fickle.submission.engine)
     honest.want(MS)
     shared.wait(300 * MS)
     assert (endless.submission.reset, honest.submission.done_ns) == (1, MS)

@@ -37,7 +37,7 @@ def spinner(rig: GuestRig, engine: Engine = Engine.BCS0) -> GuestContext:
 
 
 def test_the_gpu_stays_with_a_vgpu_that_is_alone(rigs: list[GuestRig]) -> None:
-    rig, turn = rigs[0], rigs[0].host.mediator.turn
+    rig, turn = rigs[0], rigs[0].host.mediator.turn.of(Engine.BCS0)
     work, page = data(rig, 1)
     for number in range(5):
         work.write(*store(TARGET, number))
@@ -178,4 +178,4 @@ def test_a_vgpu_that_leaves_in_its_turn_leaves_the_registers_as_the_host_had_the
     assert host.gpu.registers.read32(slot) == 0x7010
     host.destroy_vgpu(rig.vgpu)
     assert host.gpu.registers.read32(slot) == before
-    assert host.guard.owner == 0 and host.mediator.turn.current is None
+    assert set(host.guard.owners.values()) == {0} and host.mediator.turn.of(Engine.RCS0).current is None

@@ -77,10 +77,7 @@ def check_shown(stage: Stage, caption: str, rows: list[bytes], *, guest: int = 0
     def look(device: ScannedDevice) -> str:
         return differing(scan_out(device), rows)
 
-    if stage.mediated:
-        stage.host_view(f"{caption}: pixels that are different", look, "", guest=guest)
-    else:
-        stage.gpu_view(f"{caption}: pixels that are different", look, "")
+    stage.screen_view(f"{caption}: pixels that are different", look, "", guest=guest)
 
 
 def show_card(stage: Stage, screen: Screen, caption: str) -> tuple[Framebuffer, list[bytes]]:

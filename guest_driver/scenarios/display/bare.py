@@ -1,4 +1,5 @@
-"""The same without a mediator: a driver that has the whole GPU shows a picture on the monitor that is plugged into it."""
+"""The same on the physical display: a driver that has the whole GPU, or the host's own beside guests, shows a picture on the monitor
+that is plugged into it."""
 
 from __future__ import annotations
 
@@ -37,17 +38,17 @@ def _show(stage: Stage) -> None:
 
     stage.step("it switches the monitor off")
     driver.display.switch_off(screen)
-    stage.gpu_view("what the monitor shows", scan_out, None)
+    stage.screen_view("what the monitor shows", scan_out, None)
     check_quiet(stage, driver)
 
 
-@scenario(needs=Needs(devices=(DeviceKind.PHYSICAL,), plugged_in=PluggedIn(resolution="1280x1024"), in_process=True))
+@scenario(needs=Needs(devices=(DeviceKind.PHYSICAL, DeviceKind.HOST), plugged_in=PluggedIn(resolution="1280x1024"), in_process=True))
 def picture_of_the_physical_gpu(stage: Stage) -> None:
     """A driver of the physical GPU sets a mode over DisplayPort, flips, and goes dark."""
     _show(stage)
 
 
-@scenario(needs=Needs(devices=(DeviceKind.PHYSICAL,), plugged_in=PluggedIn(Link.HDMI, resolution="1280x1024"), in_process=True))
+@scenario(needs=Needs(devices=(DeviceKind.PHYSICAL, DeviceKind.HOST), plugged_in=PluggedIn(Link.HDMI, resolution="1280x1024"), in_process=True))
 def hdmi_picture_of_the_physical_gpu(stage: Stage) -> None:
     """A driver of the physical GPU does the same over HDMI."""
     _show(stage)

@@ -9,7 +9,7 @@ from ..needs import Needs
 
 TITLE = "Work through a mediator"
 
-ORDER = ("neighbours", "at_random", "refused_commands", "refused_contexts", "tables", "rewritten", "reset")
+ORDER = ("neighbours", "at_random", "refused_commands", "refused_contexts", "tables", "rewritten", "reset", "moved")
 """The modules in the order in which they are best read; others follow by name."""
 
 TWO = Needs(vgpus=2)

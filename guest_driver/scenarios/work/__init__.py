@@ -10,5 +10,5 @@ TITLE = "Engines at work"
 ORDER = ("first_request", "store", "fill", "copy", "page_tables", "rewritten_tables", "context", "ports", "semaphore", "hang", "masked_interrupts", "fenced_aperture")
 """The modules in the order in which they are best read; others follow by name."""
 
-NEEDS = Needs(devices=(DeviceKind.PHYSICAL, DeviceKind.VGPU))
+NEEDS = Needs(devices=(DeviceKind.PHYSICAL, DeviceKind.VGPU, DeviceKind.HOST))
 """Where these stories are told; one that holds on some kind of device only names it itself."""

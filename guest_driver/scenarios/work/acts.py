@@ -92,7 +92,7 @@ def check_messages(stage: Stage, driver: GuestDriver) -> None:
     told = sum(1 for _ in stage.guest.accesses_of(AccessKind.INTERRUPT))
     stage.check("messages that the machine got, and the driver served", told, driver.interrupts.received)
     if stage.mediated:
-        stage.host_view("messages that were sent", lambda vgpu: vgpu.interrupts_sent, told)
+        stage.client_view("messages that were sent", lambda client: client.interrupts_sent, told)
     else:
         stage.gpu_view("messages that were sent", lambda gpu: gpu.interrupts_sent, told)
 
@@ -101,7 +101,7 @@ def check_requests(stage: Stage, done: dict[str, int]) -> None:
     """What executes has seen as many requests of each engine end as the driver: the GPU itself, or the mediator, which is told
     by the end of each and tells the guest."""
     if stage.mediated:
-        stage.host_view("requests by engine", lambda vgpu: {engine.value: queue.requests for engine, queue in vgpu.submission.queues.items()}, done)
+        stage.client_view("requests by engine", lambda client: {engine.value: queue.requests for engine, queue in client.submission.queues.items()}, done)
     else:
         stage.gpu_view("requests by engine", lambda gpu: gpu.engines.requests, done)
 

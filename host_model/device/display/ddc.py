@@ -8,13 +8,24 @@ Source: vesa:E-DDC:1.2
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
-__all__ = ("EDID_ADDRESS", "SEGMENT_ADDRESS", "EdidMemory")
+__all__ = ("EDID_ADDRESS", "SEGMENT_ADDRESS", "DdcState", "EdidMemory")
 
 EDID_ADDRESS: Final = 0x50
 SEGMENT_ADDRESS: Final = 0x30
 _SEGMENT_SIZE: Final = 256
+
+
+class DdcState(NamedTuple):
+    """Where the transaction with a memory stands."""
+
+    address: int
+    """-1: there is none."""
+    reading: bool
+    segment: int
+    place: int
+    expects_index: bool
 
 
 @final
@@ -28,6 +39,15 @@ class EdidMemory:
         self._segment = 0
         self._index = 0
         self._expects_index = False
+
+    @property
+    def state(self) -> DdcState:
+        """Where the transaction stands."""
+        return DdcState(self._address, self._reading, self._segment, self._index, self._expects_index)
+
+    def take_over(self, state: DdcState) -> None:
+        """Go on where another memory has stood."""
+        self._address, self._reading, self._segment, self._index, self._expects_index = state
 
     @property
     def open(self) -> bool:

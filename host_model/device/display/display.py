@@ -29,7 +29,7 @@ class Display:
         self.pipes = Pipes(device)
         self.transfer = I2cTransfer()
         """What the I2C controller is doing."""
-        self._presence = Presence(device)
+        self.presence = Presence(device)
         self._sink: DisplayPortSink | None = None
         self._memory: EdidMemory | None = None
 
@@ -40,23 +40,41 @@ class Display:
         """
         check_connector(monitor.connector, self._device.platform)
         self.unplug()
+        self.connect(monitor)
+        self.presence.show(monitor.connector.port)
+        self.presence.tell(monitor.connector.port)
+
+    def connect(self, monitor: Monitor) -> None:
+        """Let ``monitor`` answer where nothing was plugged in. Nobody hears of it, and registers show nothing of it."""
         self.monitor = monitor
         if monitor.connector.link is Link.DISPLAYPORT:
             self._sink = DisplayPortSink(monitor.edid)
         else:
             self._memory = EdidMemory(monitor.edid)
-        self._presence.show(monitor.connector.port)
-        self._presence.tell(monitor.connector.port)
+
+    def disconnect(self) -> None:
+        """Undo :meth:`connect`, as quietly."""
+        self.transfer.stop()
+        self.monitor = self._sink = self._memory = None
 
     def unplug(self) -> None:
         """Pull the cable; software hears of it."""
         if self.monitor is None:
             return
         port = self.monitor.connector.port
-        self.transfer.stop()
-        self.monitor = self._sink = self._memory = None
-        self._presence.show(None)
-        self._presence.tell(port)
+        self.disconnect()
+        self.presence.show(None)
+        self.presence.tell(port)
+
+    @property
+    def sink(self) -> DisplayPortSink | None:
+        """The monitor's end of an AUX channel."""
+        return self._sink
+
+    @property
+    def memory(self) -> EdidMemory | None:
+        """The monitor's end of an I2C bus: of its own, or behind the AUX channel."""
+        return self._sink.ddc if self._sink is not None else self._memory
 
     def sink_at(self, port: Port) -> DisplayPortSink | None:
         """Who answers on the AUX channel of ``port``."""
@@ -69,7 +87,7 @@ class Display:
     def reset(self) -> None:
         """The registers were reset. The cable stays where it is."""
         self.transfer.stop()
-        self._presence.show(self.monitor.connector.port if self.monitor is not None else None)
+        self.presence.show(self.monitor.connector.port if self.monitor is not None else None)
         self.pipes.reset()
 
     def close(self) -> None:

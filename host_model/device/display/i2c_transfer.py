@@ -30,6 +30,11 @@ class I2cTransfer:
         """The bus is in use."""
         return self._memory is not None
 
+    def take_over(self, memory: EdidMemory | None, left: int, *, reading: bool, stops: bool, waits: bool) -> None:
+        """Go on where another controller has stood; without a ``memory`` nothing is under way."""
+        self._memory = memory
+        self.left, self.reading, self.stops, self.waits = left, reading, stops, waits
+
     def begin(self, memory: EdidMemory, address: int, index: bytes, count: int, *, reading: bool, stops: bool, waits: bool) -> bool:
         """Address the target, send ``index`` if there is any, and be ready for ``count`` bytes. Whether the target answered."""
         self._memory = None

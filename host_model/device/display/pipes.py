@@ -11,7 +11,9 @@ Source: linux:drivers/gpu/drm/i915/gvt/display.c, linux:drivers/gpu/drm/i915/gvt
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from pvinfo.platform import Platform
@@ -23,13 +25,13 @@ from pvinfo.registers.transcoder import EdpInput, Transcoder, TranscoderSwitch
 
 from ...clock import Timer, VirtualClock
 from ..interrupts import Event, event_places
-from .refresh import timing_of
+from .refresh import Timing, timing_of
 from .scan_line import Raster
 
 if TYPE_CHECKING:
     from ..base import RegisterDevice
 
-__all__ = ("PipeMode", "Pipes", "cursor_of")
+__all__ = ("SURFACES", "TRANSCODERS", "PipeMode", "PipeState", "Pipes", "cursor_of")
 
 _MASK32: Final = 0xFFFFFFFF
 _NS_PER_US: Final = 1000
@@ -75,17 +77,39 @@ class _Surface(NamedTuple):
     counted: bool
 
 
+class PipeState(NamedTuple):
+    """What of a pipe is not in registers."""
+
+    source: str
+    """The transcoder that it feeds; empty while it is off."""
+    timing: Timing | None
+    age_ns: int
+    """How long the timing has been as it is."""
+    frames_before: int
+    """Frames that were sent before."""
+    counted_before: int
+    seen: int
+    pending: tuple[str, ...]
+    """Planes and cursors with a flip that waits for the end of the frame."""
+
+
 def cursor_of(pipe: str) -> str:
     """What :meth:`Pipes.flip` calls the cursor of ``pipe``."""
     return f"{pipe}_CURSOR"
+
+
+_PLANE_NAMES: Final = {pipe: tuple(f"{pipe}_PLANE_{number}" for number in range(1, PLANES_PER_PIPE + 1)) for pipe in PIPE_BASES}
+SURFACES: Final = frozenset(chain(*_PLANE_NAMES.values(), map(cursor_of, PIPE_BASES)))
+"""What can be flipped: planes and cursors."""
+TRANSCODERS: Final = frozenset((*(f"TRANSCODER_{pipe[-1]}" for pipe in PIPE_BASES), _EDP))
+"""What pipes can feed."""
 
 
 def _surfaces(platform: Platform) -> dict[str, _Surface]:
     places, telling = event_places(platform), _PLANES_THAT_TELL[platform.graphics_version]
     surfaces = {}
     for pipe in PIPE_BASES:
-        for number in range(1, PLANES_PER_PIPE + 1):
-            name = f"{pipe}_PLANE_{number}"
+        for number, name in enumerate(_PLANE_NAMES[pipe], 1):
             event = 1 << places[_FLIP[pipe]].bit + number - 1 if number <= telling else 0
             surfaces[name] = _Surface(pipe, Plane.surf.at(name) >> 2, Plane.surflive.at(name) >> 2, event, number == 1)
         surfaces[cursor_of(pipe)] = _Surface(pipe, Cursor.surf.at(pipe) >> 2, Cursor.surflive.at(pipe) >> 2, 0, False)
@@ -267,6 +291,36 @@ class Pipes:
     def close(self) -> None:
         """The device goes away: no timer is left."""
         self.reset()
+
+    # ---- saved and restored ----
+
+    def stand_still(self) -> None:
+        """No frame is held for a driver in the midst of its writes."""
+        for pipe in self._pipes.values():
+            self._let_go(pipe)
+
+    def states(self) -> dict[str, PipeState]:
+        """Where each pipe stands. None is held."""
+        return {name: self._state(pipe) for name, pipe in self._pipes.items()}
+
+    def _state(self, pipe: _Pipe) -> PipeState:
+        raster = pipe.raster
+        if raster is None:
+            return PipeState("", None, 0, 0, pipe.counted_before, pipe.seen, ())
+        age = self._clock.now_ns() - raster.start_ns
+        return PipeState(pipe.source, raster.timing, age, raster.frames_before, pipe.counted_before, pipe.seen, tuple(pipe.pending))
+
+    def take_over(self, states: Mapping[str, PipeState], *, asleep: bool) -> None:
+        """Send what another device has sent, from where it stood. The registers are those of that device already."""
+        self._asleep = asleep
+        now = self._clock.now_ns()
+        for name, state in states.items():
+            pipe = self._pipes[name]
+            pipe.source, pipe.counted_before, pipe.seen = state.source, state.counted_before, state.seen
+            if state.timing is not None:
+                pipe.raster = Raster(state.timing, now - state.age_ns, state.frames_before)
+            pipe.pending = {plane: self._surfaces[plane].event for plane in state.pending}
+            self._arm(pipe)
 
     # ---- on and off ----
 

@@ -80,7 +80,8 @@ class Presence:
     def __init__(self, device: RegisterDevice) -> None:
         self._device = device
         self._places = _places(device.platform)
-        self._wired: set[Port] = set()
+        self.wired: set[Port] = set()
+        """Ports that the board has, because something was plugged in there."""
 
     def show(self, port: Port | None) -> None:
         """Let state registers and straps say that a monitor is at ``port`` and nowhere else, without an event."""
@@ -89,8 +90,8 @@ class Presence:
             old = registers.read32(place.state_register)
             registers.write32(place.state_register, old | place.state if other is port else old & ~place.state)
         if port is not None:
-            self._wired.add(port)
-        for wired in self._wired:
+            self.wired.add(port)
+        for wired in self.wired:
             self._wire(wired)
 
     def _wire(self, port: Port) -> None:

@@ -28,6 +28,16 @@ class Raster:
         self._numerator = timing.period_ns.numerator
         self._denominator = timing.period_ns.denominator
 
+    @property
+    def start_ns(self) -> int:
+        """Since when the timing is as it is."""
+        return self._start_ns
+
+    @property
+    def frames_before(self) -> int:
+        """Frames that were sent before."""
+        return self._frames
+
     def frames(self, now_ns: int) -> int:
         """Frames sent by now."""
         return self._frames + (now_ns - self._start_ns) * self._denominator // self._numerator

@@ -11,7 +11,7 @@ Source: linux:drivers/gpu/drm/i915/gvt/handlers.c (dp_aux_ch_ctl_mmio_write), li
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from pvinfo.dpcd import (
     AUX_HEADER,
@@ -45,7 +45,7 @@ from pvinfo.dpcd import (
 
 from .ddc import EdidMemory
 
-__all__ = ("DisplayPortSink",)
+__all__ = ("DisplayPortSink", "SinkState")
 
 _CAPABILITIES: Final = ReceiverCapabilities(
     revision=0x12,
@@ -80,6 +80,15 @@ _ADDRESS_ONLY: Final = 3
 _HEADER: Final = AUX_HEADER.size
 
 
+class SinkState(NamedTuple):
+    """What a monitor knows of its link and its driver."""
+
+    dpcd: bytes
+    recovered: frozenset[int]
+    """Lanes whose clock is recovered."""
+    equalised: frozenset[int]
+
+
 @final
 class DisplayPortSink:
     """One plugged-in monitor. It answers every message at once."""
@@ -87,12 +96,23 @@ class DisplayPortSink:
     def __init__(self, edid: bytes) -> None:
         self.dpcd = bytearray(DPCD_SIZE)
         """Its registers."""
-        self._ddc = EdidMemory(edid)
+        self.ddc = EdidMemory(edid)
+        """What answers on the I2C bus behind it."""
         self._recovered: frozenset[int] = frozenset()
         self._equalised: frozenset[int] = frozenset()
         RECEIVER_CAPABILITIES.pack_into(self.dpcd, RECEIVER_CAPABILITIES_AT, _CAPABILITIES)
         self.dpcd[SINK_COUNT_AT] = SinkCount.of(low=1)
         self.dpcd[POWER_AT] = PowerState.D0
+
+    @property
+    def state(self) -> SinkState:
+        """What it knows."""
+        return SinkState(bytes(self.dpcd), self._recovered, self._equalised)
+
+    def take_over(self, state: SinkState) -> None:
+        """Know what another one has known."""
+        self.dpcd[:] = state.dpcd
+        self._recovered, self._equalised = state.recovered, state.equalised
 
     @property
     def trained(self) -> bool:
@@ -179,7 +199,7 @@ class DisplayPortSink:
     # ---- I2C ----
 
     def _i2c(self, request: int, address: int, length: int, data: bytes) -> bytes:
-        ddc, reading = self._ddc, bool(request & _READ)
+        ddc, reading = self.ddc, bool(request & _READ)
         if request & _STATUS_UPDATE:
             return bytes((I2cReply.ACK if ddc.open else I2cReply.NAK,))
         acknowledged = True

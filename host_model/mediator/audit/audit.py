@@ -12,7 +12,8 @@ differences. Each closes a way around the audit, unless it says otherwise:
 * An index needs a status page of the vGPU (the kernel takes whatever address it has).
 * A page-table root is changed by a command that sets all of it, wherever it stands in the command, through three levels, too; other roots of
   four levels become 0 (the kernel knows one form, and lets every other write of a root pass unchanged).
-* Registers of another engine are refused (the kernel's list knows no engines); so is MI_BATCH_BUFFER_END in a ring, which hardware ignores.
+* Registers of another engine are refused (the kernel's list knows no engines), and where engines change hands each by itself those
+  that go with another engine's turn, or that its contexts keep, wherever they stand. So is MI_BATCH_BUFFER_END in a ring, which hardware ignores.
 * PIPE_CONTROL's register write goes by the rules of MI_LOAD_REGISTER_IMM, and roots are refused there (the kernel looks at the list only). A
   register with a handler of the mediator's goes through it, flagged or not, and may not be loaded byte by byte.
 * Commands have the length that hardware gives them: MFX_WAIT and MI_LOAD_SCAN_LINES_INCL are taken apart differently by the kernel.
@@ -119,15 +120,17 @@ class _Held(Generic[T]):
 
 @final
 class CommandAudit(Generic[T]):
-    """The audit of one vGPU's commands; ``memory`` is where copies go."""
+    """The audit of one vGPU's commands; ``memory`` is where copies go. ``alone``: while one engine works for the vGPU, others may
+    work for another one."""
 
-    def __init__(self, vgpu: AuditedVgpu[T], memory: GraphicsAllocator) -> None:
+    def __init__(self, vgpu: AuditedVgpu[T], memory: GraphicsAllocator, *, alone: bool = False) -> None:
         self._vgpu = vgpu
         self._memory = memory
+        self._alone = alone
 
     def _scan(self, engine: Engine, spaces: _Held[T], ppgtt: T | None, *, inhibit: bool) -> Scan:
         platform = self._vgpu.platform
-        commands = commands_of(engine, platform.name)
+        commands = commands_of(engine, platform.name, alone=self._alone)
         return Scan(self._vgpu, self._memory, engine, platform.graphics_version, commands, spaces, ppgtt, inhibit=inhibit)
 
     def ring(self, engine: Engine, dwords: memoryview, address: Callable[[int], int], tables: T, *, inhibit: bool) -> Audited[T]:

@@ -19,6 +19,7 @@ from pvinfo.platform import ENGINES, Engine, Platform, platform_named
 from pvinfo.registers.tracked import TrackedAttribute, TrackedRun, tracked_offsets, tracked_runs
 
 from ...gpu.context_layout import render_registers
+from ..hardware.register_switch import registers_with
 from ..hardware.switched_registers import switched_registers
 from ..policy import handlers_for
 from .register_loads import keep, keep_masked, read_only, root, sparse_table, through_handler
@@ -123,10 +124,14 @@ def _runs(platform_name: str) -> dict[int, TrackedRun]:
     return dict(tracked_offsets(platform_name))
 
 
-def loadable_registers(engine: Engine, platform: Platform) -> frozenset[int]:
-    """All registers that commands of ``engine`` may load."""
+def loadable_registers(engine: Engine, platform: Platform, *, alone: bool = False) -> frozenset[int]:
+    """All registers that commands of ``engine`` may load. ``alone``: other engines may work for another vGPU at the same time, and
+    so those that are of whoever has one of them are none of these, wherever they stand."""
     tracked = _tracked_with(TrackedAttribute.COMMAND_ACCESS, platform.name)
-    return frozenset(offset for offset in tracked | default_context_registers(platform) if _may_touch(engine, platform, offset))
+    found = {offset for offset in tracked | default_context_registers(platform) if _may_touch(engine, platform, offset)}
+    if alone:
+        found.difference_update(*(registers_with(platform, other) for other in platform.engines if other is not engine))
+    return frozenset(found)
 
 
 def _remembered(platform: Platform) -> dict[int, LoadRule]:
@@ -138,10 +143,10 @@ def _remembered(platform: Platform) -> dict[int, LoadRule]:
 
 
 @cache
-def register_rules(engine: Engine, platform_name: str) -> RegisterRules:
-    """The rules of ``engine`` on the platform called ``platform_name``."""
+def register_rules(engine: Engine, platform_name: str, *, alone: bool = False) -> RegisterRules:
+    """The rules of ``engine`` on the platform called ``platform_name``; ``alone`` is as of :func:`loadable_registers`."""
     platform = platform_named(platform_name)
-    allowed = loadable_registers(engine, platform)
+    allowed = loadable_registers(engine, platform, alone=alone)
     runs = _runs(platform.name)
     handlers = handlers_for(platform.name).writes
     patched = {offset for offset in _tracked_with(_PATCH, platform.name) if runs[offset].attributes & _PATCH} | default_context_registers(platform)

@@ -47,8 +47,8 @@ def _check(command: Command[Any]) -> Check | None:
 
 
 @cache
-def commands_of(engine: Engine, platform_name: str) -> Commands:
-    """What ``engine`` may be told on the platform called ``platform_name``."""
+def commands_of(engine: Engine, platform_name: str, *, alone: bool = False) -> Commands:
+    """What ``engine`` may be told on the platform called ``platform_name``; ``alone``: while others may work for another vGPU."""
     version = platform_named(platform_name).graphics_version
     table: list[tuple[int, int, Check | None]] = [(0, 1, unknown)] * 0x10000
     flow: dict[int, Flow] = {}
@@ -60,7 +60,7 @@ def commands_of(engine: Engine, platform_name: str) -> Commands:
                 table[upper] = entry
                 if command.audit in _FLOW:
                     flow[upper] = _FLOW[command.audit]
-    rules = register_rules(engine, platform_name)
+    rules = register_rules(engine, platform_name, alone=alone)
     return Commands(
         tuple(table), unknown, flow, rules.loads, rules.inhibited_loads, _plain(rules.loads), _plain(rules.inhibited_loads), rules.memory, rules.copied
     )

@@ -1,4 +1,4 @@
-"""A command streamer's own registers: how it is driven, reset, told the time, and what batches may touch.
+"""A command streamer's own registers, as far as a guest may not do with them what it likes: modes, status page, what batches may touch.
 
 Where this differs from the kernel's mediator, on purpose: errors in EIR are acknowledged by writing ones, as on hardware
 (the kernel keeps what was written, and a guest then finds an error that nobody reported); every register that a
@@ -12,32 +12,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pvinfo.platform import ENGINES, Engine
+from pvinfo.platform import ENGINES
 from pvinfo.registers.engine import (
     EngineError,
     EngineMode,
     EngineRegisters,
     ForceToNonpriv,
     FrontEndChicken,
-    ResetControl,
 )
 from pvinfo.registers.gt import GtClock
 from pvinfo.units import PAGE_MASK, PAGE_SIZE
 
+from ..client_handlers.engine import engine_at
 from ..failsafe import FailsafeReason
 from . import GEN9, on_read, on_write
 
 if TYPE_CHECKING:
     from ..vgpu import Vgpu
-
-_BLOCK_MASK: Final = 0xFFF
-_AT: Final = {spec.base: engine for engine, spec in ENGINES.items()}
-
-
-def engine_at(offset: int) -> Engine:
-    """The engine whose block holds the register at ``offset``."""
-    return _AT[offset & ~_BLOCK_MASK]
-
 
 def _where(offset: int, name: str) -> str:
     return f"{engine_at(offset).value}.{name} ({offset:#x})"
@@ -78,12 +69,6 @@ def front_end_written(vgpu: Vgpu, offset: int, value: FrontEndChicken) -> int:
     return value & ~(_CHICKEN_HOST_ONLY | _CHICKEN_HOST_ONLY << 16)
 
 
-@on_write(EngineRegisters.elsp)
-def submission_written(vgpu: Vgpu, offset: int, value: int) -> int:
-    vgpu.submission.write(engine_at(offset), value)
-    return 0
-
-
 @on_write(EngineRegisters.hws_pga)
 def status_page_written(vgpu: Vgpu, offset: int, value: int) -> int:
     """The mediator itself writes there, so the page must be the guest's."""
@@ -95,35 +80,6 @@ def status_page_written(vgpu: Vgpu, offset: int, value: int) -> int:
         )  # fmt: skip
         return vgpu.registers.read32(offset)
     return value
-
-
-# ---- where it is ----
-
-
-@on_read(EngineRegisters.acthd)
-def position_read(vgpu: Vgpu, offset: int) -> int:
-    """While the GPU works for this guest it sees where that is; else where its own work was last."""
-    if vgpu.submission.queues[engine_at(offset)].running is not None:
-        vgpu.registers.write32(offset, vgpu.gpu.mmio.read32(offset))
-    return vgpu.registers.read32(offset)
-
-
-on_read(EngineRegisters.acthd_udw)(position_read)
-on_read(EngineRegisters.instdone)(position_read)
-
-# ---- reset ----
-
-
-@on_write(EngineRegisters.reset_ctl)
-def reset_handshake(vgpu: Vgpu, offset: int, value: ResetControl) -> int:
-    """An engine of a vGPU is ready for its reset as soon as it is asked; taking the request back takes readiness back."""
-    state = vgpu.registers.read32(offset) & 0xFFFF
-    request = ResetControl.request.mask
-    if value >> 16 & request:
-        state &= ~(request | ResetControl.ready.mask)
-        if value & request:
-            state |= request | ResetControl.ready.mask
-    return state
 
 
 # ---- time ----

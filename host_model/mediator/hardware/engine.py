@@ -31,7 +31,7 @@ from pvinfo.registers.engine import (
 from pvinfo.registers.reset import ResetRegisters
 from pvinfo.units import PAGE_SIZE
 
-from .interrupts import WANTED_EVENTS
+from .interrupts import ENGINE_EVENTS, WANTED_EVENTS
 
 if TYPE_CHECKING:
     from ...device.mmio.window import MmioWindow
@@ -58,8 +58,8 @@ class HardwareEngine:
         self.name = name
         self.on_error: Callable[[EngineError], None] | None = None
         """Called when the engine reports a command that it does not know, at which it stands until it is reset."""
-        self.on_reset: Callable[[Engine], None] | None = None
-        """Called when the engine was reset: registers that it had are lost."""
+        self.on_reset: Callable[[], None] | None = None
+        """Called when it was reset: registers that it had are lost."""
         self.completed = 0
         """Contexts completed."""
         self.resets = 0
@@ -71,6 +71,7 @@ class HardwareEngine:
         self._taken = _NEWEST_AT_RESET
         self._running: ContextDescriptor | None = None
         self._done: Callable[[], None] | None = None
+        self._told: Callable[[EngineInterrupt], None] | None = None
         self._set_up()
 
     def connect(self, interrupts: HostInterrupts) -> None:
@@ -84,8 +85,11 @@ class HardwareEngine:
         """A context runs."""
         return self._running is not None
 
-    def submit(self, descriptor: ContextDescriptor, done: Callable[[], None]) -> None:
-        """Run a context until its head meets its tail. ``done`` is called then, from the GPU's interrupt.
+    def submit(
+        self, descriptor: ContextDescriptor, done: Callable[[], None], told: Callable[[EngineInterrupt], None] | None = None
+    ) -> None:
+        """Run a context until its head meets its tail. ``done`` is called then, from the GPU's interrupt. ``told`` is called with
+        all that the engine tells until the next one is submitted; without, only what the mediator wants to hear comes through.
 
         Raises: StateError while another one runs.
         """
@@ -93,11 +97,14 @@ class HardwareEngine:
             raise StateError(f"submitting context {descriptor.context_id:#x} to {self.name.value}", f"running {self._running.context_id:#x}", "idle")
         self._running = descriptor
         self._done = done
+        self.listen(told)
         for dword in Submission.loading(descriptor):
             self._mmio.write32(self._elsp, dword)
 
     def interrupted(self, events: EngineInterrupt) -> None:
         """Serve the engine's events."""
+        if self._told is not None:
+            self._told(events)
         if events.master_error:
             self._error()
         if events.context_switch:
@@ -135,7 +142,7 @@ class HardwareEngine:
         """Stop, whatever runs: it is forgotten, and its ``done`` never called."""
         assert self._interrupts is not None
         with self._interrupts.withheld():
-            self._running = self._done = None
+            self._running = self._done = self._told = None
             self.resets += 1
             self._write(EngineRegisters.mi_mode.offset, masked_bits(MiMode.stop_ring.mask))
             # An engine that does not get ready in time is reset all the same: there is no other way to get it back.
@@ -147,7 +154,7 @@ class HardwareEngine:
             self._write(EngineRegisters.reset_ctl.offset, masked_bits(ResetControl.request.mask, False))
             self._set_up()
         if self.on_reset is not None:
-            self.on_reset(self.name)
+            self.on_reset()
 
     def _set_up(self) -> None:
         """Make the engine take submissions, and agree with it that its next event is number 0."""
@@ -167,7 +174,16 @@ class HardwareEngine:
         for entry in range(2 * CONTEXT_STATUS_ENTRIES):
             page[_FIRST_EVENT + entry] = _ALL
         page[_NEWEST] = self._taken = _NEWEST_AT_RESET
-        self._write(EngineRegisters.imr.offset, ~(WANTED_EVENTS << ENGINES[self.name].interrupt_shift) & _ALL)
+        self._unmask(WANTED_EVENTS)
+
+    def listen(self, told: Callable[[EngineInterrupt], None] | None) -> None:
+        """Tell ``told`` from now on, or nobody."""
+        if told is not self._told:
+            self._told = told
+            self._unmask(ENGINE_EVENTS if told is not None else WANTED_EVENTS)
+
+    def _unmask(self, events: int) -> None:
+        self._write(EngineRegisters.imr.offset, ~(events << ENGINES[self.name].interrupt_shift) & _ALL)
 
     # ---- registers ----
 

@@ -65,7 +65,8 @@ class GraphicsMemory:
     def __init__(self, gpu: PhysicalGpu, host_memory: HostMemory) -> None:
         self._entries = gpu.ggtt.entries
         self._memory = host_memory
-        self._scratch = host_memory.allocate_page() | _PRESENT
+        self.unused_entry = host_memory.allocate_page() | _PRESENT
+        """What an entry of the host's part holds that is not in use."""
         # Address 0 stands for no address in several registers, so nothing is put there.
         high = gpu.aperture_size
         parts = range(PAGE_SIZE, min(HOST_LOW, high)), range(high, min(high + HOST_HIGH, gpu.ggtt_size))
@@ -113,7 +114,7 @@ class GraphicsMemory:
         """What :meth:`GraphicsBuffer.release` does."""
         first = address >> PAGE_SHIFT
         for page in range(first, first + block.pages):
-            self._entries[page] = self._scratch
+            self._entries[page] = self.unused_entry
         self._part_at(first).give_back(first, block.pages)
         self._memory.release(block)
         self.pages -= block.pages

@@ -1,7 +1,8 @@
 """The physical GPU's interrupt, as the mediator's host driver takes it.
 
-Everything but the engines' status events and errors is masked: what a guest is to be told of its work, the mediator
-knows from the work itself. The handler's order is that of any driver: master register off and read, each group read and
+Everything but the engines' status events and errors is masked by the engines themselves: what a guest is to be told of its
+work, the mediator knows from the work itself. What comes of display and power is acknowledged and passed on, to the host's own
+driver if there is one, which alone opens those groups. The handler's order is that of any driver: master register off and read, each group read and
 written back, master on again; what an engine's event is about is looked at after that, outside of every register write.
 
 Source: linux:drivers/gpu/drm/i915/i915_irq.c, linux:drivers/gpu/drm/i915/gt/intel_gt_irq.c
@@ -21,14 +22,18 @@ from pvinfo.registers.interrupt import INTERRUPT_GROUPS, InterruptGroup, MasterC
 if TYPE_CHECKING:
     from ...gpu.device import PhysicalGpu
 
-__all__ = ("WANTED_EVENTS", "HostInterrupts")
+__all__ = ("ENGINE_EVENTS", "HOST_GROUPS", "WANTED_EVENTS", "HostInterrupts")
 
 WANTED_EVENTS: Final = EngineInterrupt.of(context_switch=1, master_error=1)
 """What the mediator wants to hear of an engine."""
+ENGINE_EVENTS: Final = 0xFFFF
+"""All that an engine can tell."""
+HOST_GROUPS: Final = tuple(name for name in INTERRUPT_GROUPS if name not in ("GT0", "GT1", "GT3"))
+"""Groups of no engine: display and power, which are the host's."""
 _MASTER: Final = MasterInterrupt.control.at()
 _ENABLE: Final = MasterControl.enable.mask
 _ALL: Final = 0xFFFFFFFF
-_ENGINE_EVENTS: Final = 0xFFFF
+_OF_ENGINES: Final = MasterControl.of(rcs0=1, bcs0=1, vcs0=1, vcs1=1, vecs0=1)
 _MESSAGE_ADDRESS: Final = 0xFEE0_0000
 """Where a PC's interrupt controllers listen. Source: linux:arch/x86/include/asm/apicdef.h"""
 _MESSAGE_DATA: Final = 0x4024
@@ -58,6 +63,8 @@ class HostInterrupts:
         for engine in gpu.platform.engines:
             places.setdefault(f"GT{ENGINES[engine].interrupt_group}", []).append((engine, ENGINES[engine].interrupt_shift))
         self._groups = tuple(_Group(name, InterruptGroup.iir.at(name), tuple(engines)) for name, engines in places.items())
+        self.on_host_events: Callable[[str, int], None] | None = None
+        """Called with a group of HOST_GROUPS and the events of it that have happened, acknowledged already."""
         self._withheld = 0
         self._serving = False
         self._again = False
@@ -79,7 +86,7 @@ class HostInterrupts:
         config.write(COMMAND, 2, Command.of(memory=1, master=1, interrupt_disable=1))
         self._gpu.on_interrupt(self._interrupted)
         for group in self._groups:
-            self._open(group.name, sum(WANTED_EVENTS << shift for _, shift in group.engines))
+            self._open(group.name, sum(ENGINE_EVENTS << shift for _, shift in group.engines))
         mmio.write32(_MASTER, _ENABLE)
 
     def _open(self, group: str, events: int) -> None:
@@ -124,13 +131,33 @@ class HostInterrupts:
         mmio.write32(_MASTER, 0)
         master = mmio.read32(_MASTER)
         events: list[tuple[Engine, int]] = []
+        of_host: list[tuple[str, int]] = []
         if master:
             for group in self._groups:
                 identity = mmio.read32(group.iir)
                 if identity:
                     mmio.write32(group.iir, identity)
-                    events += [(engine, identity >> shift & _ENGINE_EVENTS) for engine, shift in group.engines]
+                    events += [(engine, identity >> shift & ENGINE_EVENTS) for engine, shift in group.engines]
+            if master & ~_OF_ENGINES:
+                of_host = [(name, happened) for name in HOST_GROUPS if (happened := self.take(name))]
         mmio.write32(_MASTER, _ENABLE)
         for engine, happened in events:
             if happened:
                 self._handlers[engine](EngineInterrupt(happened))
+        if self.on_host_events is not None:
+            for name, happened_there in of_host:
+                self.on_host_events(name, happened_there)
+
+    def take(self, group: str) -> int:
+        """What has happened in a group, which is acknowledged."""
+        iir = InterruptGroup.iir.at(group)
+        identity = self._mmio.read32(iir)
+        if identity:
+            self._mmio.write32(iir, identity)
+        return identity
+
+    def close_host_groups(self) -> None:
+        """Nobody wants to hear of display and power any more."""
+        self.on_host_events = None
+        for name in HOST_GROUPS:
+            self._open(name, 0)

@@ -23,15 +23,16 @@ from pvinfo.commands.pipe_control import PIPE_CONTROL, PipeControlFlags, PipeCon
 from pvinfo.context_image import context_image
 from pvinfo.execlist import SCRATCH_OFFSET
 from pvinfo.platform import ENGINES, Engine
+from pvinfo.registers.engine import EngineRegisters, MiMode
 from pvinfo.registers.mocs import L3CacheControl, Mocs
 
-from ...gpu.context_layout import render_registers
+from ...gpu.context_layout import MASKED_NAMES, render_registers
 from .switched_registers import SwitchedRegister, switched_registers
 
 if TYPE_CHECKING:
     from ...device.mmio.registers import RegisterPage
 
-__all__ = ("incomplete_preamble", "inhibited_preamble")
+__all__ = ("incomplete_preamble", "inhibited_preamble", "own_state")
 
 _NOOP: Final = int(MI_NOOP.header())
 _ARBITRATION_OFF: Final = [int(MI_ARB_ON_OFF.header(enable=0)), _NOOP]
@@ -45,6 +46,8 @@ _PIPE_CONTROL: Final = int(PIPE_CONTROL.header())
 _BARRIER: Final = [_PIPE_CONTROL, 0, 0, 0, 0, 0, _PIPE_CONTROL, int(_FLUSH_AND_INVALIDATE), SCRATCH_OFFSET, 0, 0, 0]
 """Preceded by one that does nothing, without which vertices must not be dropped on gen9."""
 _HIGH: Final = 0xFFFF0000
+_STOPPING: Final = MiMode.stop_ring.mask | MiMode.idle.mask
+"""Of the parser's modes, what the mediator alone decides."""
 _MODES: Final = ("excc", "instpm")
 _RECKONING: Final = ("bb_start_addr_udw", "bb_start_addr", "bb_add_diff", "bb_offset", "mi_predicate_result_1")
 
@@ -87,20 +90,28 @@ def _load(pairs: Iterable[tuple[int, int]]) -> list[int]:
     return [int(MI_LOAD_REGISTER_IMM.header(1 + len(words))), *words, _NOOP]
 
 
+def _values(rows: Iterable[SwitchedRegister], registers: RegisterPage) -> list[tuple[int, int]]:
+    return [(row.offset, registers.read32(row.offset) | (_HIGH if row.masked else 0)) for row in rows]
+
+
+def _streamer_values(graphics_version: int, engine: Engine, registers: RegisterPage) -> list[tuple[int, int]]:
+    return [(offset, registers.read32(offset) | _HIGH if mode else 0) for offset, mode in _streamer_state(graphics_version, engine)]
+
+
 def _own(rows: Iterable[SwitchedRegister], registers: RegisterPage) -> list[int]:
     """Load what the vGPU's own registers hold, between barriers."""
-    pairs = [(row.offset, registers.read32(row.offset) | (_HIGH if row.masked else 0)) for row in rows]
+    pairs = _values(rows, registers)
     return [*_BARRIER, *_load(pairs), *_BARRIER] if pairs else []
 
 
 def inhibited_preamble(graphics_version: int, engine: Engine, registers: RegisterPage) -> list[int]:
     """For a context that is restored with inhibit: an even number of dwords; none where nothing is to be loaded."""
-    state = _streamer_state(graphics_version, engine)
+    state = _streamer_values(graphics_version, engine, registers)
     if graphics_version < 9:
-        return [*_ARBITRATION_OFF, *_load((offset, 0) for offset, _ in state), *_ARBITRATION_ON] if state else []
+        return [*_ARBITRATION_OFF, *_load(state), *_ARBITRATION_ON] if state else []
     dwords = list(_ARBITRATION_OFF)
     dwords += _own(_in_context(graphics_version, engine), registers)
-    dwords += _load((offset, registers.read32(offset) | _HIGH if mode else 0) for offset, mode in state)
+    dwords += _load(state)
     if engine is Engine.RCS0:
         for table, first in ((Mocs.entry, Mocs.entry.at(engine.name)), (L3CacheControl.entry, L3CacheControl.entry.at())):
             dwords += _load((offset, registers.read32(offset)) for offset in range(first, first + 4 * table.count, 4))
@@ -113,3 +124,23 @@ def incomplete_preamble(graphics_version: int, engine: Engine, registers: Regist
         return []
     own = _own(_own_behind_layout(graphics_version), registers)
     return [*_ARBITRATION_OFF, *own, *_load((offset, 0) for offset in _reckoning_behind_layout(graphics_version)), *_ARBITRATION_ON]
+
+
+@cache
+def _masked(graphics_version: int, engine: Engine) -> tuple[int, ...]:
+    """All that contexts keep of which an image may enable no bit, so that a restore leaves there what was."""
+    image = context_image(graphics_version, engine)
+    named = [ENGINES[engine].base + register.offset for register in image.registers if register.name in MASKED_NAMES]
+    return (*named, *(offset for offset, masked in render_registers(graphics_version) if masked and engine is Engine.RCS0))
+
+
+def own_state(graphics_version: int, engine: Engine, registers: RegisterPage) -> dict[int, int]:
+    """The same as values of registers, by offset: for an engine that nothing can be put in front of, as the host's own contexts run
+    as they are. To be written while the engine is idle; tables of cache control go with the turn."""
+    state = dict(_values(_in_context(graphics_version, engine), registers)) if graphics_version >= 9 else {}
+    state |= dict(_streamer_values(graphics_version, engine, registers))
+    state |= {offset: registers.read32(offset) | _HIGH for offset in _masked(graphics_version, engine)}
+    mode = ENGINES[engine].base + EngineRegisters.mi_mode.offset
+    if mode in state:
+        state[mode] &= ~(_STOPPING << 16)
+    return state

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, final
 from pvinfo.platform import Engine, Platform
 from pvinfo.registers.mocs import L3CacheControl, Mocs
 
+from ...gpu.context_layout import render_registers
 from .switched_registers import SwitchedRegister, switched_registers
 
 if TYPE_CHECKING:
     from ...device.mmio.registers import RegisterPage
     from ...device.mmio.window import MmioWindow
 
-__all__ = ("RegisterSwitch",)
+__all__ = ("RegisterSwitch", "registers_with")
 
 _LOW: Final = 0xFFFF
 _ENABLE_ALL: Final = 0xFFFF0000
@@ -51,9 +52,19 @@ def _tables(platform: Platform, engine: Engine) -> tuple[_Table, ...]:
     return own, _Table(common, common + 4 * L3CacheControl.entry.count)
 
 
+def registers_with(platform: Platform, engine: Engine) -> frozenset[int]:
+    """Registers that are those of whoever has ``engine``: that go with its turn, or that its contexts keep outside of its own block."""
+    found = {register.offset for register in switched_registers(platform.graphics_version) if register.engine == engine.name}
+    for table in _tables(platform, engine):
+        found.update(range(table.first, table.end, 4))
+    if engine is Engine.RCS0:
+        found.update(offset for offset, _ in render_registers(platform.graphics_version))
+    return frozenset(found)
+
+
 @final
-class _EngineState:
-    """What of one engine goes with the turn."""
+class RegisterSwitch:
+    """The registers that go with the turn on one engine."""
 
     def __init__(self, mmio: MmioWindow, platform: Platform, engine: Engine) -> None:
         self._mmio = mmio
@@ -84,7 +95,7 @@ class _EngineState:
         return [read(register.offset) for register in self._registers]
 
     def capture(self, page: RegisterPage) -> None:
-        """Put what the hardware holds into ``page``, tables too: it counts as loaded from there."""
+        """Put what the hardware holds now into ``page``, tables too: it counts as loaded from there."""
         for register, value in zip(self._registers, self._read_all(), strict=True):
             page.write32(register.offset, value & _LOW if register.masked else value)
         for table in self._tables:
@@ -94,7 +105,7 @@ class _EngineState:
         self._held = [bytes(page.bytes[table.first : table.end]) for table in self._tables]
 
     def forget(self) -> None:
-        """The hardware does not hold any more what was loaded."""
+        """What was loaded does not stand in the hardware any more, or is not to be saved."""
         self._loaded = self._found = None
         self._held = [None] * len(self._tables)
 
@@ -110,7 +121,7 @@ class _EngineState:
                 page.dwords[self._places[index]] = value
 
     def load(self, page: RegisterPage) -> None:
-        """Bring the hardware to what ``page`` holds: all of it, or what has changed since it was loaded."""
+        """A turn begins, or goes on: bring the hardware to what ``page`` holds, all of it, or what has changed since it was loaded."""
         before, now = self._loaded, self._shown(page)
         if now != before:
             found = self._found or self._read_all()
@@ -134,31 +145,3 @@ class _EngineState:
         for at in range(0, len(wanted), 4):
             if held is None or held[at : at + 4] != wanted[at : at + 4]:
                 self._mmio.write32(table.first + at, int.from_bytes(wanted[at : at + 4], "little"))
-
-
-@final
-class RegisterSwitch:
-    """All engines' registers that go with the turn."""
-
-    def __init__(self, mmio: MmioWindow, platform: Platform) -> None:
-        self._engines = {engine: _EngineState(mmio, platform, engine) for engine in platform.engines}
-
-    def capture(self, page: RegisterPage) -> None:
-        """Put what the hardware holds now into ``page``: it counts as loaded from there."""
-        for state in self._engines.values():
-            state.capture(page)
-
-    def save(self, page: RegisterPage) -> None:
-        """A turn ends: bring ``page`` up to date."""
-        for state in self._engines.values():
-            state.save(page)
-
-    def load(self, page: RegisterPage) -> None:
-        """A turn begins, or goes on: bring the hardware up to date."""
-        for state in self._engines.values():
-            state.load(page)
-
-    def forget(self, engine: Engine | None = None) -> None:
-        """What was loaded does not stand in the hardware any more, or is not to be saved; of one engine, or of all."""
-        for state in self._engines.values() if engine is None else (self._engines[engine],):
-            state.forget()

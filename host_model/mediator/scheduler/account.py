@@ -1,10 +1,11 @@
-"""What one vGPU has had of the GPU, and how long it has waited for it."""
+"""What one vGPU has had of the GPU, or of an engine of it, and how long it has waited for it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple, final
 
-__all__ = ("Account", "Had")
+__all__ = ("Account", "Had", "together")
 
 STARVED_NS: Final = 2_500_000_000
 """A wait that a guest's own driver notices: it begins to ask whether its GPU still does anything.
@@ -27,6 +28,12 @@ class Had(NamedTuple):
     """How many of these waits were longer than a guest's driver is patient."""
     contested_ns: int = 0
     """Of the time used, that in which everybody else had work too: only of this can a share be held against weights."""
+
+
+def together(accounts: Iterable[Had]) -> Had:
+    """Of several engines that have turns of their own: times add up, engine by engine; the worst wait is the worst of them."""
+    used, turns, waits, waited, worst, starved, contested = zip(*accounts, strict=True)
+    return Had(sum(used), sum(turns), sum(waits), sum(waited), max(worst), sum(starved), sum(contested))
 
 
 @final

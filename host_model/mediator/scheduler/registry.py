@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from typing import Final, TypeGuard
 
+from pvinfo.errors import UsageError
+
 from ...brought import Choices
 from .fair import Fair
 from .gvt import Gvt
 from .policy import Policy
 from .round_robin import RoundRobin
 
-__all__ = ("DEFAULT_POLICY", "ENTRY_POINTS", "known_policies", "policy_named")
+__all__ = ("DEFAULT_POLICY", "ENTRY_POINTS", "known_policies", "policies_of", "policy_named")
 
 ENTRY_POINTS: Final = "host_model.schedulers"
 DEFAULT_POLICY: Final = "fair"
@@ -44,3 +46,18 @@ def policy_named(name: str) -> Policy:
     Raises: UsageError that lists what there is; SetupError when a package's does not make one.
     """
     return _POLICIES.make(name)
+
+
+def policies_of(scheduler: str | Policy, count: int) -> list[Policy]:
+    """So many policies: new ones of a name, or the one that was handed over.
+
+    Raises: UsageError, SetupError: as :func:`policy_named`; UsageError when one object is to be several.
+    """
+    if isinstance(scheduler, str):
+        return [policy_named(scheduler) for _ in range(count)]
+    if count != 1:
+        raise UsageError(
+            f"the scheduler object {scheduler.name!r} is one, and {count} engines have turns of their own: it serves the GPU as a whole,"
+            " or is given by name"
+        )
+    return [scheduler]

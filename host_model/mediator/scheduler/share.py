@@ -7,6 +7,7 @@ from typing import NamedTuple
 from pvinfo.units import format_time
 
 from .turn import S, Turn
+from .turns import Turns
 
 __all__ = ("Share", "share_of")
 
@@ -42,8 +43,8 @@ class Share(NamedTuple):
         return f"{100 * self.share:.1f} % of the GPU's time{contested}, weight {self.weight}, worst wait {self.worst_wait}"
 
 
-def share_of(turn: Turn[S], vgpu: S) -> Share:
-    """How ``vgpu`` stands now."""
+def share_of(turn: Turn[S] | Turns[S], vgpu: S) -> Share:
+    """How ``vgpu`` stands now: on the whole, or on the engines that ``turn`` is about."""
     had = turn.had(vgpu)
     return Share(
         used_ns=had.used_ns,

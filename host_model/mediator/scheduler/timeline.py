@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Final, NamedTuple, final
 
+from pvinfo.platform import Engine
 from pvinfo.units import format_time
 
 __all__ = ("Timeline", "TurnTaken", "draw_timeline")
@@ -31,11 +32,13 @@ _STYLE: Final = (
 
 
 class TurnTaken(NamedTuple):
-    """The GPU at work for one vGPU, without a pause."""
+    """The GPU, or an engine of it, at work for one vGPU, without a pause."""
 
     vgpu: int
     start_ns: int
     end_ns: int
+    engine: Engine | None = None
+    """The engine that has turns of its own; None: the GPU as a whole has them."""
 
 
 @final
@@ -44,24 +47,24 @@ class Timeline:
 
     def __init__(self, kept: int = _KEPT) -> None:
         self._turns: deque[TurnTaken] = deque(maxlen=kept)
-        self._newest: TurnTaken | None = None
+        self._newest: dict[Engine | None, TurnTaken] = {}
         self.forgotten = 0
 
     @property
     def turns(self) -> tuple[TurnTaken, ...]:
-        """In order of time; the last may still go on."""
-        return (*self._turns, self._newest) if self._newest is not None else tuple(self._turns)
+        """In the order in which they began; the last of each engine may still go on."""
+        return tuple(sorted((*self._turns, *self._newest.values()), key=lambda turn: turn.start_ns))
 
-    def use(self, vgpu: int, start_ns: int, end_ns: int) -> None:
-        """The GPU has worked for ``vgpu``."""
-        newest = self._newest
+    def use(self, vgpu: int, start_ns: int, end_ns: int, engine: Engine | None = None) -> None:
+        """The GPU has worked for ``vgpu``, or one engine of it, which has turns of its own."""
+        newest = self._newest.get(engine)
         if newest is not None:
             if newest.vgpu == vgpu and start_ns - newest.end_ns <= _GAP_NS:
                 start_ns = newest.start_ns
             else:
                 self.forgotten += len(self._turns) == self._turns.maxlen
                 self._turns.append(newest)
-        self._newest = TurnTaken(vgpu, start_ns, end_ns)
+        self._newest[engine] = TurnTaken(vgpu, start_ns, end_ns, engine)
 
 
 # ---- the picture ----
@@ -121,49 +124,60 @@ def _axis(start_ns: int, span_ns: int, bottom: int) -> Iterator[str]:
 
 def draw_timeline(turns: Sequence[TurnTaken], names: Mapping[int, str] | None = None) -> str:
     """The turns as an SVG picture, a lane for each vGPU: where there are more turns than the picture has columns, how dark a
-    column is says how much of it the vGPU had. ``names`` says what vGPUs are called beside their lanes.
+    column is says how much of it the vGPU had. ``names`` says what vGPUs are called beside their lanes. Engines that have turns
+    of their own follow each other, with a lane for each vGPU that has had a turn there.
 
     A picture of no turns says so.
     """
     names = names or {}
     start = min((turn.start_ns for turn in turns), default=0)
     span = max(max((turn.end_ns for turn in turns), default=0) - start, 1)
-    by_vgpu: dict[int, list[TurnTaken]] = {}
+    by_lane: dict[tuple[str, int], list[TurnTaken]] = {}
     for turn in turns:
-        by_vgpu.setdefault(turn.vgpu, []).append(turn)
-    bottom = _TOP + _LANE * max(len(by_vgpu), 1)
+        by_lane.setdefault((turn.engine.value if turn.engine is not None else "", turn.vgpu), []).append(turn)
+    lanes = sorted(by_lane)
+    bottom = _TOP + _LANE * max(len(lanes), 1)
     width, height = _LABELS + _PLOT + 12, bottom + 28
-    used = sum(turn.end_ns - turn.start_ns for turn in turns)
-    title = f"{len(turns)} turns of {len(by_vgpu)} vGPUs in {format_time(span)}" if turns else "no turns: no vGPU has used the GPU"
+    title = f"{len(turns)} turns of {len({turn.vgpu for turn in turns})} vGPUs in {format_time(span)}" if turns else "no turns: no vGPU has used the GPU"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="schedule" viewBox="0 0 {width} {height}" role="img">'
         f'<style>{_STYLE}</style><title>{title}</title><rect class="ground" width="{width}" height="{height}"/>'
     ]
-    for row, vgpu in enumerate(sorted(by_vgpu)):
-        top = _TOP + row * _LANE
-        if row % 2 == 0:
-            parts.append(f'<rect class="band" x="0" y="{top}" width="{width}" height="{_LANE}"/>')
+    for row in range(0, len(lanes), 2):
+        parts.append(f'<rect class="band" x="0" y="{_TOP + row * _LANE}" width="{width}" height="{_LANE}"/>')
     if turns:
         parts += _axis(start, span, bottom)
-    for row, vgpu in enumerate(sorted(by_vgpu)):
-        parts += _lane(vgpu, by_vgpu[vgpu], names.get(vgpu, f"vGPU {vgpu}"), _TOP + row * _LANE, start, span)
-    idle = f"; the GPU idle for {100 * (span - used) / span:.1f} %" if turns else ""
+    for row, (engine, vgpu) in enumerate(lanes):
+        parts += _lane(vgpu, by_lane[engine, vgpu], names.get(vgpu, f"vGPU {vgpu}" if vgpu else "the host"), engine, _TOP + row * _LANE, start, span)
+    idle = f"; the GPU idle for {100 * (span - _covered(turns)) / span:.1f} %" if turns else ""
     parts.append(f'<text class="quiet" x="{_LABELS}" y="{bottom + 18}">{title}{idle}</text></svg>')
     return "".join(parts)
 
 
-def _lane(vgpu: int, turns: Sequence[TurnTaken], name: str, top: int, start_ns: int, span_ns: int) -> Iterator[str]:
+def _covered(turns: Sequence[TurnTaken]) -> int:
+    """Time in which any engine worked."""
+    covered = end = 0
+    for turn in sorted(turns, key=lambda turn: turn.start_ns):
+        covered += max(turn.end_ns - max(turn.start_ns, end), 0)
+        end = max(end, turn.end_ns)
+    return covered
+
+
+def _lane(vgpu: int, turns: Sequence[TurnTaken], name: str, engine: str, top: int, start_ns: int, span_ns: int) -> Iterator[str]:
     colour = _COLOURS[(vgpu - 1) % len(_COLOURS)]
     used = sum(turn.end_ns - turn.start_ns for turn in turns)
     middle = top + _LANE // 2
+    known = escape(f"{name}, {engine}" if engine else name)
+    if engine:
+        yield f'<text class="quiet" x="27" y="{middle + 11}">{engine}</text>'
     yield (
         f'<rect x="8" y="{middle - 6}" width="12" height="12" rx="2" fill="{colour}"/>'
-        f'<text x="27" y="{middle + 4}">{escape(name)}</text>'
+        f'<text x="27" y="{middle - 2 if engine else middle + 4}">{escape(name)}</text>'
         f'<text class="quiet" x="{_LABELS - 10}" y="{middle + 4}" text-anchor="end">{100 * used / span_ns:.1f} %</text>'
     )
     for bar in _bars(_columns(turns, start_ns, span_ns)):
         when = " to ".join(format_time(start_ns + span_ns * column // _PLOT) for column in (bar.first, bar.end))
         yield (
             f'<rect x="{_LABELS + bar.first}" y="{middle - _BAR // 2}" width="{bar.end - bar.first}" height="{_BAR}" fill="{colour}"'
-            f' fill-opacity="{bar.shade / _SHADES:.3g}"><title>{escape(name)}: {when}</title></rect>'
+            f' fill-opacity="{bar.shade / _SHADES:.3g}"><title>{known}: {when}</title></rect>'
         )

@@ -1,26 +1,28 @@
-"""Whose turn it is: one vGPU has the whole GPU, all engines of it, and after a while another one that has work.
+"""Whose turn it is on some engines: one vGPU has them, all of them, and after a while another one that has work for them.
 
-Who is next, and when, is for the policy to say (:mod:`.policy`). This carries it out: the GPU changes hands as soon as what
-its present vGPU still has there is done; until then that is given nothing new. Under any policy, what does not end is ended:
-an engine that a waiting vGPU has been kept from for too long is reset, and the vGPU whose work that was finds it hung. So
-nobody holds the GPU longer than the policy lets it and ``patience_ns`` more.
+Who is next, and when, is for the policy to say (:mod:`.policy`). This carries it out: the engines change hands as soon as what
+their present vGPU still has there is done; until then that is given nothing new. Under any policy, what does not end is ended:
+engines that a waiting vGPU has been kept from for too long are reset, and the vGPU whose work that was finds them hung. So
+nobody holds them longer than the policy lets it and ``patience_ns`` more.
 
-Source: linux:drivers/gpu/drm/i915/gvt/sched_policy.c (one owner of all engines at a time)
+Of which engines there are turns, all of them together or each by itself, is said in :mod:`.turns`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Generic, Protocol, TypeVar, final
 
 from pvinfo.errors import StateError
+from pvinfo.platform import Engine
 
 from ...clock import HostClock, Timer
-from ..cost import HANDING_OVER, ProcessorTime
+from ..cost import HANDING_OVER, HANDING_OVER_REST, ProcessorTime
 from .account import Account, Had
 from .policy import Choice, Policy
 from .timeline import Timeline
 
-__all__ = ("PATIENCE_NS", "Sharer", "Turn")
+__all__ = ("PATIENCE_NS", "Owned", "Sharer", "Turn", "Wanted", "Work")
 
 PATIENCE_NS: Final = 2_000_000_000
 """How long work may keep others waiting after its time is up, before its engine is reset.
@@ -29,21 +31,28 @@ Source: linux:drivers/gpu/drm/i915/Kconfig.profile (heartbeat interval)"""
 
 
 class Work(Protocol):
-    """What somebody wants of the GPU."""
+    """What somebody wants of some engines."""
 
     @property
     def has_work(self) -> bool:
-        """Something waits for the GPU."""
+        """Something waits for one of them."""
 
     @property
     def is_running(self) -> bool:
-        """The GPU has something of it."""
+        """One of them has something of it."""
 
     def dispatch(self) -> None:
-        """Give the GPU what it has engines free for."""
+        """Give those that are free what there is for them."""
 
     def give_up_running(self) -> None:
-        """Take back what runs, by a reset of its engines."""
+        """Take back what runs there, by a reset of each engine that runs something."""
+
+
+class Wanted(Protocol):
+    """What somebody wants of the GPU."""
+
+    def on(self, engines: Sequence[Engine], /) -> Work:
+        """What of it is for these engines, now and ever after."""
 
 
 class Sharer(Protocol):
@@ -58,7 +67,7 @@ class Sharer(Protocol):
         """Its share, beside the others' weights."""
 
     @property
-    def submission(self) -> Work:
+    def submission(self) -> Wanted:
         """What its guest wants."""
 
     @property
@@ -73,8 +82,11 @@ S_contra = TypeVar("S_contra", contravariant=True)
 class Owned(Protocol[S_contra]):
     """The GPU, as far as turns go."""
 
-    def give(self, vgpu: S_contra) -> None:
-        """It is the vGPU's from now on, or still."""
+    def give(self, vgpu: S_contra, engines: Sequence[Engine], /) -> None:
+        """The engines are the vGPU's from now on, or still."""
+
+    def set_down(self, vgpu: S_contra) -> None:
+        """The vGPU has all that the GPU held of it."""
 
     def forget(self, vgpu: S_contra) -> None:
         """Nothing of the vGPU stays there."""
@@ -82,27 +94,35 @@ class Owned(Protocol[S_contra]):
 
 @final
 class Turn(Generic[S]):
-    """The turns of the vGPUs of one GPU."""
+    """The turns of the vGPUs of one GPU on ``engines``. ``by_itself``: it is one engine, and others have turns of their own."""
 
-    def __init__(self, clock: HostClock, hardware: Owned[S], policy: Policy, patience_ns: int = PATIENCE_NS) -> None:
+    def __init__(
+        self, engines: Sequence[Engine], clock: HostClock, hardware: Owned[S], policy: Policy, timeline: Timeline,
+        patience_ns: int = PATIENCE_NS, *, by_itself: bool = False,
+    ) -> None:  # fmt: skip
+        self.engines = engines
         self.policy = policy
         self.patience_ns = patience_ns
-        self.timeline = Timeline()
         self.changes = 0
-        """Times the GPU has changed hands."""
+        """Times the engines have changed hands."""
         self.used_ns = 0
-        """Time in which it had work, whoever's."""
+        """Time in which they had work, whoever's."""
         self.contested_ns = 0
-        """Time in which all of several had work for it."""
+        """Time in which all of several had work for them."""
         self._clock = clock
         self._hardware = hardware
+        self._timeline = timeline
+        self._lane = engines[0] if by_itself else None
+        self._handing_over = HANDING_OVER if Engine.RCS0 in engines else HANDING_OVER_REST
         self._sharers: dict[int, S] = {}
+        self._works: dict[int, Work] = {}
+        """What each wants of the engines."""
         self._accounts: dict[int, Account] = {}
         self._ready: dict[int, None] = {}
         """Whom the policy was told to have work."""
         self._current: S | None = None
         self._holder: S | None = None
-        """Whose registers the GPU has: where a policy takes the GPU from a vGPU to give it to nobody, they stay."""
+        """Whose registers the engines have: where a policy takes them from a vGPU to give them to nobody, those stay."""
         self._settled_ns = clock.now_ns()
         self._was_busy = False
         self._look: Timer | None = None
@@ -110,11 +130,11 @@ class Turn(Generic[S]):
 
     @property
     def current(self) -> S | None:
-        """Who has the GPU."""
+        """Who has the engines."""
         return self._current
 
     def had(self, vgpu: S) -> Had:
-        """What ``vgpu`` has had so far."""
+        """What ``vgpu`` has had of them so far."""
         now = self._settle()
         return self._accounts.get(vgpu.number, Account()).had(now)
 
@@ -130,6 +150,7 @@ class Turn(Generic[S]):
         number = vgpu.number
         if number not in self._sharers:
             self._sharers[number] = vgpu
+            self._works[number] = vgpu.submission.on(self.engines)
             self._accounts[number] = Account()
             self.policy.came(number, vgpu.weight, now)
         self.policy.started(number, now)
@@ -143,7 +164,7 @@ class Turn(Generic[S]):
             self.policy.stopped(vgpu.number, self._settled_ns)
 
     def work_came(self, vgpu: S) -> None:
-        """``vgpu`` has something for the GPU."""
+        """``vgpu`` has something for the engines."""
         self._refresh(vgpu)
         self._look_at(self._settled_ns)
 
@@ -152,8 +173,16 @@ class Turn(Generic[S]):
         self._refresh(vgpu)
         self._look_at(self._settled_ns)
 
+    def set_down(self, vgpu: S) -> None:
+        """``vgpu`` stands still, and nothing of it runs: there is no work of it before it starts anew, and the turn is nobody's if it was its."""
+        self.stop(vgpu)
+        if vgpu is self._current:
+            self._give_to(None, self._settled_ns)
+        if vgpu is self._holder:
+            self._holder = None
+
     def leave(self, vgpu: S) -> None:
-        """``vgpu`` is no more; nothing of it runs."""
+        """``vgpu`` is no more; nothing of it runs there."""
         number = vgpu.number
         if self._sharers.pop(number, None) is not None:
             now = self._settle()
@@ -163,10 +192,9 @@ class Turn(Generic[S]):
             if vgpu is self._current:
                 self._give_to(None, now)
             self.policy.left(number, now)
-            del self._accounts[number]
+            del self._accounts[number], self._works[number]
         if vgpu is self._holder:
             self._holder = None
-        self._hardware.forget(vgpu)
         self._look_at(self._clock.now_ns())
 
     # ---- time ----
@@ -185,7 +213,7 @@ class Turn(Generic[S]):
                 self.used_ns += busy
                 self.contested_ns += busy if contested else 0
                 self._accounts[number].use(busy, contested=contested)
-                self.timeline.use(number, self._settled_ns, now)
+                self._timeline.use(number, self._settled_ns, now, self._lane)
         self._settled_ns = now
         return now
 
@@ -196,7 +224,8 @@ class Turn(Generic[S]):
         number = vgpu.number
         if number not in self._sharers:
             return
-        wants = vgpu.submission.has_work or vgpu.submission.is_running
+        work = self._works[number]
+        wants = work.has_work or work.is_running
         if vgpu is self._current:
             self._was_busy = wants
             if not wants and not at_once:
@@ -231,7 +260,7 @@ class Turn(Generic[S]):
         choice = self._choice(now)
         chosen = self._chosen(choice)
         if chosen is not self._current:
-            if self._current is not None and self._current.submission.is_running:
+            if self._current is not None and self._works[self._current.number].is_running:
                 self._limit_running(self._current)
                 self._look_again(choice, now)
                 return
@@ -276,14 +305,14 @@ class Turn(Generic[S]):
         self._was_busy = following is not None and following.number in self._ready
 
     def _go_on(self, current: S, now: int) -> None:
-        work = current.submission
+        work = self._works[current.number]
         if not work.has_work and not work.is_running:
             return
         if current is not self._holder:
             self._holder = current
             self.changes += 1
-            current.time.charge(HANDING_OVER)
-        self._hardware.give(current)
+            current.time.charge(self._handing_over)
+        self._hardware.give(current, self.engines)
         work.dispatch()
         if not work.has_work and not work.is_running:
             # All of it was refused.
@@ -313,5 +342,5 @@ class Turn(Generic[S]):
     def _out_of_patience(self, vgpu: S) -> None:
         self._limit = None
         if vgpu is self._current:
-            vgpu.submission.give_up_running()
+            self._works[vgpu.number].give_up_running()
             self.work_done(vgpu)

@@ -13,19 +13,38 @@ Source: linux:drivers/gpu/drm/i915/gvt/gtt.c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from itertools import compress
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from pvinfo.gtt_entry import ENTRIES_PER_TABLE, ENTRY_SIZE
 from pvinfo.units import PAGE_MASK, PAGE_SHIFT, BusAddress, GraphicsAddress, GuestAddress
 
+from ...hypervisor.base import NO_PAGE
+
 if TYPE_CHECKING:
     from ..vgpu import Vgpu
 
-__all__ = ("GuestGgtt",)
+__all__ = ("GgttContents", "GuestGgtt")
 
 _PRESENT: Final = 1
 _FRAME: Final = ((1 << 46) - 1) & ~PAGE_MASK
 _ALL: Final = (1 << 64) - 1
+_IS_CLOSED: Final = bytes(0 if low & _PRESENT else 1 for low in range(256))
+"""By the lowest byte of a hardware entry."""
+
+
+class GgttContents(NamedTuple):
+    """A table as its guest has written it."""
+
+    slices: tuple[bytes, ...]
+    """Each slice's entries, in the order in which the page announces the slices."""
+    closed: tuple[bytes, ...]
+    """For each entry of each slice 1 where the hardware shows nothing: something without a page was written, or half of something."""
+    half_written: dict[int, tuple[int, int]]
+    """By page number, entries of which one half was written: which, and what."""
+    shown: dict[int, int]
+    """By page number, what the hardware is shown where failsafe mode keeps something else for the guest."""
+    entry_writes: int
 
 
 class _Slice:
@@ -47,6 +66,8 @@ class GuestGgtt:
         self._scratch: BusAddress = vgpu.scratch_page
         self._slices = (_Slice(vgpu.resources.low), _Slice(vgpu.resources.high))
         self._half_written: dict[int, tuple[int, int]] = {}
+        self._shown: dict[int, int] = {}
+        """Entries that the hardware has, where failsafe mode keeps something else for the guest."""
         self.window_size = 8 * len(self._hardware)
         """Bytes of the table's window in BAR0."""
         self.entry_writes = 0
@@ -122,6 +143,7 @@ class GuestGgtt:
                 shift = 8 * (offset - at)
                 part, lane = (value << shift, lanes << shift) if shift >= 0 else (value >> -shift, lanes >> -shift)
                 index = (at >> 3) - owned.first
+                self._shown.setdefault(at >> 3, owned.entries[index])
                 owned.entries[index] = (owned.entries[index] & ~lane | part & lane) & _ALL
 
     def _odd_access(self, what: str, offset: int, size: int, value: int | None = None) -> None:
@@ -202,5 +224,31 @@ class GuestGgtt:
         """Device reset, or the end: every entry shows the scratch page, every guest page is let go."""
         self._clear_hardware(drop=True)
         self._half_written.clear()
+        self._shown.clear()
         for owned in self._slices:
             owned.entries[:] = memoryview(bytes(owned.entries.nbytes)).cast("Q")
+
+    # ---- saved and restored ----
+
+    def contents(self) -> GgttContents:
+        """What the guest has written."""
+        return GgttContents(
+            tuple(bytes(owned.entries) for owned in self._slices),
+            tuple(bytes(self._hardware[owned.first : owned.end].cast("B")[::ENTRY_SIZE]).translate(_IS_CLOSED) for owned in self._slices),
+            dict(self._half_written), dict(self._shown), self.entry_writes,
+        )  # fmt: skip
+
+    def take_over(self, contents: GgttContents) -> None:
+        """Go on with what the guest has written on another host, into slices as large and at the same place. The table was clear."""
+        self._half_written, self._shown = dict(contents.half_written), dict(contents.shown)
+        self.entry_writes = contents.entry_writes
+        for owned, entries, closed in zip(self._slices, contents.slices, contents.closed, strict=True):
+            owned.entries[:] = memoryview(entries).cast("Q")
+            wanted = {index: entry for index, entry in enumerate(owned.entries.tolist(), owned.first) if entry & _PRESENT}
+            wanted |= {index: entry for index, entry in self._shown.items() if owned.first <= index < owned.end}
+            shown = {index: entry for index, entry in wanted.items() if entry & _PRESENT and not closed[index - owned.first]}
+            pages = self._vgpu.port.map_guest_pages([entry & _FRAME for entry in shown.values()])
+            for (index, entry), page in zip(shown.items(), pages, strict=True):
+                self._hardware[index] = entry & ~_FRAME & _ALL | (page if page != NO_PAGE else self._scratch)
+            for index in compress(range(owned.first, owned.end), closed):
+                self._hardware[index] = self._scratch

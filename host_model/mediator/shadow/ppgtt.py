@@ -14,9 +14,10 @@ Source: linux:drivers/gpu/drm/i915/gvt/gtt.c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain, compress
 from operator import ne
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from pvinfo.gtt_entry import (
     FRAME_MASK_2M,
@@ -36,11 +37,12 @@ from .pool import ShadowPool
 from .store import TableStore
 from .table import DIRECTORY, LARGE_PAGE_TABLE, ShadowedVgpu, ShadowTable
 
-__all__ = ("MAX_SPACES", "ProcessTables", "ShadowTables", "ShadowedVgpu")
+__all__ = ("MAX_SPACES", "ROOTS", "KnownSpace", "ProcessTables", "ShadowTables", "ShadowedVgpu")
 
 MAX_SPACES: Final = 4096
 """Address spaces that a guest may have at a time."""
-_ROOTS: Final = {4: 1, 3: 4}
+ROOTS: Final = {4: 1, 3: 4}
+"""Top tables by levels."""
 _TOP: Final = {4: 3, 3: 1}
 _GEN_WITH_LARGE_PAGES: Final = 9
 _PAGE_SIZE_CONTROL: Final = GttRegisters.gamw_eco_dev_rw_ia.offset >> 2
@@ -48,6 +50,17 @@ _UNKNOWN: Final = -1
 _ALL_ENGINES: Final = AddressWidthControl.enable_64k_ips.mask
 _PRESENT: Final = PageTableEntry.present.mask
 _TWO_MEGABYTE_PAGE: Final = PageDirectoryEntry.page_size.mask
+
+
+class KnownSpace(NamedTuple):
+    """An address space as another host has known it."""
+
+    levels: int
+    roots: tuple[int, ...]
+    announced: int
+    """References by the guest's notifications."""
+    rank: int
+    """Of the shadows, least recently used first, from 1 on; 0: there was none."""
 
 
 class _Row:
@@ -122,7 +135,7 @@ class ShadowTables:
 
     @staticmethod
     def _key(levels: int, roots: Sequence[int]) -> tuple[int, tuple[int, ...]]:
-        return levels, tuple(roots[: _ROOTS[levels]])
+        return levels, tuple(roots[: ROOTS[levels]])
 
     def find(self, levels: int, roots: Sequence[int]) -> ProcessTables | None:
         """The space with these roots, of which the first alone counts with four levels."""
@@ -371,6 +384,25 @@ class ShadowTables:
             self._drop_shadow(tables)
         self._spaces.clear()
         self._store.clear()
+
+    # ---- saved and restored ----
+
+    def known(self) -> list[KnownSpace]:
+        """The spaces that the guest has announced, while the GPU uses none."""
+        ranks = {tables: rank for rank, tables in enumerate(self._shadowed, 1)}
+        return [KnownSpace(tables.levels, tables.roots, tables.announced, ranks.get(tables, 0)) for tables in self._spaces.values() if tables.announced]
+
+    def take_over(self, spaces: Sequence[KnownSpace]) -> None:
+        """Know the same spaces, and make the shadows again that there were. What cannot be shadowed any more is told when it is used."""
+        for space in spaces:
+            tables = self._spaces[self._key(space.levels, space.roots)] = ProcessTables(space.levels, space.roots)
+            tables.announced = space.announced
+        for space in sorted(spaces, key=lambda space: space.rank):
+            if space.rank:
+                tables = self._spaces[self._key(space.levels, space.roots)]
+                with suppress(Refused):
+                    self.pin(tables)
+                    tables.pins -= 1
 
 
 def _below(tables: tuple[ShadowTable, ...]) -> tuple[ShadowTable, ...]:

@@ -28,9 +28,9 @@ from pvinfo.units import PAGE_MASK, GraphicsAddress
 from ...device.interrupts import CONTEXT_SWITCH_EVENTS
 
 if TYPE_CHECKING:
-    from ..vgpu import Vgpu
+    from ..client import Client
 
-__all__ = ("Elements", "GuestExeclist")
+__all__ = ("Elements", "ExeclistState", "GuestExeclist")
 
 _NO_EVENT_YET: Final = 7
 """Write pointer after a reset: the first event is number 0. Source: linux:drivers/gpu/drm/i915/gvt/execlist.c (reset_execlist)"""
@@ -49,14 +49,25 @@ class Elements(NamedTuple):
     second: ContextDescriptor
 
 
+class ExeclistState(NamedTuple):
+    """What of a port is not in registers."""
+
+    running: Elements | None
+    context: ContextDescriptor | None
+    """The one of the running elements that runs."""
+    waiting: Elements | None
+    slot: int
+    """Of what runs, or of what ran last."""
+
+
 @final
 class GuestExeclist:
     """The port of one engine as its guest sees it."""
 
-    def __init__(self, vgpu: Vgpu, engine: Engine) -> None:
-        self._vgpu = vgpu
+    def __init__(self, client: Client, engine: Engine) -> None:
+        self._client = client
         self._engine = engine
-        self._registers = EngineRegisters(vgpu.registers, ENGINES[engine].base)
+        self._registers = EngineRegisters(client.registers, ENGINES[engine].base)
         self._running: Elements | None = None
         self._context: ContextDescriptor | None = None
         """The one of the running elements that runs."""
@@ -73,6 +84,17 @@ class GuestExeclist:
         self._registers.context_status_ptr = ContextStatusPointer(pointer & ~_POINTERS | _NO_EVENT_YET)
         self._registers.execlist_status_lo = ExeclistStatus(0)
         self._registers.execlist_status_hi = 0
+
+    # ---- saved and restored ----
+
+    @property
+    def state(self) -> ExeclistState:
+        """Where it stands."""
+        return ExeclistState(self._running, self._context, self._waiting, self._slot)
+
+    def take_over(self, state: ExeclistState) -> None:
+        """Stand where another host's port has stood."""
+        self._running, self._context, self._waiting, self._slot = state
 
     # ---- what the mediator does ----
 
@@ -131,13 +153,13 @@ class GuestExeclist:
         pointer = registers.context_status_ptr
         entry = next_status_entry(pointer & _WRITE_POINTER)
         base = ENGINES[self._engine].base + EngineRegisters.context_status_buffer.offset + 8 * entry
-        self._vgpu.registers.write32(base, status)
-        self._vgpu.registers.write32(base + 4, context_id)
+        self._client.registers.write32(base, status)
+        self._client.registers.write32(base + 4, context_id)
         registers.context_status_ptr = ContextStatusPointer(pointer & ~_WRITE_POINTER | entry)
         page = GraphicsAddress(registers.hws_pga & ~PAGE_MASK)
-        memory = self._vgpu.ggtt.page(page)
+        memory = self._client.ggtt.page(page)
         if memory is None:
-            self._vgpu.findings.fault(
+            self._client.findings.fault(
                 "status-page-unreachable", f"{self._engine.value}.RING_HWS_PGA", "the status page leads to no memory of the guest: an event went to the registers only",
                 value=page,
             )  # fmt: skip
@@ -147,7 +169,7 @@ class GuestExeclist:
             dwords[(CONTEXT_STATUS_OFFSET >> 2) + 2 * entry + 1] = context_id
             dwords[CONTEXT_STATUS_WRITE_OFFSET >> 2] = entry
         if interrupt:
-            self._vgpu.interrupts.raise_event(CONTEXT_SWITCH_EVENTS[self._engine])
+            self._client.interrupts.raise_event(CONTEXT_SWITCH_EVENTS[self._engine])
 
     def _show(self) -> None:
         """Make the status register say what runs."""

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final, final
 from pvinfo.errors import ResourceExhausted
 from pvinfo.execlist import ContextDescriptor
 from pvinfo.platform import ENGINES, Engine
-from pvinfo.registers.engine import EngineError, EngineInterrupt, EngineRegisters, RingHead, RingTail
+from pvinfo.registers.engine import EngineError, EngineRegisters, RingHead, RingTail
 from pvinfo.units import PAGE_MASK, PAGE_SIZE, GraphicsAddress
 
 from ..cost import AUDIT, COMPLETION, COPY, MAPPING, SUBMISSION
 from ..failsafe import FailsafeReason
 from ..refusal import Consequence, Refused
+from .engine_view import forget_errors, show_error, show_position
 from .execlist import Elements, GuestExeclist
 from .guest_context import ContextPages, ContextState, StateDwords, read_state
 from .shadow_context import ShadowContext
@@ -29,13 +30,9 @@ if TYPE_CHECKING:
     from ..hardware.engine import HardwareEngine
     from ..vgpu import Vgpu
 
-__all__ = ("EngineQueue",)
+__all__ = ("MOST_WAITING", "EngineQueue")
 
-_POSITION: Final = (EngineRegisters.instdone.offset, EngineRegisters.acthd.offset, EngineRegisters.acthd_udw.offset)
-"""Where the engine was, which a guest may look at. Source: linux:drivers/gpu/drm/i915/gvt/scheduler.c (save_ring_hw_state)"""
-_PARSER: Final = (EngineRegisters.ipeir.offset, EngineRegisters.ipehr.offset)
-"""What it was doing there."""
-_LONGEST: Final = 256
+MOST_WAITING: Final = 256
 """Workloads that may wait: a driver has two submissions of two contexts on their way at most."""
 
 
@@ -56,16 +53,28 @@ class EngineQueue:
         self._waiting: deque[Workload] = deque()
         self._dwords = StateDwords(vgpu.platform, engine)
         self._shadow: ShadowContext | None = None
-        self._wraps = 0
+        self.wraps = 0
+        """Times that work went past the end of a ring, as the register of the head counts them."""
 
     @property
-    def _hardware(self) -> HardwareEngine:
+    def hardware(self) -> HardwareEngine:
+        """The engine."""
         return self.vgpu.hardware.engines[self.engine]
 
     @property
     def has_work(self) -> bool:
         """Something waits to be given to the GPU."""
         return bool(self._waiting) and self.running is None
+
+    @property
+    def is_running(self) -> bool:
+        """The GPU has, or is about to have, something of it."""
+        return self.running is not None
+
+    @property
+    def waiting(self) -> tuple[Workload, ...]:
+        """What has not been given to the GPU, in order."""
+        return tuple(self._waiting)
 
     @property
     def workloads(self) -> int:
@@ -90,8 +99,8 @@ class EngineQueue:
         return True
 
     def _make(self, descriptor: ContextDescriptor, elements: Elements | None) -> Workload:
-        if len(self._waiting) >= _LONGEST:
-            raise Refused("submissions-without-end", f"{self.engine.value}.ELSP", f"{_LONGEST} contexts wait already", value=descriptor.low, nearest="two submissions on their way")
+        if len(self._waiting) >= MOST_WAITING:
+            raise Refused("submissions-without-end", f"{self.engine.value}.ELSP", f"{MOST_WAITING} contexts wait already", value=descriptor.low, nearest="two submissions on their way")
         pages = ContextPages(self.vgpu, self.engine, descriptor)
         state = read_state(self.vgpu, self.engine, descriptor, self._dwords, pages.state())
         earlier = self._newest(descriptor)
@@ -161,8 +170,8 @@ class EngineQueue:
         if workload is not self.running or self._shadow is None:
             return
         self.vgpu.registers.write32(ENGINES[self.engine].base + EngineRegisters.start.offset, workload.state.start)
-        self._hardware.on_error = self._stopped_in_error
-        self._hardware.submit(self._shadow.descriptor(workload.descriptor), lambda: self._completed(workload))
+        self.hardware.on_error = self._stopped_in_error
+        self.hardware.submit(self._shadow.descriptor(workload.descriptor), lambda: self._completed(workload))
         if workload.elements is not None and not self.execlist.schedule_in(workload.elements):
             self.vgpu.findings.fault("submission-lost", f"{self.engine.value}.ELSP", "a submission while two were on their way: its events are lost", value=workload.descriptor.low)
 
@@ -212,7 +221,7 @@ class EngineQueue:
         following = self._waiting[0] if self._waiting else None
         if following is None or not following.descriptor.same_context(workload.descriptor):
             self.execlist.schedule_out(workload.descriptor)
-        self.vgpu.turn.work_done(self.vgpu)
+        self.vgpu.turn.work_done(self.vgpu, self.engine)
 
     def _stopped_in_error(self, error: EngineError) -> None:
         """The GPU stands at a command of this guest's that it does not know; the guest is told as by hardware, and resets its engine.
@@ -221,28 +230,15 @@ class EngineQueue:
         """
         if self.running is None:
             return
-        registers = EngineRegisters(self.vgpu.registers, ENGINES[self.engine].base)
-        told = error & ~registers.emr
-        self._copy_position(_POSITION + _PARSER)
-        if told:
-            registers.esr = EngineError(registers.esr | told)
-            registers.eir = EngineError(registers.eir | told)
-            bit = EngineInterrupt.master_error.mask << ENGINES[self.engine].interrupt_shift
-            if not registers.imr & bit:
-                self.vgpu.interrupts.raise_bits(f"GT{ENGINES[self.engine].interrupt_group}", bit)
+        show_error(self.vgpu, self.engine, error)
 
     def _show_position(self, workload: Workload) -> None:
         registers = EngineRegisters(self.vgpu.registers, ENGINES[self.engine].base)
         if workload.state.tail < workload.state.head:
-            self._wraps = self._wraps + 1 & RingHead.wrap_count.mask >> RingHead.wrap_count.low
-        registers.head = RingHead(workload.state.tail | self._wraps << RingHead.wrap_count.low)
+            self.wraps = self.wraps + 1 & RingHead.wrap_count.mask >> RingHead.wrap_count.low
+        registers.head = RingHead(workload.state.tail | self.wraps << RingHead.wrap_count.low)
         registers.tail = RingTail(workload.state.tail)
-        self._copy_position(_POSITION)
-
-    def _copy_position(self, offsets: tuple[int, ...]) -> None:
-        for offset in offsets:
-            place = ENGINES[self.engine].base + offset
-            self.vgpu.registers.write32(place, self.vgpu.gpu.mmio.read32(place))
+        show_position(self.vgpu, self.engine)
 
     def _refused(self, refusal: Refused | ResourceExhausted) -> None:
         if isinstance(refusal, ResourceExhausted):
@@ -262,6 +258,11 @@ class EngineQueue:
                 value=workload.descriptor.low,
             )  # fmt: skip
 
+    def stand_still(self) -> None:
+        """The guest may have changed by the time it goes on: its context is copied in anew then."""
+        if self._shadow is not None:
+            self._shadow.forget()
+
     # ---- resets ----
 
     def drop(self) -> None:
@@ -273,7 +274,7 @@ class EngineQueue:
         """Take back what runs, too."""
         if self.running is not None:
             workload, self.running = self.running, None
-            self._hardware.reset()
+            self.hardware.reset()
             workload.let_go(self.vgpu.tables)
         if self._shadow is not None:
             self._shadow.forget()
@@ -286,8 +287,7 @@ class EngineQueue:
 
     def forget_errors(self) -> None:
         """As a reset of the engine does."""
-        registers = EngineRegisters(self.vgpu.registers, ENGINES[self.engine].base)
-        registers.eir = registers.esr = EngineError(0)
+        forget_errors(self.vgpu, self.engine)
 
     def close(self) -> None:
         """The vGPU goes."""

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from host_model.mediator.scheduler.fair import Fair
+from host_model.mediator.scheduler.turns import DEFAULT_SWITCHING
 from pvinfo.platform import PLATFORMS
 
 from .campaign import Unhealthy, random_program, work_honestly
@@ -72,13 +73,14 @@ def results_alone(count: int, platform: str = "skl", *, track_writes: bool = Tru
 class _Campaign:
     """The first byte of the program decides on the port, on how much there is for shadow tables, and which vGPU was made first."""
 
-    def __init__(self, program: bytes, platform: str, *, closely: bool) -> None:
+    def __init__(self, program: bytes, platform: str, switching: str, *, closely: bool) -> None:
         first = program[0] if program else 0
         self.program = program
         self._closely = closely
         self._kind = platform, first % 2 == 0, first // 2 % 2 == 0
+        scheduler = Fair(period_ns=2 * _SLICE_NS, least_slice_ns=_SLICE_NS, credit_ns=_SLICE_NS) if switching == DEFAULT_SWITCHING else "fair"
         self.stage = Stage(PLATFORMS[platform], track_writes=self._kind[1], hostile_first=self._kind[2], share=SHARES[first // 4 % len(SHARES)],
-            scheduler=Fair(period_ns=2 * _SLICE_NS, least_slice_ns=_SLICE_NS, credit_ns=_SLICE_NS), patience_ns=_PATIENCE_NS)  # fmt: skip
+            scheduler=scheduler, patience_ns=_PATIENCE_NS, switching=switching)  # fmt: skip
         HostileGuest(self.stage.honest).begin()
         self.neighbour = Neighbour(self.stage.honest)
         self.words: list[str] = []
@@ -134,14 +136,14 @@ class _Campaign:
         return outcome
 
 
-def guest_campaign(program: bytes, platform: str = "skl") -> GuestOutcome:
+def guest_campaign(program: bytes, platform: str = "skl", switching: str = DEFAULT_SWITCHING) -> GuestOutcome:
     """Run ``program``. Raises: AssertionError where a rule is broken; whatever escapes the host, which is a defect, too."""
-    return _Campaign(program, platform, closely=False).run()
+    return _Campaign(program, platform, switching, closely=False).run()
 
 
-def guest_story(program: bytes, platform: str = "skl") -> str:
+def guest_story(program: bytes, platform: str = "skl", switching: str = DEFAULT_SWITCHING) -> str:
     """The acts in words, each followed by a close look, up to the one that fails."""
-    campaign = _Campaign(program, platform, closely=True)
+    campaign = _Campaign(program, platform, switching, closely=True)
     try:
         campaign.run()
     except Exception as failure:  # it is told elsewhere what it was

@@ -64,8 +64,9 @@ class Judge:
         if guard.violations:
             told = next(finding for finding in guard.findings if finding.rule == "isolation-violation")
             raise Violation(f"{guard.violations} isolation violations: {told.where}: {told.text}")
-        if guard.owner not in (0, self._hostile.number, self._honest.number):
-            raise Violation(f"the GPU works for vGPU {guard.owner}")
+        for engine, owner in guard.owners.items():
+            if owner not in (0, self._hostile.number, self._honest.number):
+                raise Violation(f"{engine.value} works for vGPU {owner}")
         if not self._neighbour.busy:
             self._check_neighbours_table()
 
@@ -183,12 +184,10 @@ class Judge:
 
     def _check_kept_translations(self) -> None:
         """What engines have kept of the guest's pages is what they might reach now."""
-        if self._stage.host.guard.owner != self._hostile.number:
-            return
         local, window = self._stage.hostile.local, self._stage.hostile.window
         for engine in self._stage.host.gpu.engines:
-            space = engine.process_space
-            if space._revision != self._stage.host.guard.revision:
+            space, way = engine.process_space, self._stage.host.guard.engine(engine.engine)
+            if way.owner != self._hostile.number or space._revision != way.revision:
                 continue  # it forgets them all before its next look
             for views in (space._readable, space._for_writing):
                 for view in views.values():

@@ -11,6 +11,7 @@ from host_model.host import Host
 from host_model.mediator.scheduler.policy import Policy
 from host_model.mediator.scheduler.registry import DEFAULT_POLICY
 from host_model.mediator.scheduler.turn import PATIENCE_NS
+from host_model.mediator.scheduler.turns import DEFAULT_SWITCHING
 from host_model.hypervisor.local import LocalPort, Ram
 from host_model.mediator.types import VgpuType
 from host_model.mediator.vgpu import Vgpu
@@ -85,8 +86,9 @@ class WatchedVgpu(WatchedDevice):
     def watch_engines(self) -> None:
         """Count what engines do, and what they ask for."""
         guard = self.host.guard
-        for name in ("page", "span"):
-            setattr(guard, name, self._counted(getattr(guard, name)))
+        for way in (guard, *(guard.engine(name) for name in self.host.platform.engines)):
+            for name in ("page", "span"):
+                setattr(way, name, self._counted(getattr(way, name)))
         self._watch_slices(self.host.gpu.engines)
 
     def _counted(self, ask: Callable[..., memoryview | None]) -> Callable[..., memoryview | None]:
@@ -136,9 +138,9 @@ class Stage:
 
     def __init__(
         self, platform: Platform, *, track_writes: bool = True, share: int = 64, hostile_first: bool = True,
-        scheduler: str | Policy = DEFAULT_POLICY, patience_ns: int = PATIENCE_NS,
+        scheduler: str | Policy = DEFAULT_POLICY, patience_ns: int = PATIENCE_NS, switching: str = DEFAULT_SWITCHING,
     ) -> None:  # fmt: skip
-        self.host = Host(platform.name, aperture_size=APERTURE, ggtt_size=GIB, scheduler=scheduler, patience_ns=patience_ns)
+        self.host = Host(platform.name, aperture_size=APERTURE, ggtt_size=GIB, scheduler=scheduler, patience_ns=patience_ns, switching=switching)
         self.host.mediator.shadow_pool.share = share
         assert isinstance(self.host.clock, VirtualClock)
         if hostile_first:

@@ -1,5 +1,5 @@
-"""Invalidation of cached translations. The guest polls until its request bit reads 0, which it does at once; it is carried
-out before the vGPU's next work.
+"""Invalidation of cached translations. Software polls until its request bit reads 0, which it does at once; it is carried
+out before the next work of its client.
 
 Source: linux:drivers/gpu/drm/i915/gvt/handlers.c (gvt_reg_tlb_control_handler)
 """
@@ -14,16 +14,16 @@ from pvinfo.registers.gtt import TlbInvalidate, TlbInvalidation
 from . import on_write
 
 if TYPE_CHECKING:
-    from ..vgpu import Vgpu
+    from ..client import Client
 
 _ENGINE_OF: Final = {spec.tlb_invalidate: engine for engine, spec in ENGINES.items()}
 
 
 @on_write(TlbInvalidation.rcs0)
-def translations_dropped(vgpu: Vgpu, offset: int, value: TlbInvalidate) -> int:
+def translations_dropped(client: Client, offset: int, value: TlbInvalidate) -> int:
     engine = _ENGINE_OF.get(offset)
     if value.request and engine is not None:
-        vgpu.hardware.owe_invalidation(vgpu.number, engine)
+        client.hardware.owe_invalidation(client.number, engine)
     return 0
 
 
