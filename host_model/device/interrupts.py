@@ -199,9 +199,9 @@ class InterruptTree:
         self._groups = {name: InterruptGroup(device.registers, name) for name in InterruptGroup.bases}
         self._dwords = device.registers.dwords
         # By group, and of bits that are set in IIR only: others mean nothing, as when the registers were reset.
-        self._read = dict.fromkeys(self._groups, 0)
+        self.read_of = dict.fromkeys(self._groups, 0)
         """Events that the guest has read of."""
-        self._behind = dict.fromkeys(self._groups, 0)
+        self.behind = dict.fromkeys(self._groups, 0)
         """Events that have come again since."""
 
     def raise_event(self, event: Event) -> None:
@@ -213,24 +213,24 @@ class InterruptTree:
         """Let the events of ``group`` happen whose bits are set, as far as its mask is open."""
         registers = self._groups[group]
         pending, happened = registers.iir, bits & ~registers.imr
-        self._read[group] &= pending
-        self._behind[group] = self._behind[group] & pending | happened & self._read[group]
+        self.read_of[group] &= pending
+        self.behind[group] = self.behind[group] & pending | happened & self.read_of[group]
         registers.iir = pending | happened
         self.check_pending()
 
     def read_identity(self, group: str) -> int:
         """The guest reads IIR of ``group``."""
-        pending = self._read[group] = self._groups[group].iir
+        pending = self.read_of[group] = self._groups[group].iir
         return pending
 
     def acknowledge(self, group: str, bits: int) -> None:
         """The guest writes ``bits`` to IIR of ``group``: they are cleared, and what waited behind them comes up."""
         registers = self._groups[group]
         pending = registers.iir
-        again = pending & bits & self._behind[group]
+        again = pending & bits & self.behind[group]
         registers.iir = pending & ~bits | again
-        self._read[group] &= ~bits
-        self._behind[group] &= ~bits
+        self.read_of[group] &= ~bits
+        self.behind[group] &= ~bits
         if again:
             self.check_pending()
         else:

@@ -15,6 +15,7 @@ from support.moving import counts_of, keep_time_with, move, ram_of
 from support.vgpu_rig import GuestContext, GuestRig, batch_start, store, user_interrupt
 
 from host_model.clock import RealClock
+from host_model.device.interrupts import Event
 from host_model.host import Host, PluggedVgpu
 from host_model.hypervisor.local import LocalVirtualMachine
 from host_model.mediator.failsafe import FailsafeReason
@@ -28,7 +29,7 @@ from pvinfo.page import PVINFO_BASE, VGT_IF, PvInfo
 from pvinfo.platform import ENGINES, Engine
 from pvinfo.registers.engine import EngineRegisters
 from pvinfo.registers.fence import FENCE_BASE
-from pvinfo.registers.interrupt import InterruptGroup
+from pvinfo.registers.interrupt import InterruptGroup, MasterInterrupt
 from pvinfo.registers.reset import ResetRegisters
 from pvinfo.units import GIB, MIB, PAGE_SIZE
 
@@ -196,6 +197,21 @@ def test_what_the_guest_was_to_be_told_meanwhile_it_is_told_once_it_goes_on() ->
     rig.take_over(target, moved)
     assert (len(rig.told), moved.vgpu.interrupts_sent) == (1, 1)
     assert sorted({event[0].value for event in rig.events}) == sorted(engine.value for engine in moved.vgpu.platform.engines)
+
+
+def test_an_event_that_waits_behind_another_one_comes_up_after_the_move() -> None:
+    rig, _ = begin("skl")
+    iir = InterruptGroup.iir.at("GT0")
+    rig.vgpu.mmio.write32(MasterInterrupt.control.at(), 0)
+    rig.vgpu.mmio.write32(InterruptGroup.imr.at("GT0"), 0)
+    rig.vgpu.interrupts.raise_event(Event.RCS_USER)
+    assert rig.vgpu.mmio.read32(iir) & 1
+    rig.vgpu.interrupts.raise_event(Event.RCS_USER)
+    moved = move(plugged(rig), rig.host, Host("skl"), RAM).vgpu
+    moved.mmio.write32(iir, 1)
+    assert moved.mmio.read32(iir) & 1
+    moved.mmio.write32(iir, 1)
+    assert not moved.mmio.read32(iir) & 1
 
 
 @pytest.mark.parametrize("switching", ["gpu", "engine"])

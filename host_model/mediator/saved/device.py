@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 from pvinfo.notify import Notification
+from pvinfo.registers.interrupt import InterruptGroup
 from pvinfo.registers.tracked import MMIO_SIZE
 from pvinfo.wire import Codec, u8, u16, u32, u64
 
@@ -161,16 +162,32 @@ class SavedInterrupts(NamedTuple):
 SAVED_INTERRUPTS: Final = Codec(SavedInterrupts, doc="messages to the guest", size=17)
 
 
+class SavedIdentity(NamedTuple):
+    """What the identity register of a group holds beside what it shows."""
+
+    read_of: Annotated[int, u32("events that the guest has read of")]
+    behind: Annotated[int, u32("events that wait behind those")]
+
+
+SAVED_IDENTITY: Final = Codec(SavedIdentity, doc="an identity register beside what it shows", size=8)
+
+
 def _save_interrupts(vgpu: Vgpu) -> bytes:
-    return SAVED_INTERRUPTS.pack(SavedInterrupts(vgpu.standstill.message_owed, vgpu.interrupts_sent, vgpu.interrupts_lost))
+    messages = SavedInterrupts(vgpu.standstill.message_owed, vgpu.interrupts_sent, vgpu.interrupts_lost)
+    tree = vgpu.interrupts
+    identities = (SavedIdentity(tree.read_of[group], tree.behind[group]) for group in InterruptGroup.bases)
+    return SAVED_INTERRUPTS.pack(messages) + b"".join(map(SAVED_IDENTITY.pack, identities))
 
 
 def _load_interrupts(cursor: Cursor, shape: Shape) -> Apply:
     saved = cursor.record(SAVED_INTERRUPTS)
+    identities = dict(zip(InterruptGroup.bases, cursor.records(SAVED_IDENTITY, len(InterruptGroup.bases)), strict=True))
 
     def apply(vgpu: Vgpu) -> None:
         vgpu.standstill.message_owed = bool(saved.owed)
         vgpu.interrupts_sent, vgpu.interrupts_lost = saved.sent, saved.lost
+        for group, (read_of, behind) in identities.items():
+            vgpu.interrupts.read_of[group], vgpu.interrupts.behind[group] = read_of, behind
 
     return apply
 
