@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import selectors
@@ -172,6 +173,7 @@ def staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     made = Stage(tmp_path)
     monkeypatch.setenv("TMPDIR", str(made.temporary))
     monkeypatch.setattr("tempfile.tempdir", None)
+    gc.collect()  # what tests before this one left to be found must not go away meanwhile
     before = sorted(os.listdir("/proc/self/fd"))
     yield made
     assert sorted(os.listdir("/proc/self/fd")) == before, "the run left file descriptors open"
