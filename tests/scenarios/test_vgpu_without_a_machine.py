@@ -14,6 +14,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from guest_driver.__main__ import main
 from support.serving import serving
 
@@ -90,6 +92,7 @@ class Busy:
         self.end()
 
 
+@pytest.mark.full
 def test_eight_processes_tell_their_stories_at_once_each_on_its_own_vgpu(tmp_path: Path) -> None:
     with many(tmp_path) as (sockets, _, report):
         commands = [[sys.executable, "-m", "guest_driver", "run", *STORIES, "--slower", "20", "--seed", str(index), "--connect", str(path)] for index, path in enumerate(sockets)]
@@ -102,6 +105,7 @@ def test_eight_processes_tell_their_stories_at_once_each_on_its_own_vgpu(tmp_pat
     assert all(min(vgpu["requests"].values()) > 0 for vgpu in found["vgpus"]), "each engine of each vGPU had work"
 
 
+@pytest.mark.full
 def test_of_eight_busy_processes_one_is_killed_and_the_others_its_socket_and_their_shares_are_as_they_were(tmp_path: Path) -> None:
     with many(tmp_path) as (sockets, server, report), ExitStack() as held:
         idle = held_by(server)
