@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
 from pvinfo.bus import Region
 from pvinfo.errors import ResourceExhausted, UsageError
 from pvinfo.finding import FindingLog
 from pvinfo.platform import Engine
+from pvinfo.trace import TraceWriter, open_trace
 
 from ...device.config_space import ConfigurationSpace
 from ...device.interrupts import InterruptTree
@@ -22,7 +24,7 @@ from ..pv import Announcement, PvState
 from ..snapshot import GT_REGISTERS_END, guest_config, show_to_guest
 from ..submission.port import SubmissionPorts
 from ..types import MAX_WEIGHT
-from .memory import HostRam
+from .memory import HostPort
 from .queue import HostQueue
 from .screen import HostScreen
 from .share import host_share
@@ -45,7 +47,7 @@ _BAR2: Final = 2
 
 @final
 class HostDevice:
-    """The host's device; a :class:`~pvinfo.bus.PciDevice`. Made by :meth:`host_model.host.Host.own_device`.
+    """The host's device; a :class:`~pvinfo.bus.PciDevice`. Made by :meth:`host_model.host.Host.own_device`, or :meth:`~host_model.host.Host.create_own_device`.
 
     ``weight`` is its share of the GPU's time, beside the vGPUs'. ``port`` is the RAM of the machine that it is plugged into.
 
@@ -53,7 +55,7 @@ class HostDevice:
     of graphics memory is to be.
     """
 
-    def __init__(self, mediator: Mediator, port: HostRam, weight: int) -> None:
+    def __init__(self, mediator: Mediator, port: HostPort, weight: int) -> None:
         if not 1 <= weight <= MAX_WEIGHT:
             raise UsageError(f"weight {weight} for the host's own device: weights go from 1 to {MAX_WEIGHT}")
         self.number = HOST
@@ -92,6 +94,7 @@ class HostDevice:
         self.interrupts_sent = 0
         self.interrupts_lost = 0
         self.is_open = True
+        self._trace: TraceWriter | None = None
         self._interrupt_handler: Callable[[], None] | None = None
         self._begin()
 
@@ -107,6 +110,22 @@ class HostDevice:
     def reset(self) -> None:
         """Device reset, of what is the host's: its work, its part of graphics memory, and the display. Guests notice nothing."""
         self.resets["device"] += 1
+        self._begin_anew()
+
+    def machine_gone(self) -> None:
+        """The driver's machine has gone, and its memory with it: all that was set up is taken back, and nothing leads to that memory
+        any more. Whoever comes next finds the device as at power-on.
+
+        To be called while the memory is still there. Nothing happens to a device that was closed.
+        """
+        if not self.is_open:
+            return
+        self._begin_anew()
+        # A GPU without work would remember that memory for ever, and keep it from being given back.
+        self.hardware.invalidate_translations()
+        self.gpu.aperture.forget_pages()
+
+    def _begin_anew(self) -> None:
         self.submission.reset(self.platform.engines)
         self._let_go()
         self.hardware.stale(self)
@@ -149,6 +168,22 @@ class HostDevice:
         if not asleep:
             self.interrupts.check_pending()
 
+    # ---- traces ----
+
+    def trace_to(self, path: Path) -> None:
+        """Record every access of the driver from now on. Raises: OSError."""
+        self._trace = open_trace(path, f"Accesses of the host's own device ({self.platform.name}) by its driver, in order of arrival.")
+        self.mmio.trace_to(self._trace)
+        self.config.trace = self.aperture.trace = self._trace
+
+    def end_trace(self) -> None:
+        """Close the trace, if one is taken."""
+        if self._trace is not None:
+            self.mmio.trace_to(None)
+            self.config.trace = self.aperture.trace = None
+            self._trace.close()
+            self._trace = None
+
     # ---- beginning and end ----
 
     def _take_share(self) -> None:
@@ -180,6 +215,7 @@ class HostDevice:
         if not self.is_open:
             return
         self.is_open = False
+        self.end_trace()
         self._interrupt_handler = None
         self.submission.close()
         self.turn.leave(self)
