@@ -118,9 +118,10 @@ def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
     """The host with all its vGPUs, and its own device where it has one; ``sockets`` by number, of which 0 is the host's own."""
     sockets = sockets or {}
     vgpus = [vgpu_report(vgpu, sockets.get(number)) for number, vgpu in sorted(host.vgpus.items())]
+    faults = any(
+        finding.kind is FindingKind.GUEST_FAULT for vgpu in host.vgpus.values() for finding in findings_of(vgpu)
+    )
     own = host.own if host.own is not None and host.own.is_open else None
-    clients: list[Vgpu | HostDevice] = [*host.vgpus.values(), *([own] if own is not None else [])]
-    faults = any(finding.kind is FindingKind.GUEST_FAULT for client in clients for finding in findings_of(client))
     reported = {*host.vgpus, own.number} if own is not None else {*host.vgpus}
     return {
         "ok": not faults and not host.guard.violations,

@@ -125,9 +125,11 @@ class BootResult(NamedTuple):
 
     def clients(self) -> list[object]:
         """What the host says of the device of each guest, of its own first."""
+        return [*([self.host["host"]] if "host" in self.host else []), *self._vgpus()]
+
+    def _vgpus(self) -> list[object]:
         vgpus = self.host.get("vgpus")
-        own = [self.host["host"]] if "host" in self.host else []
-        return [*own, *(vgpus if isinstance(vgpus, list) else [])]
+        return vgpus if isinstance(vgpus, list) else []
 
     def failures(self) -> list[str]:
         """Why the run failed, one sentence for each guest that did; empty when all is well."""
@@ -142,23 +144,28 @@ class BootResult(NamedTuple):
         if violations:
             failures.append(f"host: the GPU touched memory outside the running vGPU {violations} times")
         if not self.host.get("ok", True):
-            failures.append(f"host: its findings accuse a guest of {self._accusations()}")
+            failures.append(f"host: its findings accuse a guest of {self._accusations(_faults([*self._vgpus(), gpu]))}")
+        if faults := _faults([self.host.get("host")]):
+            failures.append(f"host: its findings accuse its own machine of {self._accusations(faults)}")
         return failures
 
-    def _accusations(self) -> str:
-        """What guests are accused of, and who may have done it: where nothing else runs, it is the driver."""
-        devices = [*self.clients(), self.host.get("gpu")]
-        faults = [
-            f"{finding['rule']} at {finding['where']} ({'once' if finding['count'] == 1 else '%d times' % finding['count']})"
-            for device in devices if isinstance(device, dict)
-            for finding in device.get("findings", ()) if finding["kind"] == FindingKind.GUEST_FAULT.value
-        ]  # fmt: skip
+    def _accusations(self, faults: Sequence[str]) -> str:
+        """What is found fault with, and who may have done it: where nothing else runs, it is the driver."""
         named = ", ".join(faults[:_NAMED]) or "faults"
         if len(faults) > _NAMED:
             named += f" and {len(faults) - _NAMED} more"
         if self.plan.post is not None:
             return f"{named}: the driver, or a program of the post script"
         return f"{named}, which a real driver does not make"
+
+
+def _faults(devices: Sequence[object]) -> list[str]:
+    """Faults among the findings about these devices of the host's report, in words."""
+    return [
+        f"{finding['rule']} at {finding['where']} ({'once' if finding['count'] == 1 else '%d times' % finding['count']})"
+        for device in devices if isinstance(device, dict)
+        for finding in device.get("findings", ()) if finding["kind"] == FindingKind.GUEST_FAULT.value
+    ]  # fmt: skip
 
 
 def boot_guests(
