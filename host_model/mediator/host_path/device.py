@@ -110,27 +110,27 @@ class HostDevice:
     def reset(self) -> None:
         """Device reset, of what is the host's: its work, its part of graphics memory, and the display. Guests notice nothing."""
         self.resets["device"] += 1
-        self._begin_anew()
+        self._take_back()
+        self.config.reset()
+        self._begin()
 
     def machine_gone(self) -> None:
-        """The driver's machine has gone, and its memory with it: all that was set up is taken back, and nothing leads to that memory
-        any more. Whoever comes next finds the device as at power-on.
+        """The driver's machine has gone, and its memory with it: the GPU is taken out of its work, the display is dark, and nothing
+        leads to that memory any more. What is emulated shows what it showed, to whoever comes next.
 
         To be called while the memory is still there. Nothing happens to a device that was closed.
         """
         if not self.is_open:
             return
-        self._begin_anew()
+        self._take_back()
         # A GPU without work would remember that memory for ever, and keep it from being given back.
         self.hardware.invalidate_translations()
         self.gpu.aperture.forget_pages()
 
-    def _begin_anew(self) -> None:
+    def _take_back(self) -> None:
         self.submission.reset(self.platform.engines)
         self._let_go()
         self.hardware.stale(self)
-        self.config.reset()
-        self._begin()
 
     def on_interrupt(self, handler: Callable[[], None] | None) -> None:
         self._interrupt_handler = handler
