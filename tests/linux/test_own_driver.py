@@ -6,12 +6,17 @@ Nobody here wrote it, and it is not told that it is the host's: it finds the PVI
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import real_guest
 from support.picture import read_png
+from support.real_machines import Machines
+from support.watched_server import watched_server
 
 pytestmark = real_guest.needs("a host's own Linux")
 
@@ -79,3 +84,42 @@ def test_programs_of_a_broadwell_host_work_on_its_own_device_and_only_the_guilty
     assert [line.split()[:2] for line in machine["post_output"].splitlines()] == [["ok", check] for check in CHECKS]
     assert min(report["host"]["requests"].values()) > 500
     assert report["host"]["resets_by_kind"]["engine"] > 0
+
+
+# ---- its machine is killed ----
+
+POST = "[ $ROLE = last ] && exec /bin/workload stores fills\nPATTERN_SECONDS=300 exec /bin/workload pattern\n"
+PATIENCE_S = 100
+
+
+def test_the_machine_of_the_hosts_own_driver_is_killed_at_work_and_the_next_one_finds_a_device_that_works(workload: Path, tmp_path: Path) -> None:
+    with watched_server(tmp_path, own=tmp_path / "own", words=["--monitor", "DP-B"]) as server:
+
+        def until(machines: Machines, happened: Callable[[], bool]) -> None:
+            deadline = time.monotonic() + PATIENCE_S
+            while not happened():
+                assert time.monotonic() < deadline, server.state()["host"]
+                machines.step(0.1)
+
+        def drawn() -> int:
+            requests: dict[str, int] = server.state()["host"]["requests"]
+            return min(requests.values())
+
+        assert server.own is not None
+        nothing = server.state()["gpu"]["held"]
+        with closing(Machines(tmp_path, POST, workload)) as machines:
+            with machines.started(server.own, None, "ROLE=drawing"):
+                until(machines, lambda: drawn() > 50)
+            until(machines, lambda: not server.state()["screens"][0]["connected"])
+            before = server.state()
+            assert before["gpu"]["held"]["pages"] == nothing["pages"]
+            with machines.started(server.own, None, "ROLE=last") as machine:
+                until(machines, lambda: not machine.running())
+                report = machine.report()
+                assert report.driver_initialized and not report.wedged and report.warnings == ()
+                assert [line.split()[:2] for line in machine.post_output().splitlines()] == [["ok", "stores"], ["ok", "fills"]]
+                assert report.monitors["DP-1"].enabled
+        after = server.state()
+        assert after["host"]["resets_by_kind"]["device"] > before["host"]["resets_by_kind"]["device"]
+        assert [finding for finding in after["host"]["findings"] if finding["kind"] != "note"] == []
+        assert after["gpu"]["isolation_violations"] == 0

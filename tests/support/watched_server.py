@@ -53,7 +53,7 @@ class WatchedServer:
     def vgpu(self, place: int) -> dict[str, Any]:
         """The report of one vGPU, with what is on its screen."""
         state = self.state()
-        return {**state["vgpus"][place], "screen": state["screens"][place]}
+        return {**state["vgpus"][place], "screen": state["screens"][place + (self.own is not None)]}
 
     def held(self, place: int) -> Held:
         """What is held now, of the guest at ``place`` in particular."""
