@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.lit_screen import lit_by
 from support.own_device import probed, stores
 from support.serving import serving_own
-from support.vfio_wire import memfd, open_fds
+from support.vfio_wire import Raw, memfd, open_fds, region_write
 
 from guest_driver import GuestDriver
 from guest_driver.__main__ import main as play
@@ -21,7 +23,10 @@ from host_model.host import Host
 from host_model.mediator.host_path.memory import HOST_RAM_END, HostRam, SharedHostRam
 from host_model.memory import HostMemory
 from host_model.monitor_choice import MonitorChoice
+from host_model.scanout import same_picture, scan_out
 from host_model.serving import OwnPlace, ServedHost, ServedType
+from host_model.view.shows import Wanted
+from host_model.view.view import Site, View
 from pvinfo.errors import PeerError, SetupError, UsageError
 from pvinfo.page import PVINFO_BASE
 from pvinfo.platform import Engine
@@ -81,6 +86,31 @@ def test_accesses_of_both_kinds_of_registers_are_recorded_in_order(tmp_path: Pat
         (Op.GGTT_READ, 8, 8, 0x5001),
     ]  # fmt: skip
     assert (tmp_path / "1-trace.tsv").exists()
+
+
+# ---- its screen ----
+
+
+def test_its_screen_is_the_physical_one_which_goes_dark_when_its_machine_leaves_and_is_remembered(tmp_path: Path) -> None:
+    host = ServedHost("skl", [ServedType(None, tmp_path / "a.sock")], own=OwnPlace(tmp_path / "own.sock", 3), wanted=Wanted(pictures=True))
+    with closing(host):
+        view = View(Site("skl", host.screens, host.report, host.totals))
+        own, guest = host.screens
+        client = Raw(tmp_path / "own.sock", lambda: host.step(0.005))
+        for offset, value in lit_by(64, 48, 0x123456):
+            client.ask(region_write(0, offset, value.to_bytes(4, "little")), 32)
+        shown = own.screen.look()
+        assert shown is not None and (shown.width, shown.height) == (64, 48) and guest.screen.look() is None
+        assert scan_out(host.host.gpu) is not None
+        page = b"".join(list(view.answer("/").wire(chunked=False))[1:]).decode()
+        assert page.index('<h2 id="head-0"') < page.index('<h2 id="head-1"')
+        assert "<tr><th>weight</th><td>3</td></tr>" in page and "the host&#x27;s own device" in page
+        client.close()
+        while own.connected():
+            host.step(0.005)
+        last = own.screen.look()
+        assert last is not None and same_picture(last, shown) and scan_out(host.host.gpu) is None
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---- its memory ----
