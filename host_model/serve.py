@@ -25,9 +25,10 @@ from .mediator.scheduler.options import add_schedule_arguments, schedule_choice_
 from .memory import holder_name
 from .monitor_choice import add_monitor_arguments, monitor_choice_of
 from .serving import OwnPlace, ServedGpu, ServedHost, ServedType
+from .serving.signals import on_signal, until_signal
 from .vfio.user.serve import ServedDevice
 from .view.options import add_view_arguments, view_address_of
-from .view.screenshot import ScreenshotFiles, on_signal
+from .view.screenshot import ScreenshotFiles
 from .view.shows import Wanted, file_of
 
 __all__ = ("add_serve_arguments", "run_serve")
@@ -196,7 +197,7 @@ def _host_of(arguments: argparse.Namespace) -> ServedHost | ServedGpu:
 
 def _serve_until_ended(host: ServedHost | ServedGpu, *, once: bool) -> None:
     """Ctrl-C and SIGTERM are how a server is meant to end, from the moment that it says "ready": they are no error."""
-    try:
+    with until_signal(host.selector) as is_to_end:
         for device in host.devices:
             print(f"ready {device.path}", flush=True)
         if isinstance(host, ServedHost) and host.control is not None:
@@ -206,10 +207,8 @@ def _serve_until_ended(host: ServedHost | ServedGpu, *, once: bool) -> None:
         if sys.stderr.isatty():
             for findings in host.findings:
                 findings.on_first = _show_finding
-        while not (once and _all_gone(host.devices)):
+        while not (is_to_end() or (once and _all_gone(host.devices))):
             host.step(_TURN_S)
-    except KeyboardInterrupt:
-        pass
 
 
 def _all_gone(devices: Sequence[ServedDevice]) -> bool:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import selectors
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Final, final
 
 from pvinfo.command_line import write_whole
@@ -19,11 +15,9 @@ from ..scanout import Frame, png, raw_frame
 from .shows import file_of
 from .view import Viewed
 
-__all__ = ("ScreenshotFiles", "on_signal")
+__all__ = ("ScreenshotFiles",)
 
 _FORMATS: Final[dict[str, Callable[[Frame], bytes]]] = {".png": png, ".raw": raw_frame}
-_WISHES_AT_ONCE: Final = 64
-"""Signals that are answered by one picture."""
 
 
 @final
@@ -57,27 +51,3 @@ class ScreenshotFiles:
             except SetupError as error:
                 self.failed = True
                 print(f"{device.screen.title}: {error}", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def on_signal(number: signal.Signals, selector: selectors.BaseSelector, act: Callable[[], None]) -> Iterator[None]:
-    """Has ``act`` called after signal ``number``: by the loop, between two turns, and never in the middle of one."""
-    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-
-    def wake(number: int, frame: FrameType | None) -> None:
-        with suppress(BlockingIOError):
-            os.write(writer, b"!")
-
-    def ready(events: int) -> None:
-        os.read(reader, _WISHES_AT_ONCE)
-        act()
-
-    selector.register(reader, selectors.EVENT_READ, ready)
-    previous = signal.signal(number, wake)
-    try:
-        yield
-    finally:
-        signal.signal(number, previous)
-        selector.unregister(reader)
-        os.close(reader)
-        os.close(writer)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import selectors
-import signal
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +12,7 @@ from host_model.mediator.vgpu import Vgpu
 from host_model.scanout import Frame, png, png_pieces
 from host_model.view.facts import vgpu_facts
 from host_model.view.screen import Glance, PngInPieces, Screen
-from host_model.view.screenshot import ScreenshotFiles, on_signal
+from host_model.view.screenshot import ScreenshotFiles
 from host_model.view.view import Viewed
 from pvinfo.errors import SetupError, UsageError
 from pvinfo.frame import FRAME_HEADER, FRAME_MAGIC
@@ -175,42 +170,3 @@ def test_a_name_that_tells_no_format_is_refused(tmp_path: Path, name: str) -> No
 def test_a_folder_that_is_not_there_is_told_at_the_start() -> None:
     with pytest.raises(SetupError, match="--screenshot: /nowhere/a.png cannot be written: /nowhere must be a folder"):
         ScreenshotFiles(Path("/nowhere/a.png"))
-
-
-# ---- a signal that asks ----
-
-
-@pytest.fixture
-def selector() -> Iterator[selectors.BaseSelector]:
-    before = sorted(os.listdir("/proc/self/fd"))
-    with selectors.DefaultSelector() as made:
-        yield made
-    assert sorted(os.listdir("/proc/self/fd")) == before
-
-
-def test_a_signal_is_acted_upon_by_the_loop_and_not_where_it_strikes(selector: selectors.BaseSelector) -> None:
-    acted: list[int] = []
-    before = signal.getsignal(signal.SIGUSR1)
-    with on_signal(signal.SIGUSR1, selector, lambda: acted.append(1)):
-        for _ in range(200):
-            signal.raise_signal(signal.SIGUSR1)
-        assert acted == []
-        while ready := selector.select(0):
-            for key, events in ready:
-                key.data(events)
-        assert 1 <= len(acted) <= 4
-    assert signal.getsignal(signal.SIGUSR1) is before
-    assert not selector.get_map()
-
-
-def test_a_signal_wakes_a_loop_that_waits(selector: selectors.BaseSelector) -> None:
-    acted: list[int] = []
-    with on_signal(signal.SIGUSR1, selector, lambda: acted.append(1)):
-        main = threading.main_thread().ident
-        assert main is not None
-        thread = threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGUSR1))
-        thread.start()
-        for key, events in selector.select(30):
-            key.data(events)
-        thread.join()
-    assert acted == [1]
