@@ -14,6 +14,7 @@ from .scheduler.turn import Sharer
 if TYPE_CHECKING:
     from ..device.config_space import ConfigurationSpace
     from ..gpu.device import PhysicalGpu
+    from .fences import ClientFences
     from .hardware.hardware import Hardware
     from .mediator import Mediator
     from .pv import PvState
@@ -47,6 +48,10 @@ class Client(RegisterDevice, Sharer, Holder, Protocol):
     @property
     def ggtt(self) -> ClientTable:
         """Its part of the global table."""
+
+    @property
+    def fences(self) -> ClientFences:
+        """Its fences."""
 
     @property
     def pv(self) -> PvState:

@@ -22,8 +22,8 @@ from ..pv import Announcement, PvState
 from ..snapshot import GT_REGISTERS_END, guest_config, show_to_guest
 from ..submission.port import SubmissionPorts
 from ..types import MAX_WEIGHT
+from ..unshadowed.queue import UnshadowedQueue
 from .memory import HostRam
-from .queue import HostQueue
 from .screen import HostScreen
 from .share import host_share
 from .table import HostTable
@@ -76,7 +76,7 @@ class HostDevice:
         self.ggtt = HostTable(self)
         self.fences = ClientFences(self)
         self.interrupts = InterruptTree(self)
-        self.submission = SubmissionPorts(self, lambda engine: HostQueue(self, engine))
+        self.submission = SubmissionPorts(self, lambda engine: UnshadowedQueue(self, engine))
         self.pv = PvState(self, Announcement())
         self.mmio = HostWindow(self)
         self.aperture = ApertureWindow(self, self.gpu.aperture_size)
