@@ -2,7 +2,8 @@
 
 Nobody looks through a partition's commands, whose rings run with privilege. What they may do to registers is therefore for the engine
 to see to: they load and read those that are whose turn it is, which go with the turn or which contexts keep, and those that hardware
-lets every batch write. A load of another is dropped and a read gives 0, with a finding. Of these, two kinds are not loaded at once:
+lets every batch write. A load of another is dropped and a read gives 0: as it is with the host's workarounds for all, which a driver
+cannot know to be the host's, with a note, else with a fault. Of what may be loaded, two kinds are not loaded at once:
 
 * tables of cache control (MOCS) go to the partition's register page, from where they reach the hardware with its next work;
 * bits that stay the host's, by which an engine is stopped or taken out of the host's hands, stay as they are.
@@ -40,6 +41,8 @@ class _Bounds(NamedTuple):
     tables: frozenset[int]
     """Those of them that are loaded from the register page."""
     read: frozenset[int]
+    common: frozenset[int]
+    """Such as are the host's, for all, though every driver of a GPU of its own loads them."""
     kept: dict[int, int]
     """Bits that stay the host's, of registers whose upper half enables the write of the lower."""
 
@@ -56,7 +59,8 @@ def _bounds(engine: Engine, platform_name: str) -> _Bounds:
     loaded = frozenset(offset for offset, rule in rules.loads.items() if offset in own and rule in (None, keep, root))
     kept = {row.offset: row.kept for row in switched_registers(version) if row.masked and row.kept}
     kept[base + EngineRegisters.mi_mode.offset] = _STOPPING
-    return _Bounds(loaded, frozenset(offset for offset in loaded if rules.loads[offset] is keep), loaded | rules.memory | rules.copied, kept)
+    tables = frozenset(offset for offset in loaded if rules.loads[offset] is keep)
+    return _Bounds(loaded, tables, loaded | rules.memory | rules.copied, frozenset(rules.loads) - own, kept)
 
 
 @final
@@ -92,8 +96,12 @@ class PartitionFunction:
         return False
 
     def _outside(self, what: str, engine: Engine, offset: int, value: int | None) -> None:
-        nearest = min(self._bounds[engine].loaded, key=lambda known: abs(known - offset))
+        bounds, where = self._bounds[engine], f"{engine.value}, register {offset:#x}"
+        if offset in bounds.common:
+            self._device.findings.note("function-common-register", where, f"a {what} by a command of a register that is the host's, for all: loads are dropped, reads give 0", value=value)
+            return
+        nearest = min(bounds.loaded, key=lambda known: abs(known - offset))
         self._device.findings.fault(
-            "function-register", f"{engine.value}, register {offset:#x}",
-            f"a {what} by a command of a register that is none of a function's: loads are dropped, reads give 0", value=value, nearest=f"{nearest:#x}",
+            "function-register", where, f"a {what} by a command of a register that is none of a function's: loads are dropped, reads give 0",
+            value=value, nearest=f"{nearest:#x}",
         )  # fmt: skip
