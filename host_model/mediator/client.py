@@ -1,4 +1,4 @@
-"""Whoever has work for the GPU: a vGPU, or the host's own driver, as far as their common parts know them."""
+"""Whoever has work for the GPU: a vGPU, the host's own driver or a partition, as far as their common parts know them."""
 
 from __future__ import annotations
 
