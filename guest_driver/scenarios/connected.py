@@ -23,7 +23,7 @@ from pvinfo.units import GIB, MIB, PAGE_SIZE, format_size
 from ..transport.vfio_user import VfioUserMachine, connect
 from .guest import Guest
 from .interposer import Alterations, InterposedMachine
-from .needs import Announced, DeviceKind, Needs, PluggedIn
+from .needs import Announced, DeviceKind, Needs
 from .outcome import Offer
 from .place import (
     altered_offer,
@@ -198,7 +198,7 @@ class Connected:
         """Machines on the GPUs that fit best, just reset. Raises: CannotStage when none can serve."""
         insist_on_platform(needs, self.platform)
         device = self._device(needs)
-        if needs.in_process or needs.moves or needs.plugged_in != PluggedIn():
+        if needs.by_hand:
             raise CannotStage("it needs the host's own hand, which no socket reaches")
         if device is DeviceKind.PHYSICAL:
             return self._bare(self._of_kind(DeviceKind.PHYSICAL)[0])

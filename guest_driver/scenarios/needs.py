@@ -109,3 +109,8 @@ class Needs(NamedTuple):
     """Its machines can be moved to another host; for that the hosts must be in this process."""
     plugged_in: PluggedIn = PluggedIn()
     """The monitor of each vGPU, or of the physical GPU."""
+
+    @property
+    def by_hand(self) -> bool:
+        """It needs the host's own hand, for whichever of these reasons."""
+        return self.in_process or self.moves or self.plugged_in != PluggedIn()

@@ -33,7 +33,7 @@ def test_two_guests_have_their_work_done_and_the_end_tells_how(tmp_path: Path, s
     ("words", "why"),
     [
         (["--scheduler", "lottery"], "no scheduler 'lottery': there are fair, gvt, round-robin"),
-        (["--physical", "--scheduler", "gvt"], "--scheduler and --timeline are of vGPUs: with --physical, one machine has the GPU to itself"),
+        (["--physical", "--scheduler", "gvt"], "--scheduler, --switching and --timeline are of vGPUs: with --physical, one machine has the GPU to itself"),
         (["--timeline", "/nowhere/a.svg"], "--timeline: /nowhere/a.svg cannot be written: /nowhere must be a folder that this user may write in"),
     ],
 )

@@ -42,10 +42,10 @@ def sockets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
 
 OF_PATIENCE = frozenset({"spinning-batch-on-vgpu", "guilty-context-banned-on-vgpu", "others-go-on-on-vgpu"})
 """A driver on a vGPU finds out by waiting that work hangs, half a minute or so; behind a socket that is our time, too."""
-BY_HAND = [name for name, found in built_in().items() if found.needs.in_process and DeviceKind.VGPU in found.needs.devices]
+BY_HAND = [name for name, found in built_in().items() if found.needs.by_hand and DeviceKind.VGPU in found.needs.devices]
 OF_VGPUS = [
     name for name, found in built_in().items()
-    if found.needs.devices == (DeviceKind.VGPU,) and name not in OF_PATIENCE and not found.needs.in_process
+    if found.needs.devices == (DeviceKind.VGPU,) and name not in OF_PATIENCE and not found.needs.by_hand
 ]  # fmt: skip
 LOOKED_AT = ("fence-set-up", "refuse-version-0", "refuse-no-aperture", "probe", "balloon-type-8", "second-vgpu-fences")
 Played = Callable[[str], ScenarioResult]

@@ -13,25 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, final
 
-from pvinfo.platform import Platform
-from pvinfo.registers.cursor import Cursor
 from pvinfo.registers.interrupt import InterruptGroup
 from pvinfo.registers.pipe import PIPE_BASES, Pipe
-from pvinfo.registers.plane import PLANES_PER_PIPE, Plane
 from pvinfo.registers.transcoder import EdpInput, Transcoder, TranscoderSwitch
 
 from ...clock import Timer, VirtualClock
 from ..interrupts import Event, event_places
 from .refresh import Timing, timing_of
 from .scan_line import Raster
+from .surfaces import Surface, surfaces_of
 
 if TYPE_CHECKING:
     from ..base import RegisterDevice
 
-__all__ = ("SURFACES", "TRANSCODERS", "PipeMode", "PipeState", "Pipes", "cursor_of")
+__all__ = ("TRANSCODERS", "PipeMode", "PipeState", "Pipes")
 
 _MASK32: Final = 0xFFFFFFFF
 _NS_PER_US: Final = 1000
@@ -40,10 +37,6 @@ _EDP_INPUTS: Final[dict[str, tuple[int, ...]]] = {
     "PIPE_A": (EdpInput.A_ALWAYS_ON, EdpInput.A), "PIPE_B": (EdpInput.B,), "PIPE_C": (EdpInput.C,),
 }  # fmt: skip
 _VBLANK: Final = {"PIPE_A": Event.PIPE_A_VBLANK, "PIPE_B": Event.PIPE_B_VBLANK, "PIPE_C": Event.PIPE_C_VBLANK}
-_FLIP: Final = {
-    "PIPE_A": Event.PIPE_A_PRIMARY_FLIP, "PIPE_B": Event.PIPE_B_PRIMARY_FLIP, "PIPE_C": Event.PIPE_C_PRIMARY_FLIP,
-}  # fmt: skip
-"""The events of a pipe's other planes stand above that of its first."""
 _LAST_LINE_NS: Final = 1_000_000
 """How long the last visible line is shown, on real time. A driver that has a frame's registers to write looks at the scan line
 first: if a tenth of a millisecond or less is left it waits for the vertical blank. Here its writes take up to ten times as long as
@@ -53,7 +46,6 @@ _WRITES_NS: Final = 5_000_000
 """How long the end of a frame is put off, on real time, for a driver that has looked at the scan line before, had time enough, and
 has not come to the end of its writes: a busy machine has kept it, or us, from them. It ends them with a look at the scan line and
 then at the count of frames, and complains when that has grown. Source: linux:drivers/gpu/drm/i915/display/intel_crtc.c"""
-_PLANES_THAT_TELL: Final = {8: 2, 9: PLANES_PER_PIPE}
 
 
 class PipeMode(NamedTuple):
@@ -62,19 +54,6 @@ class PipeMode(NamedTuple):
     width: int
     height: int
     period_ns: Fraction
-
-
-class _Surface(NamedTuple):
-    """A plane, or a cursor."""
-
-    pipe: str
-    surf: int
-    """Dword of what was asked for."""
-    live: int
-    """Dword of what is shown."""
-    event: int
-    """The bit that tells of a flip; 0 where nothing tells of it."""
-    counted: bool
 
 
 class PipeState(NamedTuple):
@@ -93,27 +72,8 @@ class PipeState(NamedTuple):
     """Planes and cursors with a flip that waits for the end of the frame."""
 
 
-def cursor_of(pipe: str) -> str:
-    """What :meth:`Pipes.flip` calls the cursor of ``pipe``."""
-    return f"{pipe}_CURSOR"
-
-
-_PLANE_NAMES: Final = {pipe: tuple(f"{pipe}_PLANE_{number}" for number in range(1, PLANES_PER_PIPE + 1)) for pipe in PIPE_BASES}
-SURFACES: Final = frozenset(chain(*_PLANE_NAMES.values(), map(cursor_of, PIPE_BASES)))
-"""What can be flipped: planes and cursors."""
 TRANSCODERS: Final = frozenset((*(f"TRANSCODER_{pipe[-1]}" for pipe in PIPE_BASES), _EDP))
 """What pipes can feed."""
-
-
-def _surfaces(platform: Platform) -> dict[str, _Surface]:
-    places, telling = event_places(platform), _PLANES_THAT_TELL[platform.graphics_version]
-    surfaces = {}
-    for pipe in PIPE_BASES:
-        for number, name in enumerate(_PLANE_NAMES[pipe], 1):
-            event = 1 << places[_FLIP[pipe]].bit + number - 1 if number <= telling else 0
-            surfaces[name] = _Surface(pipe, Plane.surf.at(name) >> 2, Plane.surflive.at(name) >> 2, event, number == 1)
-        surfaces[cursor_of(pipe)] = _Surface(pipe, Cursor.surf.at(pipe) >> 2, Cursor.surflive.at(pipe) >> 2, 0, False)
-    return surfaces
 
 
 @final
@@ -165,7 +125,7 @@ class Pipes:
         self._dwords = device.registers.dwords
         places = event_places(device.platform)
         self._pipes = {name: _Pipe(name, 1 << places[_VBLANK[name]].bit) for name in PIPE_BASES}
-        self._surfaces = _surfaces(device.platform)
+        self._surfaces = surfaces_of(device.platform)
         self._asleep = False
         self._last_line_ns = 0 if isinstance(device.clock, VirtualClock) else _LAST_LINE_NS
 
@@ -412,7 +372,7 @@ class Pipes:
             events |= event
         return events
 
-    def _show(self, pipe: _Pipe, surface: _Surface, now_ns: int) -> None:
+    def _show(self, pipe: _Pipe, surface: Surface, now_ns: int) -> None:
         dwords = self._dwords
         dwords[surface.live] = dwords[surface.surf]
         if surface.counted:

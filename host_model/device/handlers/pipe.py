@@ -13,7 +13,7 @@ from pvinfo.registers.pipe import PIPE_BASES, Pipe, ScanLine
 from pvinfo.registers.plane import BroadwellPlaneControl, FlipKind, FlipTarget, Plane, PlaneControl, PlaneFlip, PlaneSurface
 from pvinfo.registers.transcoder import DdiFunctionControl, LinkRatio, TotalTiming, Transcoder, TranscoderConfig, TranscoderSwitch
 
-from ..display.pipes import cursor_of
+from ..display.surfaces import cursor_of
 from . import on_read, on_write
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from pvinfo.wire import Codec, raw, u8, u16, u32, u64
 from ...device.display.ddc import EDID_ADDRESS, SEGMENT_ADDRESS, DdcState
 from ...device.display.edid_region import EDID_MAX_SIZE
 from ...device.display.monitor import Monitor
-from ...device.display.pipes import SURFACES, TRANSCODERS, PipeState
+from ...device.display.pipes import TRANSCODERS, PipeState
+from ...device.display.surfaces import SURFACES
 from ...device.display.refresh import LONGEST_PERIOD_NS, SHORTEST_PERIOD_NS, Timing
 from ...device.display.sink import SinkState
 from .cursor import Cursor
