@@ -11,7 +11,7 @@ import pytest
 from support.own_device import stores
 from support.provisioned import PARTITION, Provisioned, provision
 from support.scheduling import MS
-from support.vgpu_rig import GuestContext, GuestRig, store
+from support.vgpu_rig import GuestContext, GuestRig, store, user_interrupt
 
 from guest_driver import GuestDriver, Rectangle
 from host_model.device.mmio.window import GTT_OFFSET
@@ -33,7 +33,7 @@ LOAD = 0x11000001
 """MI_LOAD_REGISTER_IMM of one register."""
 STORE_GLOBAL = 0x10400002
 STORE_REGISTER = 0x12000002
-UPDATE_TABLE = 0x11800001
+UPDATE_TABLE = 0x11800002
 STORE_INDEX = 0x10800001
 
 
@@ -232,6 +232,23 @@ def test_what_keeps_an_engine_in_the_hosts_hands_is_never_loaded(platform: str) 
         assert mode is None or not mode >> 16 & MiMode.stop_ring.mask
 
 
+def test_cache_control_that_a_partitions_ring_loads_is_its_own() -> None:
+    quarters = Quarters()
+    quarters.check_neighbour()
+    held = []
+    quarters.run(Engine.RCS0, LOAD, 0xC800, 0x35, 0)
+    assert quarters.partition.registers.read32(0xC800) == 0x35
+    for _ in range(2):
+        quarters.check_neighbour()
+        stores(quarters.neighbour, Engine.RCS0, 1)[1].wait(PATIENCE_NS)
+        held.append(quarters.host.gpu.registers.read32(0xC800))
+        quarters.run(Engine.RCS0, *user_interrupt())
+        held.append(quarters.host.gpu.registers.read32(0xC800))
+    theirs = quarters.plugged.vgpu.registers.read32(0xC800)
+    assert held == [theirs, 0x35] * 2 and theirs != 0x35
+    assert "function-register" not in quarters.rules()
+
+
 def test_registers_that_are_not_its_own_cannot_be_looked_at() -> None:
     quarters = Quarters()
     page = quarters.rig.page()
@@ -253,7 +270,7 @@ def test_an_image_that_stops_its_engine_stops_nobody_elses() -> None:
     for engine in (Engine.BCS0, Engine.RCS0):
         layout = context_image(9, engine)
         name = next(register.name for register in layout.registers if register.offset == EngineRegisters.mi_mode.offset)
-        quarters.run(engine, *store(0, 0), prepare=partial(stopping, name=name))
+        quarters.run(engine, *user_interrupt(), prepare=partial(stopping, name=name))
         quarters.check_neighbour()
         quarters.heal(engine)
 
