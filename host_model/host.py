@@ -19,7 +19,7 @@ from .hypervisor.local import LocalMachine
 from .hypervisor.registry import DEFAULT_HYPERVISOR, machine_of
 from .isolation import GuardedMemory
 from .mediator.host_path.device import HOST_WEIGHT, HostDevice
-from .mediator.host_path.memory import HostRam
+from .mediator.host_path.memory import HostPort, HostRam
 from .mediator.mediator import Mediator
 from .mediator.pv import Announcement
 from .mediator.resources import ResourcePool, VgpuResources
@@ -274,14 +274,26 @@ class Host:
         Raises: UsageError when there is one, for a weight or a size of RAM that cannot be, or when the host's clock is not virtual;
         ResourceExhausted when the mediator has spread over all graphics memory that the host keeps.
         """
-        if self.own is not None and self.own.is_open:
-            raise UsageError("the host has its own device already: it has one driver; close the first")
+        self._check_first_driver()
         if not isinstance(self.clock, VirtualClock):
             raise UsageError("a machine of this process runs on virtual time, but the host's clock is real")
         memory = HostRam(ram_size, self.memory)
         try:
-            self.own = HostDevice(self.mediator, memory, weight)
+            device = self.create_own_device(memory, weight=weight)
         except Exception:
             memory.close()
             raise
-        return PluggedHost(self.own, LocalMachine(self.own, memory.ram, self.clock))
+        return PluggedHost(device, LocalMachine(device, memory.ram, self.clock))
+
+    def create_own_device(self, port: HostPort, *, weight: int = HOST_WEIGHT) -> HostDevice:
+        """The device of the host's own driver, whose machine's RAM is behind ``port``.
+
+        Raises: as :meth:`own_device`, whatever the clock is; ``port`` is still the caller's then.
+        """
+        self._check_first_driver()
+        self.own = HostDevice(self.mediator, port, weight)
+        return self.own
+
+    def _check_first_driver(self) -> None:
+        if self.own is not None and self.own.is_open:
+            raise UsageError("the host has its own device already: it has one driver; close the first")

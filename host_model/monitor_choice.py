@@ -56,13 +56,13 @@ def add_monitor_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGr
     parser.add_argument(
         "--monitor", metavar="CONNECTOR",
         help="plug the monitor in there: DP-A, DP-B …, HDMI-B …, or none for no monitor (where the kernel's mediator has it, DP-D or DP-B; "
-        "with --physical there is none unless one of these three options is given)",
+        "with --physical, or for the host's own with --own, there is none unless one of these three options is given)",
     )  # fmt: skip
     parser.add_argument("--edid", type=Path, metavar="FILE", help="what the monitor says of itself, as in Linux' /sys/class/drm/*/edid")
     parser.add_argument(
         "--mode", metavar="WxH[@HZ]",
         help=f"the mode that the monitor prefers, of those from {EDID_RESOLUTIONS[0]} to {EDID_RESOLUTIONS[-1]} "
-        f"(the type's resolution; with --physical {PHYSICAL_RESOLUTION})",
+        f"(the type's resolution; with --physical or --own {PHYSICAL_RESOLUTION})",
     )  # fmt: skip
 
 

@@ -49,9 +49,9 @@ def vgpu_report(vgpu: Vgpu, socket: str | None = None) -> Json:
     }
 
 
-def own_report(device: HostDevice) -> Json:
+def own_report(device: HostDevice, socket: str | None = None) -> Json:
     """The device of the host's own driver. ``passed`` are accesses that reached the physical GPU's registers."""
-    return {**_client_report(device), "mmio": {**_accesses(device.mmio.emulated), "passed": device.mmio.passed}}
+    return {"socket": socket, **_client_report(device), "mmio": {**_accesses(device.mmio.emulated), "passed": device.mmio.passed}}
 
 
 def _client_report(client: Vgpu | HostDevice) -> Json:
@@ -115,7 +115,7 @@ def findings_of(client: Vgpu | HostDevice) -> tuple[Finding, ...]:
 
 
 def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
-    """The host with all its vGPUs, and its own device where it has one."""
+    """The host with all its vGPUs, and its own device where it has one; ``sockets`` by number, of which 0 is the host's own."""
     sockets = sockets or {}
     vgpus = [vgpu_report(vgpu, sockets.get(number)) for number, vgpu in sorted(host.vgpus.items())]
     faults = any(
@@ -127,7 +127,7 @@ def host_report(host: Host, sockets: dict[int, str] | None = None) -> Json:
         "ok": not faults and not host.guard.violations,
         "platform": host.platform.name,
         "vgpus": vgpus,
-        **({"host": own_report(own)} if own is not None else {}),
+        **({"host": own_report(own, sockets.get(own.number))} if own is not None else {}),
         "gpu": {
             "commands": host.gpu.engines.commands,
             "isolation_violations": host.guard.violations,

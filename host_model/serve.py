@@ -18,10 +18,13 @@ from pvinfo.platform import DEFAULT_PLATFORM, PLATFORMS
 from pvinfo.units import MIB
 
 from .host import DEFAULT_APERTURE
+from .mediator.firmware import opregion_of
+from .mediator.host_path.options import add_weight_argument, own_weight_of
 from .mediator.own_types import add_types_argument, own_types_of
 from .mediator.scheduler.options import add_schedule_arguments, schedule_choice_of
+from .memory import holder_name
 from .monitor_choice import add_monitor_arguments, monitor_choice_of
-from .serving import ServedGpu, ServedHost, ServedType
+from .serving import OwnPlace, ServedGpu, ServedHost, ServedType
 from .vfio.user.serve import ServedDevice
 from .view.options import add_view_arguments, view_address_of
 from .view.screenshot import ScreenshotFiles, on_signal
@@ -34,6 +37,9 @@ _TURN_S: Final = 1.0
 DESCRIPTION: Final = """\
 Serves vGPUs of one host over vfio-user, each on a Unix socket of its own. Prints "ready PATH" for each
 once it listens. Ends on SIGTERM or Ctrl-C, or with --once when the last client has gone.
+
+With --own the host's own driver has a socket as well: there it finds its part of the GPU, and all of
+the display, and takes turns with the guests. Its machine may have up to 1984 MiB of memory.
 
 --screenshot writes what is shown when serving ends, and on SIGUSR1 at once; where the client has gone,
 what it showed last. A file that ends in .png is a picture, one that ends in .raw
@@ -58,6 +64,7 @@ examples:
   host-model serve --socket /tmp/vgpu.sock --platform kbl --type GVTg_V5_4 --trace run.tsv --json run.json
   host-model serve --vgpu GVTg_V5_8=/tmp/a.sock --vgpu GVTg_V5_8=/tmp/b.sock --once
   host-model serve --vgpu GVTg_V5_8=/tmp/a.sock --vgpu GVTg_V5_4=/tmp/b.sock --scheduler gvt --timeline who-when.svg
+  host-model serve --own /tmp/host.sock --vgpu GVTg_V5_8=/tmp/a.sock --monitor DP-B
   host-model serve --mdev /tmp/gpu --aperture 1024       and then: host-model mdev /tmp/gpu create i915-GVTg_V5_8
   host-model serve --socket /tmp/vgpu.sock --view 8080             look at http://127.0.0.1:8080/
   host-model serve --socket /tmp/vgpu.sock --screenshot now.png    kill -USR1 takes a picture
@@ -96,6 +103,10 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         "--mdev", type=Path, metavar="DIR", help="make vGPUs on demand, each at a socket in DIR, by host-model mdev and host-model device"
     )
     add_types_argument(parser)
+    parser.add_argument(
+        "--own", type=Path, action="append", default=[], metavar="PATH", help="serve the device of the host's own driver at PATH, beside its guests'"
+    )
+    add_weight_argument(parser)
     parser.add_argument("--physical", action="store_true", help="serve the physical GPU itself at --socket, for a host's driver")
     parser.add_argument("--platform", default=DEFAULT_PLATFORM, metavar="P", help=f"{', '.join(PLATFORMS)} ({DEFAULT_PLATFORM})")
     parser.add_argument(
@@ -104,7 +115,7 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--once", action="store_true", help="end when the last client has gone")
     parser.add_argument(
-        "--trace", type=Path, metavar="FILE", help="record every access (with several vGPUs, one file each: N-FILE); .xz compresses"
+        "--trace", type=Path, metavar="FILE", help="record every access (with several devices, one file each: N-FILE, 0 for the host's own); .xz compresses"
     )
     parser.add_argument("--json", metavar="FILE", help="write the report at the end; - is standard output")
     parser.add_argument(
@@ -153,7 +164,12 @@ def _host_of(arguments: argparse.Namespace) -> ServedHost | ServedGpu:
     monitor = monitor_choice_of(arguments)
     schedule = schedule_choice_of(arguments, physical=arguments.physical)
     wanted = Wanted(view_address_of(arguments), arguments.frame, pictures=arguments.screenshot is not None)
+    weight = own_weight_of(arguments)
+    if len(arguments.own) > 1:
+        raise UsageError(f"--own {' --own '.join(map(str, arguments.own))}: a host has one driver of its own")
     if arguments.physical:
+        if arguments.own:
+            raise UsageError("--own with --physical: there a machine has the whole GPU, and no mediator has a part of it for anybody")
         if arguments.opregion is not None:
             raise UsageError("--opregion is of vGPUs: a machine's own GPU (--physical) is described by the machine's own firmware")
         if arguments.socket is None or arguments.vgpu or arguments.vgpu_type or arguments.mdev or arguments.types:
@@ -166,13 +182,15 @@ def _host_of(arguments: argparse.Namespace) -> ServedHost | ServedGpu:
         served.insert(0, ServedType(arguments.vgpu_type, arguments.socket))
     elif arguments.vgpu_type is not None:
         raise UsageError("--type is the type of --socket's vGPU; with --vgpu it stands before the path: --vgpu T=PATH")
-    if not served and arguments.mdev is None:
-        raise UsageError("nothing to serve: give --socket PATH, --vgpu T=PATH or --mdev DIR")
+    if not served and arguments.mdev is None and not arguments.own:
+        raise UsageError("nothing to serve: give --socket PATH, --vgpu T=PATH, --own PATH or --mdev DIR")
+    if arguments.opregion is not None and arguments.own and not served:
+        raise UsageError("--opregion is of vGPUs: the host's own machine (--own) has firmware of its own")
     if arguments.mdev is not None and (arguments.once or arguments.frame is not None or arguments.opregion is not None):
         raise UsageError("--once, --frame and --opregion are for vGPUs that are there from the start to the end; with --mdev they come and go")
     return ServedHost(
         arguments.platform, served, aperture_size=aperture_size, own_types=own_types_of(arguments), trace=arguments.trace, wanted=wanted,
-        monitor=monitor, schedule=schedule, on_demand=arguments.mdev,
+        monitor=monitor, schedule=schedule, on_demand=arguments.mdev, own=None if weight is None else OwnPlace(arguments.own[0], weight),
     )  # fmt: skip
 
 
@@ -200,9 +218,9 @@ def _all_gone(devices: Sequence[ServedDevice]) -> bool:
 
 def _write_opregions(host: ServedHost, path: Path) -> None:
     alone = len(host.host.vgpus) == 1
-    for guest, number in enumerate(host.host.vgpus):
-        write_whole(file_of(path, number, alone=alone), host.opregion(guest))
+    for number, vgpu in host.host.vgpus.items():
+        write_whole(file_of(path, number, alone=alone), opregion_of(vgpu))
 
 
 def _show_finding(finding: Finding) -> None:
-    print(f"vGPU {finding.vgpu}: {finding.kind.value}: {finding.where}: {finding.text}", file=sys.stderr)
+    print(f"{holder_name(finding.vgpu)}: {finding.kind.value}: {finding.where}: {finding.text}", file=sys.stderr)

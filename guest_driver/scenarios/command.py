@@ -23,9 +23,8 @@ from .access import trace_text
 from .catalogue import Scenario, select
 from .connected import Connected
 from .in_process import InProcess
-from .json_report import run_report, served_gpu_report, served_vgpu_report
-from .needs import DeviceKind
-from .outcome import Json, Outcome, RunResult, ScenarioResult
+from .json_report import ServedReports, run_report, served_reports
+from .outcome import Outcome, RunResult, ScenarioResult
 from .output import insist_on_targets, write_json
 from .place import Place
 from .run import run_scenarios
@@ -181,9 +180,9 @@ def _write_traces(run: RunResult, folder: Path) -> None:
             write_whole(folder / name, trace_text(guest.accesses, comment))
 
 
-def _write(run: RunResult, served: Sequence[Json], served_gpus: Sequence[Json], arguments: argparse.Namespace) -> list[str]:
+def _write(run: RunResult, served: ServedReports, arguments: argparse.Namespace) -> list[str]:
     """Write what was asked for; what was written, in words."""
-    written = write_json(arguments.json, run_report(run, served, served_gpus))
+    written = write_json(arguments.json, run_report(run, served))
     if arguments.report is not None:
         for name, text in render_report(run).items():  # the index, which leads to the others, is the last
             write_whole(arguments.report / name, text)
@@ -204,14 +203,12 @@ def run_run(arguments: argparse.Namespace) -> int:
     insist_on_targets(arguments.json, (arguments.report, arguments.trace))
     out = sys.stderr if arguments.json == "-" else sys.stdout
     started = time.monotonic()
-    served: list[Json] = []
-    served_gpus: list[Json] = []
+    served = ServedReports()
     with contextlib.ExitStack() as held:
         place: Place
         if arguments.connect:
             connected = held.enter_context(Connected(arguments.connect, platform=arguments.platform, slower=arguments.slower or 1))
-            served = [served_vgpu_report(*gpu) for gpu in connected.served if gpu[2].device is DeviceKind.VGPU]
-            served_gpus = [served_gpu_report(path, offer) for path, _, offer in connected.served if offer.device is DeviceKind.PHYSICAL]
+            served = served_reports(connected.served)
             place = connected
         else:
             aperture = arguments.aperture * MIB if arguments.aperture is not None else None
@@ -222,7 +219,7 @@ def run_run(arguments: argparse.Namespace) -> int:
         progress = _Progress(out, chosen)
         held.callback(progress.end)
         run = run_scenarios(chosen, place, seed=arguments.seed, before=progress.before, after=progress.after)
-    written = _write(run, served, served_gpus, arguments)
+    written = _write(run, served, arguments)
     counts = ", ".join(f"{run.count(outcome)} {outcome.value}" for outcome in Outcome)
     ending = f"; written: {', '.join(written)}" if written else ""
     out.write(f"{run.platform}, {run.where}: {counts}, {time.monotonic() - started:.1f} s{ending}\n")

@@ -1,7 +1,8 @@
-"""The place behind sockets: vGPUs and physical GPUs that vfio-user servers serve, reset before each scenario.
+"""The place behind sockets: vGPUs, hosts' own devices and physical GPUs that vfio-user servers serve, reset before each scenario.
 
 What a scenario asks of its host can then only be looked for. Among the vGPUs served the one that comes nearest is taken;
-what it does not announce, an interposer on the guest's side of the wire does. What has no PVINFO page is a physical GPU.
+what it does not announce, an interposer on the guest's side of the wire does. What has no PVINFO page is a physical GPU,
+and what its page gives number 0 is the host's own device.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Self, final
 
+from host_model.mediator.host_path.device import HOST
 from host_model.mediator.types import types_for
 from pvinfo.bus import Machine, Region
 from pvinfo.errors import SetupError, UsageError
@@ -42,7 +44,7 @@ _RAM = 64 * MIB
 
 
 class _Served(NamedTuple):
-    """A vGPU or physical GPU behind a socket, and what it offers."""
+    """A vGPU, a host's own device or a physical GPU behind a socket, and what it offers."""
 
     path: Path
     machine: VfioUserMachine
@@ -74,16 +76,18 @@ def survey(path: Path, machine: VfioUserMachine) -> _Served:
     if _page_field(registers, "magic") != VGT_MAGIC:
         machine.gpu.reset()
         return _Served(path, machine, platform, Offer.of_physical(aperture.size, ggtt_size), "")
+    number = _page_field(registers, "vgt_id")
     offer = Offer(
         aperture_size=aperture.size,
         ggtt_size=ggtt_size,
         magic=_page_field(registers, "magic"),
         version_major=_page_field(registers, "version_major"),
-        vgt_id=_page_field(registers, "vgt_id"),
+        vgt_id=number,
         capabilities=Capability(_page_field(registers, "vgt_caps")),
         mappable=_slice(registers, "mappable"),
         nonmappable=_slice(registers, "nonmappable"),
         fence_num=_page_field(registers, "avail_rs.fence_num"),
+        device=DeviceKind.HOST if number == HOST else DeviceKind.VGPU,
     )
     machine.gpu.reset()
     sizes = offer.mappable.size, offer.nonmappable.size
@@ -202,6 +206,8 @@ class Connected:
             raise CannotStage("it needs the host's own hand, which no socket reaches")
         if device is DeviceKind.PHYSICAL:
             return self._bare(self._of_kind(DeviceKind.PHYSICAL)[0])
+        if device is DeviceKind.HOST:
+            return self._own(self._of_kind(DeviceKind.HOST)[0])
         return self._shared(needs)
 
     def _bare(self, served: _Served) -> Setting:
@@ -209,6 +215,12 @@ class Connected:
         served.machine.gpu.reset()
         remark = f"{describe_physical(self.platform, served.offer)}, behind {served.path}, reset before the scenario"
         return Setting(self.platform, (Guest("guest 1", served.machine, served.offer),), (), None, (remark,))
+
+    def _own(self, served: _Served) -> Setting:
+        """The host's own machine."""
+        served.machine.gpu.reset()
+        remark = f"the host's own device on {self.platform.title}, behind {served.path}, reset before the scenario"
+        return Setting(self.platform, (Guest("the host", served.machine, served.offer),), (), None, (remark,))
 
     def _shared(self, needs: Needs) -> Setting:
         """A machine for each vGPU. Raises: CannotStage."""

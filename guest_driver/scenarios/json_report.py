@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from host_model.report import finding_report
 
 from .access import count_by_kind
+from .needs import DeviceKind
 from .outcome import Json, Offer, Outcome, RunResult, ScenarioResult
 
-__all__ = ("run_report", "served_gpu_report", "served_vgpu_report")
+__all__ = ("ServedReports", "run_report", "served_reports")
 
 
 def _seconds(nanoseconds: int) -> float:
@@ -47,11 +49,34 @@ def _scenario_report(result: ScenarioResult) -> Json:
     }
 
 
-def served_vgpu_report(path: Path, type_name: str, offer: Offer) -> Json:
-    """A vGPU behind a socket, as far as its guest can see."""
+class ServedReports(NamedTuple):
+    """What is behind sockets, as far as drivers can see."""
+
+    vgpus: Sequence[Json] = ()
+    gpus: Sequence[Json] = ()
+    hosts: Sequence[Json] = ()
+    """Hosts' own devices."""
+
+
+def served_reports(served: Iterable[tuple[Path, str, Offer]]) -> ServedReports:
+    """Of each socket, type and offer."""
+    vgpus: list[Json] = []
+    gpus: list[Json] = []
+    hosts: list[Json] = []
+    for path, type_name, offer in served:
+        match offer.device:
+            case DeviceKind.VGPU:
+                vgpus.append({"type": type_name, **_served_share_report(path, offer)})
+            case DeviceKind.PHYSICAL:
+                gpus.append({"socket": str(path), **offer.to_json()})
+            case DeviceKind.HOST:
+                hosts.append(_served_share_report(path, offer))
+    return ServedReports(vgpus, gpus, hosts)
+
+
+def _served_share_report(path: Path, offer: Offer) -> Json:
     return {
         "number": offer.vgt_id,
-        "type": type_name,
         "socket": str(path),
         "pv": {"version": f"{offer.version_major}", "caps": int(offer.capabilities)},
         "balloon": {
@@ -62,15 +87,11 @@ def served_vgpu_report(path: Path, type_name: str, offer: Offer) -> Json:
     }
 
 
-def served_gpu_report(path: Path, offer: Offer) -> Json:
-    """A physical GPU behind a socket, as far as its driver can see."""
-    return {"socket": str(path), **offer.to_json()}
-
-
-def run_report(run: RunResult, served: Iterable[Json] = (), served_gpus: Iterable[Json] = ()) -> Json:
-    """The whole run; ``served`` and ``served_gpus`` are the vGPUs and physical GPUs behind sockets, where it played there."""
+def run_report(run: RunResult, served: ServedReports = ServedReports()) -> Json:
+    """The whole run; ``served`` is what is behind sockets, where it played there."""
     own = [{"scenario": result.name, **vgpu} for result in run.scenarios for vgpu in result.vgpus]
     bare = [{"scenario": result.name, **gpu} for result in run.scenarios for gpu in result.gpus]
+    hosts = [{"scenario": result.name, **host} for result in run.scenarios for host in result.hosts]
     return {
         "ok": run.ok,
         "version": run.version,
@@ -81,7 +102,7 @@ def run_report(run: RunResult, served: Iterable[Json] = (), served_gpus: Iterabl
         "failed": run.count(Outcome.FAILED),
         "skipped": run.count(Outcome.SKIPPED),
         "scenarios": [_scenario_report(result) for result in run.scenarios],
-        "vgpus": [*own, *served],
-        "gpus": [*bare, *served_gpus],
-        "hosts": [{"scenario": result.name, **host} for result in run.scenarios for host in result.hosts],
+        "vgpus": [*own, *served.vgpus],
+        "gpus": [*bare, *served.gpus],
+        "hosts": [*hosts, *served.hosts],
     }

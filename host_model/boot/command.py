@@ -17,11 +17,14 @@ from host_model.boot.parts import find_parts
 from host_model.boot.qemu import Accelerator, choose_accelerator
 from host_model.boot.report import report_object, summary
 from host_model.boot.run import BootPlan, boot_guests
+from host_model.mediator.host_path.memory import HOST_RAM_END
+from host_model.mediator.host_path.options import add_weight_argument, own_weight_of
 from host_model.mediator.scheduler.options import add_schedule_arguments, schedule_choice_of
 from host_model.monitor_choice import add_monitor_arguments, monitor_choice_of
 from host_model.view.options import add_view_arguments, view_address_of
 from pvinfo.command_line import write_whole
 from pvinfo.errors import SetupError, UsageError
+from pvinfo.units import MIB
 
 __all__ = ("add_boot_arguments", "run_boot")
 
@@ -32,6 +35,9 @@ i915 driver got on: from the guest's own log and from what the host saw.
 A QEMU with vfio-user (10.1 or newer), a kernel, its modules and a static busybox are yours to bring:
 by the options below, else by GVT_QEMU, GVT_KERNEL, GVT_MODULES and GVT_BUSYBOX, else from PATH, /boot
 and /lib/modules. The initramfs is built here; nothing needs to be installed in the guest.
+
+With --own the first of them, guest 0, is the host's own Linux: its driver has the host's share of the GPU,
+and all of the physical display, and takes turns with the guests on vGPUs beside it.
 
 With --physical the machine is a host: its i915 owns the physical GPU itself, with no mediator of ours
 in between. With --kvmgt on top it loads the kernel's own mediator, makes vGPUs of the smallest type up
@@ -45,6 +51,7 @@ examples:
   host-model boot --platform bdw --type GVTg_V4_8 --json bdw.json --console logs
   host-model boot --guests 2 --type GVTg_V5_8      two guests that share one GPU
   host-model boot --guests 2 --aperture 512 --type GVTg_V5_8 --type GVTg_V5_4 --timeline who-when.svg
+  host-model boot --own --guests 2 --monitor DP-B  the host's own driver, and one guest beside it
   host-model boot --physical --platform kbl        a Kaby Lake host's driver on the bare GPU
   host-model boot --physical --kvmgt --aperture 512 --json -
   host-model boot --append 'drm.debug=0x6 i915.enable_hangcheck=0'
@@ -68,7 +75,7 @@ is to be seen on the console is written to /dev/tty0: echo hello >/dev/tty0. All
 the report ("screenshots").
 
 exit status: 0 when the driver of every guest initialised and every post script succeeded (with
---physical: and did not give the GPU up; with --kvmgt: and the mediator did all it was asked), else 1;
+--physical or --own: and the host's did not give the GPU up; with --kvmgt: and the mediator did all it was asked), else 1;
 2 when something that the run needs is missing or an argument makes no sense.
 """
 
@@ -85,9 +92,11 @@ def add_boot_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     guest = parser.add_argument_group("the vGPUs")
     guest.add_argument("--guests", type=_count, default=1, metavar="N", help="boot N guests side by side (1)")
+    guest.add_argument("--own", action="store_true", help="have the first of them be the host's own Linux, with the host's own device")
+    add_weight_argument(guest)
     guest.add_argument(
         "--type", dest="vgpu_types", action="append", default=[], metavar="T",
-        help="vGPU type of each guest (the platform's smallest); repeated, the types of the guests in turn",
+        help="vGPU type of each guest (the platform's smallest); repeated, the types of the guests with vGPUs in turn",
     )
     guest.add_argument("--platform", default="skl", metavar="P", help="GPU platform: bdw, skl, kbl … (skl)")
     guest.add_argument("--aperture", type=_count, metavar="MIB", help="aperture of the physical GPU in MiB")
@@ -159,6 +168,8 @@ def run_boot(arguments: argparse.Namespace, make_host: HostFactory) -> int:
     ``make_host`` raises.
     """
     _check_physical(arguments)
+    own_weight = own_weight_of(arguments)
+    _check_own(arguments)
     monitor = monitor_choice_of(arguments)
     schedule = schedule_choice_of(arguments, physical=arguments.physical)
     accelerator = choose_accelerator() if arguments.accel == "auto" else Accelerator(arguments.accel)
@@ -177,6 +188,7 @@ def run_boot(arguments: argparse.Namespace, make_host: HostFactory) -> int:
         trace=arguments.trace,
         console=arguments.console,
         physical=arguments.physical,
+        own_weight=own_weight,
         kvmgt=arguments.kvmgt,
         opregion=not arguments.no_opregion,
         screenshots=arguments.screenshot,
@@ -269,6 +281,18 @@ def _check_physical(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--physical with --guests {arguments.guests}: there is one physical GPU, for one machine")
     if arguments.physical and arguments.vgpu_types:
         raise UsageError(f"--physical with --type {arguments.vgpu_types[0]}: the physical GPU has no vGPU type")
+
+
+def _check_own(arguments: argparse.Namespace) -> None:
+    """Which options go with a host among the guests."""
+    if not arguments.own:
+        return
+    if arguments.physical:
+        raise UsageError("--own with --physical: there a machine has the whole GPU, and no mediator has a part of it for anybody")
+    if arguments.guests == 1 and arguments.vgpu_types:
+        raise UsageError(f"--own with --type {arguments.vgpu_types[0]}: guest 0 is the host, which has no vGPU; give --guests 2 or more")
+    if arguments.memory is not None and arguments.memory * MIB > HOST_RAM_END:
+        raise UsageError(f"--own with --memory {arguments.memory}: the host's own machine has up to {HOST_RAM_END // MIB} MiB")
 
 
 def _check_target(path: Path) -> None:

@@ -56,16 +56,18 @@ class HostSide(Protocol):
 
 
 class HostRequest(NamedTuple):
-    """What a run wants from its host: a vGPU for each socket."""
+    """What a run wants from its host: a vGPU for each socket, unless it says something else."""
 
     sockets: Sequence[Path]
     platform: str
     vgpu_types: Sequence[str]
-    """What they are: as many as there are sockets, one for all of them, or none for the smallest there is."""
+    """What they are: as many as there are vGPUs, one for all of them, or none for the smallest there is."""
     aperture_mib: int | None
     trace: Path | None
     physical: bool = False
     """Hand out the physical GPU itself, to one machine."""
+    own_weight: int | None = None
+    """At the first socket have the host's own device, of this weight, instead of a vGPU."""
     pictures: bool = False
     """Pictures will be asked for, even of guests that have gone."""
     view: ViewAddress | None = None

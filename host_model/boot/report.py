@@ -20,8 +20,14 @@ def report_object(result: BootResult) -> dict[str, object]:
         "ok": not failures,
         "failures": failures,
         "qemu": {"version": result.plan.parts.qemu.version, "accelerator": result.plan.accelerator.value},
-        "guests": [_guest_object(outcome) for outcome in result.guests],
+        "guests": [
+            {"role": _role(result, number), **_guest_object(outcome)} for number, outcome in enumerate(result.guests)
+        ],
     }
+
+
+def _role(result: BootResult, number: int) -> str:
+    return "host" if result.plan.is_host(number) else "guest"
 
 
 def _guest_object(outcome: GuestOutcome) -> dict[str, object]:
@@ -95,16 +101,16 @@ def summary(result: BootResult) -> str:
     """The verdict, and for each guest what led to it."""
     lines: list[str] = []
     for number, outcome in enumerate(result.guests):
-        lines += _guest_lines(number, outcome, physical=result.plan.physical)
+        name = f"guest {number}{', the host' if result.plan.own_weight is not None and number == 0 else ''}"
+        lines += _guest_lines(name, outcome, physical=result.plan.physical)
         lines += _share_lines(result, number)
     failures = result.failures()
     lines += [f"FAILED  {failure}" for failure in failures] or ["ok"]
     return "\n".join(lines)
 
 
-def _guest_lines(number: int, outcome: GuestOutcome, *, physical: bool) -> list[str]:
+def _guest_lines(name: str, outcome: GuestOutcome, *, physical: bool) -> list[str]:
     report = outcome.report
-    name = f"guest {number}"
     lines = [f"{name}: Linux {report.kernel_release or '(no log)'}, {outcome.seconds:.1f} s"]
     if report.boot_s is not None:
         probe = "" if report.probe_s is None else f", i915 loaded in {report.probe_s:.2f} s"
@@ -141,10 +147,9 @@ def _guest_lines(number: int, outcome: GuestOutcome, *, physical: bool) -> list[
 
 def _share_lines(result: BootResult, number: int) -> list[str]:
     """What the guest had of the GPU, where it was not alone there."""
-    vgpus = result.host.get("vgpus")
-    if not isinstance(vgpus, list) or not number < len(vgpus) > 1:
-        return []
-    schedule = vgpus[number].get("schedule") if isinstance(vgpus[number], dict) else None
+    clients = result.clients()
+    client = clients[number] if number < len(clients) > 1 else None
+    schedule = client.get("schedule") if isinstance(client, dict) else None
     return [] if schedule is None else [f"  had {schedule['text']}"]
 
 

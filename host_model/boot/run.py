@@ -40,8 +40,8 @@ _PICTURE_DRAIN_S: Final = 0.2
 class BootPlan(NamedTuple):
     """What to boot: ``guests`` machines alike, each with one vGPU, all of one type or each of its own.
 
-    ``physical`` gives the physical GPU to a single machine instead; ``kvmgt`` has that machine share
-    it out by the kernel's own mediator.
+    With ``own_weight``, the first of them is the host's: its driver has the host's own device, which has that weight. ``physical``
+    gives the physical GPU to a single machine instead; ``kvmgt`` has that machine share it out by the kernel's own mediator.
     """
 
     parts: GuestParts
@@ -49,7 +49,7 @@ class BootPlan(NamedTuple):
     guests: int = 1
     platform: str = "skl"
     vgpu_types: Sequence[str] = ()
-    """One for all, or one for each; none for the platform's smallest."""
+    """One for all vGPUs, or one for each; none for the platform's smallest."""
     aperture_mib: int | None = None
     memory_mib: int = 1024
     timeout_s: float = 120.0
@@ -60,6 +60,7 @@ class BootPlan(NamedTuple):
     console: Path | None = None
     with_gpu: bool = True
     physical: bool = False
+    own_weight: int | None = None
     kvmgt: bool = False
     opregion: bool = True
     """Have the guests' firmware declare the connectors of their vGPUs."""
@@ -70,6 +71,10 @@ class BootPlan(NamedTuple):
     """What is plugged into each guest's device."""
     schedule: ScheduleChoice = ScheduleChoice()
     """Which of the guests has the GPU when, and the picture of it."""
+
+    def is_host(self, number: int) -> bool:
+        """Machine ``number`` is the host's: its GPU, or the host's share of it, is its driver's own."""
+        return self.physical or (self.own_weight is not None and number == 0)
 
 
 class GuestOutcome(NamedTuple):
@@ -85,7 +90,7 @@ class GuestOutcome(NamedTuple):
     no_screenshot: str | None = None
     """Why there is no picture of the guest's end, where one was asked for."""
 
-    def failure(self, *, with_post: bool, physical: bool = False, kvmgt: bool = False) -> str | None:
+    def failure(self, *, with_post: bool, physical: bool = False, is_host: bool = False, kvmgt: bool = False) -> str | None:
         """Why this guest did not do what it was booted for; None when it did."""
         report = self.report
         if self.timed_out:
@@ -96,7 +101,7 @@ class GuestOutcome(NamedTuple):
             return "the driver did not initialise"
         if physical and report.detected:
             return "the driver took the physical GPU for a vGPU"
-        if physical and report.wedged:
+        if is_host and report.wedged:
             return "the driver gave the GPU up (wedged)"
         if kvmgt and (why := report.kvmgt.failure() if report.kvmgt else "kvmgt was not tried"):
             return why
@@ -118,12 +123,20 @@ class BootResult(NamedTuple):
     host: dict[str, object]
     guests: tuple[GuestOutcome, ...]
 
+    def clients(self) -> list[object]:
+        """What the host says of the device of each guest, of its own first."""
+        return [*([self.host["host"]] if "host" in self.host else []), *self._vgpus()]
+
+    def _vgpus(self) -> list[object]:
+        vgpus = self.host.get("vgpus")
+        return vgpus if isinstance(vgpus, list) else []
+
     def failures(self) -> list[str]:
         """Why the run failed, one sentence for each guest that did; empty when all is well."""
         plan = self.plan
         reasons = [
-            outcome.failure(with_post=plan.post is not None, physical=plan.physical, kvmgt=plan.kvmgt)
-            for outcome in self.guests
+            outcome.failure(with_post=plan.post is not None, physical=plan.physical, is_host=plan.is_host(number), kvmgt=plan.kvmgt)
+            for number, outcome in enumerate(self.guests)
         ]
         failures = [f"guest {number}: {why}" for number, why in enumerate(reasons) if why]
         gpu = self.host.get("gpu")
@@ -131,26 +144,28 @@ class BootResult(NamedTuple):
         if violations:
             failures.append(f"host: the GPU touched memory outside the running vGPU {violations} times")
         if not self.host.get("ok", True):
-            failures.append(f"host: its findings accuse a guest of {self._accusations()}")
+            failures.append(f"host: its findings accuse a guest of {self._accusations(_faults([*self._vgpus(), gpu]))}")
+        if faults := _faults([self.host.get("host")]):
+            failures.append(f"host: its findings accuse its own machine of {self._accusations(faults)}")
         return failures
 
-    def _accusations(self) -> str:
-        """What guests are accused of, and who may have done it: where nothing else runs, it is the driver."""
-        devices = [self.host.get("gpu")]
-        vgpus = self.host.get("vgpus")
-        if isinstance(vgpus, list):
-            devices[:0] = vgpus
-        faults = [
-            f"{finding['rule']} at {finding['where']} ({'once' if finding['count'] == 1 else '%d times' % finding['count']})"
-            for device in devices if isinstance(device, dict)
-            for finding in device.get("findings", ()) if finding["kind"] == FindingKind.GUEST_FAULT.value
-        ]  # fmt: skip
+    def _accusations(self, faults: Sequence[str]) -> str:
+        """What is found fault with, and who may have done it: where nothing else runs, it is the driver."""
         named = ", ".join(faults[:_NAMED]) or "faults"
         if len(faults) > _NAMED:
             named += f" and {len(faults) - _NAMED} more"
         if self.plan.post is not None:
             return f"{named}: the driver, or a program of the post script"
         return f"{named}, which a real driver does not make"
+
+
+def _faults(devices: Sequence[object]) -> list[str]:
+    """Faults among the findings about these devices of the host's report, in words."""
+    return [
+        f"{finding['rule']} at {finding['where']} ({'once' if finding['count'] == 1 else '%d times' % finding['count']})"
+        for device in devices if isinstance(device, dict)
+        for finding in device.get("findings", ()) if finding["kind"] == FindingKind.GUEST_FAULT.value
+    ]  # fmt: skip
 
 
 def boot_guests(
@@ -183,7 +198,7 @@ def boot_guests(
         initramfs.write_bytes(image.archive)
         sockets = [folder / f"gpu{number}" for number in range(plan.guests)]
         request = HostRequest(
-            sockets, plan.platform, plan.vgpu_types, plan.aperture_mib, plan.trace, plan.physical,
+            sockets, plan.platform, plan.vgpu_types, plan.aperture_mib, plan.trace, plan.physical, plan.own_weight,
             pictures=plan.screenshots is not None, view=plan.view, monitor=plan.monitor, schedule=plan.schedule,
         )  # fmt: skip
         host = stack.enter_context(closing(make_host(request)))

@@ -15,30 +15,16 @@ from .base import NO_PAGE
 from .guest_ram import GuestRam
 from .pins import add_pins, remove_pins
 
-__all__ = ("SharedMachine", "VfioUserPort")
+__all__ = ("MonitoredRam", "SharedMachine", "VfioUserPort")
 
 
-@final
-class VfioUserPort:
-    """The mediator's way to a virtual machine behind a vfio-user socket.
+class MonitoredRam:
+    """What a monitor shares of its machine's RAM; a :class:`~host_model.vfio.user.device_server.MemoryWindow`."""
 
-    The GPU reaches a page only while the mediator has pinned it, as behind an IOMMU; a range that the monitor takes
-    away and brings back meanwhile is reached again. Memory beyond the machine's window on the bus is out of its reach.
-    """
-
-    can_track_writes = False
-
-    def __init__(self, host_memory: HostMemory) -> None:
+    def __init__(self) -> None:
         self.ram = GuestRam()
-        self.ram.on_revoke = host_memory.revoke
-        self._host_memory = host_memory
-        self._base = host_memory.attach(self)
-        self._pins: dict[int, int] = {}
         self.on_leaving: Callable[[], None] | None = None
-        """Called when the monitor has gone, while its memory is still there: the mediator lets go of it."""
-        self._msi_handler: Callable[[], None] | None = None
-
-    # ---- what the monitor does ----
+        """Called when the monitor has gone, while its memory is still there: who reaches it lets go of it."""
 
     def map(self, request: DmaMap, fd: int | None) -> None:
         """See :meth:`GuestRam.map`."""
@@ -53,15 +39,38 @@ class VfioUserPort:
         self.ram.unmap_all()
 
     def disconnect(self) -> None:
-        """The monitor has gone, and its memory with it: what the mediator pinned stays out of reach for good."""
+        """The monitor has gone, and its memory with it."""
         if self.on_leaving is not None:
             self.on_leaving()
         self.ram.disconnect()
-        self._pins.clear()
 
     def doubtful_page(self) -> GuestAddress | None:
         """See :meth:`GuestRam.doubtful_page`."""
         return self.ram.doubtful_page()
+
+
+@final
+class VfioUserPort(MonitoredRam):
+    """The mediator's way to a virtual machine behind a vfio-user socket.
+
+    The GPU reaches a page only while the mediator has pinned it, as behind an IOMMU; a range that the monitor takes
+    away and brings back meanwhile is reached again. Memory beyond the machine's window on the bus is out of its reach.
+    """
+
+    can_track_writes = False
+
+    def __init__(self, host_memory: HostMemory) -> None:
+        super().__init__()
+        self.ram.on_revoke = host_memory.revoke
+        self._host_memory = host_memory
+        self._base = host_memory.attach(self)
+        self._pins: dict[int, int] = {}
+        self._msi_handler: Callable[[], None] | None = None
+
+    def disconnect(self) -> None:
+        """The monitor has gone, and its memory with it: what the mediator pinned stays out of reach for good."""
+        super().disconnect()
+        self._pins.clear()
 
     # ---- HypervisorPort ----
 
@@ -141,35 +150,13 @@ class VfioUserPort:
 
 
 @final
-class SharedMachine:
+class SharedMachine(MonitoredRam):
     """The memory of a machine behind a vfio-user socket that is handed the physical GPU itself: nothing is pinned or moved.
 
     ``memory`` is what the GPU sees.
     """
 
     def __init__(self) -> None:
-        self.ram = GuestRam()
+        super().__init__()
         self.memory = DirectMemory(self.ram)
-
-    def map(self, request: DmaMap, fd: int | None) -> None:
-        """See :meth:`GuestRam.map`."""
-        self.ram.map(request, fd)
-
-    def unmap(self, address: int, size: int) -> None:
-        """See :meth:`GuestRam.unmap`."""
-        self.ram.unmap(address, size)
-        self.memory.revoke()
-
-    def unmap_all(self) -> None:
-        """See :meth:`GuestRam.unmap_all`."""
-        self.ram.unmap_all()
-        self.memory.revoke()
-
-    def disconnect(self) -> None:
-        """The client has gone, and its memory with it."""
-        self.ram.disconnect()
-        self.memory.revoke()
-
-    def doubtful_page(self) -> GuestAddress | None:
-        """See :meth:`GuestRam.doubtful_page`."""
-        return self.ram.doubtful_page()
+        self.ram.on_revoke = self.memory.revoke

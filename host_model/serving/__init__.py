@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .boot import host_for_boot
 from .gpu import ServedGpu
+from .own import OwnPlace
 from .vgpus import ServedHost, ServedType
 
-__all__ = ("ServedGpu", "ServedHost", "ServedType", "host_for_boot")
+__all__ = ("OwnPlace", "ServedGpu", "ServedHost", "ServedType", "host_for_boot")

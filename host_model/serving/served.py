@@ -6,25 +6,31 @@ import selectors
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from pvinfo.errors import SetupError
 from pvinfo.finding import FindingLog
 
 from ..boot.host_side import Picture
 from ..clock import HostClock
-from ..gpu.device import PhysicalGpu
-from ..mediator.vgpu import Vgpu
 from ..scanout import png
 from ..vfio.user.serve import ServedDevice, VfioUserServer
 from ..view.facts import DeviceFacts
-from ..view.screen import Screen
+from ..view.screen import Screen, ShowingDevice
 from ..view.shows import Shows, Wanted
 from ..view.view import Site, Viewed
 
-__all__ = ("Served", "Total", "trace_device")
+__all__ = ("Served", "Total", "Traced", "trace_device")
 
 Total = tuple[str, int, bool]
 """A name, a number, and whether that is bad."""
+
+
+class Traced(Protocol):
+    """A device whose accesses can be recorded."""
+
+    def trace_to(self, path: Path) -> None:
+        """Record every access from now on. Raises: OSError."""
 
 
 class Served(ABC):
@@ -42,7 +48,7 @@ class Served(ABC):
         self._shows = Shows(Site(platform, viewed, self.report, self.totals), self.selector, self._clock, self._wanted)
 
     def _view(
-        self, number: int, kind: str, title: str, device: ServedDevice, shown: Vgpu | PhysicalGpu, facts: Callable[[], DeviceFacts]
+        self, number: int, kind: str, title: str, device: ServedDevice, shown: ShowingDevice, facts: Callable[[], DeviceFacts]
     ) -> Viewed:
         """The screen of ``shown``, which is served as ``device``."""
         screen = Screen(shown, title, lambda: device.abandoned)
@@ -101,7 +107,7 @@ class Served(ABC):
         """Nobody is connected any more."""
 
 
-def trace_device(device: Vgpu | PhysicalGpu, path: Path) -> None:
+def trace_device(device: Traced, path: Path) -> None:
     """Record every access from now on. Raises: SetupError where that cannot be written."""
     try:
         device.trace_to(path)

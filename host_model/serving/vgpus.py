@@ -1,4 +1,4 @@
-"""A host whose vGPUs are all behind sockets."""
+"""A host whose vGPUs are all behind sockets, and its own device where that is wanted."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ from ..report import host_report, vgpu_report
 from ..scanout.frame_region import FrameRegion
 from ..vfio.user.regions import ReadOnlyRegion, SpecificRegion
 from ..vfio.user.serve import ServedDevice
-from ..view.facts import vgpu_facts
+from ..view.facts import own_facts, vgpu_facts
 from ..view.shows import Wanted, file_of
 from ..view.view import Viewed
 from .on_demand import OnDemand
+from .own import OwnPlace, ServedOwn
 from .served import Served, Total, trace_device
 
 __all__ = ("ServedHost", "ServedType")
@@ -59,7 +60,8 @@ class _Served(NamedTuple):
 
 @final
 class ServedHost(Served):
-    """A host with a vGPU behind each socket, on real time. ``on_demand`` is a folder where more are made and taken away meanwhile.
+    """A host with a vGPU behind each socket, on real time. ``own`` says where the host's own driver finds its device; ``on_demand``
+    is a folder where more vGPUs are made and taken away meanwhile.
 
     Raises: UsageError for a platform, type or aperture that means nothing; ResourceExhausted; SetupError for a socket.
     """
@@ -75,6 +77,7 @@ class ServedHost(Served):
         wanted: Wanted = Wanted(),
         monitor: MonitorChoice = MonitorChoice(),
         schedule: ScheduleChoice = ScheduleChoice(),
+        own: OwnPlace | None = None,
         on_demand: Path | None = None,
     ) -> None:
         self.host = Host(
@@ -89,11 +92,17 @@ class ServedHost(Served):
         self._ended: deque[dict[str, object]] = deque(maxlen=_REMEMBERED)
         self._timeline: Path | None = None
         self._on_demand: OnDemand | None = None
+        self._own: ServedOwn | None = None
+        alone = len(served) + (own is not None) == 1 and on_demand is None
         try:
+            if own is not None:
+                self._own = self._serve_own(own)
+                if trace is not None:
+                    trace_device(self._own.device, file_of(trace, self._own.device.number, alone=alone))
             for entry in served:
                 vgpu = self.add(entry)
                 if trace is not None:
-                    trace_device(vgpu, file_of(trace, vgpu.number, alone=len(served) == 1 and on_demand is None))
+                    trace_device(vgpu, file_of(trace, vgpu.number, alone=alone))
             if on_demand is not None:
                 self._on_demand = OnDemand(self, on_demand)
             self._show(self.host.platform.name, self._viewed)
@@ -101,6 +110,13 @@ class ServedHost(Served):
             self.close()
             raise
         self._timeline = schedule.timeline
+
+    def _serve_own(self, place: OwnPlace) -> ServedOwn:
+        own = ServedOwn(self.host, place, self._server, self._monitor)
+        device = own.device
+        self._names[device.number] = f"{place.title} (weight {device.weight})"
+        self._viewed.append(self._view(device.number, "the host's own device", place.title, own.served, device.screen, lambda: own_facts(device)))
+        return own
 
     def add(self, entry: ServedType, resources: VgpuResources | None = None) -> Vgpu:
         """Serve one vGPU more, on a share that was reserved for it where one is given.
@@ -158,11 +174,15 @@ class ServedHost(Served):
 
     @property
     def findings(self) -> tuple[FindingLog, ...]:
-        return tuple(vgpu.findings for vgpu in self.host.vgpus.values())
+        own = () if self._own is None else (self._own.device.findings,)
+        return (*own, *(vgpu.findings for vgpu in self.host.vgpus.values()))
 
-    def opregion(self, guest: int) -> bytes:
-        """What the firmware of the vGPU at place ``guest`` is to show its guest."""
-        return opregion_of(list(self.host.vgpus.values())[guest])
+    def opregion(self, guest: int) -> bytes | None:
+        """What the firmware of the device at place ``guest`` is to show its guest; the host's own, at the first place, has firmware of
+        its own."""
+        clients = [*([None] if self._own is not None else []), *self.host.vgpus.values()]
+        vgpu = clients[guest]
+        return None if vgpu is None else opregion_of(vgpu)
 
     @property
     def control(self) -> Path | None:
@@ -170,7 +190,10 @@ class ServedHost(Served):
         return self._on_demand.folder if self._on_demand is not None else None
 
     def report(self) -> dict[str, object]:
-        report = host_report(self.host, {number: str(served.device.path) for number, served in self._served.items()})
+        sockets = {number: str(served.device.path) for number, served in self._served.items()}
+        if self._own is not None:
+            sockets[self._own.device.number] = str(self._own.place.path)
+        report = host_report(self.host, sockets)
         return {**report, "removed_vgpus": list(self._ended)} if self._on_demand is not None else report
 
     def timeline(self) -> str:
@@ -193,6 +216,8 @@ class ServedHost(Served):
             self.host.destroy_vgpu(vgpu)
             port.close()
         self._served.clear()
+        if self._own is not None:
+            self._own.device.close()
 
 
 def _specific_regions(vgpu: Vgpu) -> tuple[SpecificRegion, ...]:

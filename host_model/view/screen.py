@@ -9,6 +9,7 @@ from ..scanout import Frame, png_pieces, same_picture, scan_out
 
 if TYPE_CHECKING:
     from ..gpu.device import PhysicalGpu
+    from ..mediator.host_path.screen import HostScreen
     from ..mediator.vgpu import Vgpu
 
 __all__ = ("Glance", "PngInPieces", "Screen", "ShowingDevice")
@@ -16,7 +17,7 @@ __all__ = ("Glance", "PngInPieces", "Screen", "ShowingDevice")
 _GLANCE_NS: Final = 500_000_000
 """However many people look, a screen is looked at no more often."""
 
-ShowingDevice: TypeAlias = "Vgpu | PhysicalGpu"
+ShowingDevice: TypeAlias = "Vgpu | PhysicalGpu | HostScreen"
 """What has a screen."""
 
 

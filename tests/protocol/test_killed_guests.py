@@ -23,6 +23,8 @@ from pvinfo.units import MIB
 SECOND_NS = 1_000_000_000
 DYING, NEIGHBOUR = 0, 1
 WITHOUT_TRANSLATIONS = {"connected", "reading-the-page"}
+OF_A_GUEST = {"at-the-aperture", "half-a-table-entry"}
+"""Phases in which graphics memory of a vGPU is used."""
 
 
 class Beside:
@@ -46,7 +48,8 @@ class Beside:
 @pytest.fixture(scope="module")
 def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
     folder = tmp_path_factory.mktemp("k")
-    with watched_server(folder, "GVTg_V5_8", "GVTg_V5_8") as server, connect(server.sockets[NEIGHBOUR], 64 * MIB) as machine:
+    served = watched_server(folder, "GVTg_V5_8", "GVTg_V5_8", own=folder / "own.sock", words=["--monitor", "DP-B"])
+    with served as server, connect(server.sockets[NEIGHBOUR], 64 * MIB) as machine:
         driver = GuestDriver(machine, vgpu_required=True)
         driver.probe()
         yield Beside(server, driver)
@@ -84,6 +87,28 @@ def test_all_that_was_held_for_a_killed_guest_comes_back(beside: Beside, phase: 
     neighbour = state["vgpus"][NEIGHBOUR]
     assert [finding for finding in neighbour["findings"] if finding["kind"] != "note"] == []
     assert neighbour["resets_by_kind"].get("engine", 0) == 0
+
+
+@pytest.mark.parametrize("phase", sorted(PHASES.keys() - OF_A_GUEST))
+def test_all_that_the_hosts_own_killed_machine_had_comes_back_and_the_next_one_works(beside: Beside, phase: str) -> None:
+    server = beside.server
+    assert server.own is not None
+    beside.draw()
+    before = server.at_rest(DYING)
+    with guest_in(phase, server.own):
+        assert server.held(DYING).mappings == before.mappings + 1
+    beside.draw()
+    assert server.at_rest(DYING, before) == before
+    with connect(server.own, 64 * MIB) as machine:
+        driver = GuestDriver(machine, vgpu_required=True)
+        driver.probe()
+        Beside(server, driver).draw()
+        driver.unload()
+    state = server.state()
+    assert state["gpu"]["isolation_violations"] == 0
+    for client in (state["host"], state["vgpus"][NEIGHBOUR]):
+        assert [finding for finding in client["findings"] if finding["kind"] != "note"] == []
+    assert state["vgpus"][NEIGHBOUR]["resets_by_kind"].get("engine", 0) == 0
 
 
 @pytest.mark.parametrize("phase", ["worked", "at-the-aperture", "spinning", "lit"])

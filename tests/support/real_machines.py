@@ -57,7 +57,7 @@ class Machines:
             key.data(events)
 
     @contextmanager
-    def started(self, socket: Path, opregion: Path, *environment: str) -> Iterator[Guest]:
+    def started(self, socket: Path, opregion: Path | None, *environment: str) -> Iterator[Guest]:
         """A machine that runs; in the end its QEMU is killed, as by SIGKILL."""
         self._made += 1
         folder = self._folder / f"machine{self._made}"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ("serving", "serving_on_demand", "serving_one")
+__all__ = ("serving", "serving_on_demand", "serving_one", "serving_own")
 
 
 @contextmanager
@@ -31,6 +31,15 @@ def serving(folder: Path, *vgpus: str, platform: str = "skl", aperture: int = 10
     sockets = [folder / f"{number}.sock" for number in range(len(vgpus))]
     asked = [f"--vgpu={vgpu}={path}" for vgpu, path in zip(vgpus, sockets, strict=True)]
     with _served(sockets, "--platform", platform, "--aperture", str(aperture), *asked, *words):
+        yield sockets
+
+
+@contextmanager
+def serving_own(folder: Path, *vgpus: str, words: Sequence[str] = ()) -> Iterator[list[Path]]:
+    """A server of the host's own device, which comes first, and of a vGPU of each of the types."""
+    sockets = [folder / "own.sock", *(folder / f"{number}.sock" for number in range(len(vgpus)))]
+    asked = [f"--vgpu={vgpu}={path}" for vgpu, path in zip(vgpus, sockets[1:], strict=True)]
+    with _served(sockets, "--own", str(sockets[0]), "--aperture", "512", *asked, *words):
         yield sockets
 
 

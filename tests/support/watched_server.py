@@ -36,8 +36,11 @@ class Held(NamedTuple):
 class WatchedServer:
     """A running ``host-model serve``."""
 
-    def __init__(self, process: subprocess.Popen[str], sockets: Sequence[Path], url: str) -> None:
+    def __init__(self, process: subprocess.Popen[str], sockets: Sequence[Path], own: Path | None, url: str) -> None:
         self.sockets = sockets
+        """Of the vGPUs."""
+        self.own = own
+        """Of the host's own device."""
         self.url = url
         self._process = process
 
@@ -50,7 +53,7 @@ class WatchedServer:
     def vgpu(self, place: int) -> dict[str, Any]:
         """The report of one vGPU, with what is on its screen."""
         state = self.state()
-        return {**state["vgpus"][place], "screen": state["screens"][place]}
+        return {**state["vgpus"][place], "screen": state["screens"][place + (self.own is not None)]}
 
     def held(self, place: int) -> Held:
         """What is held now, of the guest at ``place`` in particular."""
@@ -83,20 +86,25 @@ class WatchedServer:
 
 
 @contextmanager
-def watched_server(folder: Path, *types: str, aperture: int = 512, words: Sequence[str] = ()) -> Iterator[WatchedServer]:
-    """A server with a vGPU of each of the types."""
+def watched_server(
+    folder: Path, *types: str, aperture: int = 512, own: Path | None = None, words: Sequence[str] = ()
+) -> Iterator[WatchedServer]:
+    """A server with a vGPU of each of the types, and with the host's own device at ``own``."""
     sockets = [folder / f"{number}.sock" for number in range(len(types))]
     asked = [f"--vgpu={name}={path}" for name, path in zip(types, sockets, strict=True)]
+    served = [*([] if own is None else [own]), *sockets]
+    if own is not None:
+        asked.append(f"--own={own}")
     command = [sys.executable, "-m", "host_model", "serve", "--aperture", str(aperture), "--view", "0", *asked, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            assert [process.stdout.readline().strip() for _ in sockets] == [f"ready {path}" for path in sockets]
+            assert [process.stdout.readline().strip() for _ in served] == [f"ready {path}" for path in served]
             word, url = process.stdout.readline().split()
             assert word == "view"
-            yield WatchedServer(process, sockets, url)
+            yield WatchedServer(process, sockets, own, url)
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=20)
     assert process.returncode == 0
-    assert not any(path.exists() for path in sockets)
+    assert not any(path.exists() for path in served)

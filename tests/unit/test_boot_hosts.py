@@ -196,3 +196,44 @@ def test_a_host_that_cannot_serve_starts_no_guest(stage: Stage, capsys: pytest.C
     assert stage.run(host=full) == 1
     assert "host-model boot: error: not enough low graphics memory" in capsys.readouterr().err
     assert not (stage.folder / "pids").exists()
+
+
+# ---- the host among the guests ----
+
+
+def host_report_of(*faults: str) -> dict[str, object]:
+    findings = [{"kind": "guest fault", "rule": rule, "where": "there", "count": 1} for rule in faults]
+    return {
+        "platform": "skl", "vgpus": [{"schedule": {"text": "share of the guest"}}], "gpu": {"isolation_violations": 0},
+        "host": {"schedule": {"text": "share of the host"}, "findings": findings},
+    }  # fmt: skip
+
+
+def test_the_first_machine_is_the_hosts_where_it_has_a_driver_of_its_own(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    hosts: list[CountedHost] = []
+
+    def make_host(request: HostRequest) -> HostSide:
+        hosts.append(CountedHost(request, host_report_of()))
+        return hosts[0]
+
+    report = stage.report("--own", "--guests", "2", "--own-weight", "3", host=make_host)
+    assert hosts[0].request.own_weight == 3
+    assert [guest["role"] for guest in report["guests"]] == ["host", "guest"]
+    first, second = capsys.readouterr().out.split("guest 1: ")
+    assert first.startswith("guest 0, the host: ") and "  had share of the host\n" in first and "  had share of the guest\n" in second
+
+
+def test_a_boot_whose_guests_are_none_but_guests_says_so(stage: Stage) -> None:
+    assert [guest["role"] for guest in stage.report("--guests", "2")["guests"]] == ["guest", "guest"]
+    assert [guest["role"] for guest in stage.report("--physical")["guests"]] == ["host"]
+
+
+def test_faults_of_the_hosts_own_driver_fail_the_boot(stage: Stage) -> None:
+    report = stage.report("--own", "--guests", "2", host=lambda request: CountedHost(request, host_report_of("fence-not-owned")))
+    assert report["failures"] == ["host: its findings accuse its own machine of fence-not-owned at there (once), which a real driver does not make"]
+
+
+def test_a_host_that_gave_its_gpu_up_has_failed_and_a_guest_has_not(stage: Stage) -> None:
+    stage.play(SPEAKS, PROBED + "<12>[    5.7] host-model: 5.70 wedged 1\n" + END)
+    report = stage.report("--own", "--guests", "2", host=lambda request: CountedHost(request, host_report_of()))
+    assert report["failures"] == ["guest 0: the driver gave the GPU up (wedged)"]

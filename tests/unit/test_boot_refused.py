@@ -21,6 +21,10 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
         (["--physical", "--guests", "2"], "one physical GPU, for one machine"),
         (["--physical", "--type", "GVTg_V5_4"], "has no vGPU type"),
         (["--physical", "--scheduler", "gvt"], "one machine has the GPU to itself"),
+        (["--own", "--physical"], "no mediator has a part of it for anybody"),
+        (["--own", "--type", "GVTg_V5_4"], "guest 0 is the host, which has no vGPU; give --guests 2 or more"),
+        (["--own", "--memory", "2048"], "the host's own machine has up to 1984 MiB"),
+        (["--own-weight", "3"], "it goes with --own"),
     ],
 )
 def test_options_that_mean_nothing_together_are_refused(

@@ -13,9 +13,9 @@ from host_model.serving import ServedHost, host_for_boot
 from pvinfo.errors import UsageError
 
 
-def types_of(folder: Path, guests: int, types: Sequence[str]) -> list[str]:
+def types_of(folder: Path, guests: int, types: Sequence[str], own_weight: int | None = None) -> list[str]:
     sockets = [folder / str(number) for number in range(guests)]
-    with closing(host_for_boot(HostRequest(sockets, "skl", types, 1024, None))) as host:
+    with closing(host_for_boot(HostRequest(sockets, "skl", types, 1024, None, own_weight=own_weight))) as host:
         assert isinstance(host, ServedHost)
         return [vgpu.type.name for vgpu in host.host.vgpus.values()]
 
@@ -37,3 +37,19 @@ def test_types_that_are_neither_one_nor_as_many_as_guests_are_refused(tmp_path: 
     with pytest.raises(UsageError, match=f"2 types for {guests} guests: give one for all of them, or one for each"):
         types_of(tmp_path, guests, ("GVTg_V5_8", "GVTg_V5_4"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_hosts_own_machine_is_the_first_and_has_no_type(tmp_path: Path) -> None:
+    assert types_of(tmp_path, 3, ("GVTg_V5_8", "GVTg_V5_4"), own_weight=4) == ["GVTg_V5_8", "GVTg_V5_4"]
+    assert types_of(tmp_path, 1, (), own_weight=4) == []
+    request = HostRequest([tmp_path / "own", tmp_path / "a"], "skl", (), None, None, own_weight=4)
+    with closing(host_for_boot(request)) as host:
+        assert isinstance(host, ServedHost)
+        own = host.host.own
+        assert own is not None and own.weight == 4 and host.host.gpu.display.monitor is None
+        assert [(viewed.screen.title, viewed.socket) for viewed in host.screens] == [
+            ("guest 0, the host", str(tmp_path / "own")), ("guest 1", str(tmp_path / "a")),
+        ]  # fmt: skip
+        assert host.opregion(0) is None and host.opregion(1) is not None
+        assert len(host.findings) == 2
+    assert not own.is_open and list(tmp_path.iterdir()) == []

@@ -112,7 +112,7 @@ def test_served_vgpus_have_it_and_their_firmware_declares_it(tmp_path: Path) -> 
     served = [ServedType("GVTg_V5_8", tmp_path / "a"), ServedType("GVTg_V5_4", tmp_path / "b")]
     host = ServedHost("skl", served, aperture_size=512 << 20, monitor=MonitorChoice("HDMI-B"))
     try:
-        assert [parse_opregion(host.opregion(guest)).connectors for guest in (0, 1)] == [(HDMI_B,), (HDMI_B,)]
+        assert [parse_opregion(host.opregion(guest) or b"").connectors for guest in (0, 1)] == [(HDMI_B,), (HDMI_B,)]
         reports = host_report(host.host)["vgpus"]
         assert isinstance(reports, list)
         assert [report["monitor"] for report in reports] == [
@@ -128,7 +128,7 @@ def test_without_one_the_firmware_declares_where_one_would_be(tmp_path: Path) ->
     try:
         (vgpu,) = host.host.vgpus.values()
         assert vgpu.display.monitor is None
-        assert parse_opregion(host.opregion(0)).connectors == (Connector(Port.B, Link.DISPLAYPORT),)
+        assert parse_opregion(host.opregion(0) or b"").connectors == (Connector(Port.B, Link.DISPLAYPORT),)
         assert host_report(host.host)["vgpus"][0]["monitor"] is None  # type: ignore[index]
     finally:
         host.close()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
 from pvinfo.errors import ResourceExhausted, UsageError
+from pvinfo.trace import TraceWriter, open_trace
 
 from ..snapshot import GT_REGISTERS_END
 from ..types import MAX_WEIGHT
 from ..unshadowed.device import UnshadowedDevice
-from .memory import HostRam
+from .memory import HostPort
 from .screen import HostScreen
 from .share import host_share
 from .table import HostTable
@@ -29,7 +31,7 @@ HOST_WEIGHT: Final = 8
 
 @final
 class HostDevice(UnshadowedDevice):
-    """The host's device. Made by :meth:`host_model.host.Host.own_device`.
+    """The host's device. Made by :meth:`host_model.host.Host.own_device`, or :meth:`~host_model.host.Host.create_own_device`.
 
     ``weight`` is its share of the GPU's time, beside the vGPUs'. ``port`` is the RAM of the machine that it is plugged into.
 
@@ -37,7 +39,7 @@ class HostDevice(UnshadowedDevice):
     of graphics memory is to be.
     """
 
-    def __init__(self, mediator: Mediator, port: HostRam, weight: int) -> None:
+    def __init__(self, mediator: Mediator, port: HostPort, weight: int) -> None:
         if not 1 <= weight <= MAX_WEIGHT:
             raise UsageError(f"weight {weight} for the host's own device: weights go from 1 to {MAX_WEIGHT}")
         super().__init__(mediator, HOST, weight, host_share(mediator.gpu))
@@ -51,10 +53,11 @@ class HostDevice(UnshadowedDevice):
         self.screen = HostScreen(self)
         """What it shows."""
         self.is_open = True
+        self._trace: TraceWriter | None = None
         self._begin()
 
     @property
-    def port(self) -> HostRam:
+    def port(self) -> HostPort:
         """The RAM of its machine."""
         return self._ram
 
@@ -73,11 +76,43 @@ class HostDevice(UnshadowedDevice):
     def reset(self) -> None:
         """Device reset, of what is the host's: its work, its part of graphics memory, and the display. Guests notice nothing."""
         self.resets["device"] += 1
+        self._take_back()
+        self.config.reset()
+        self._begin()
+
+    def machine_gone(self) -> None:
+        """The driver's machine has gone, and its memory with it: the GPU is taken out of its work, the display is dark, and nothing
+        leads to that memory any more. What is emulated shows what it showed, to whoever comes next.
+
+        To be called while the memory is still there. Nothing happens to a device that was closed.
+        """
+        if not self.is_open:
+            return
+        self._take_back()
+        # A GPU without work would remember that memory for ever, and keep it from being given back.
+        self.hardware.invalidate_translations()
+        self.gpu.aperture.forget_pages()
+
+    def _take_back(self) -> None:
         self.submission.reset(self.platform.engines)
         self._let_go()
         self.hardware.stale(self)
-        self.config.reset()
-        self._begin()
+
+    # ---- traces ----
+
+    def trace_to(self, path: Path) -> None:
+        """Record every access of the driver from now on. Raises: OSError."""
+        self._trace = open_trace(path, f"Accesses of the host's own device ({self.platform.name}) by its driver, in order of arrival.")
+        self.mmio.trace_to(self._trace)
+        self.config.trace = self.aperture.trace = self._trace
+
+    def end_trace(self) -> None:
+        """Close the trace, if one is taken."""
+        if self._trace is not None:
+            self.mmio.trace_to(None)
+            self.config.trace = self.aperture.trace = None
+            self._trace.close()
+            self._trace = None
 
     # ---- beginning and end ----
 
@@ -108,6 +143,7 @@ class HostDevice(UnshadowedDevice):
         if not self.is_open:
             return
         self.is_open = False
+        self.end_trace()
         self._interrupt_handler = None
         self.submission.close()
         self.turn.leave(self)

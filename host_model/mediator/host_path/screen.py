@@ -57,6 +57,7 @@ class HostScreen:
     """The host's screen, to be scanned out; a :class:`~host_model.scanout.planes.ScannedDevice`."""
 
     def __init__(self, device: HostDevice) -> None:
+        self.clock = device.clock
         self.platform = device.platform
         self.registers = device.gpu.registers
         self.findings = device.findings
