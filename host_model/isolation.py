@@ -2,7 +2,8 @@
 
 The GPU knows nothing of guests; it reaches whatever its tables lead to. Each engine has a way of its own to memory, and every
 page that it asks for is checked against whom that engine works for: the host's own pages, those that the host keeps for that
-vGPU, and pages of its guest that are pinned (for the host's driver: all RAM of its machine). Anything else is an *isolation violation*: the tables were wrong. The engine
+vGPU, and pages of its guest that are pinned (for the host's driver: all RAM of its machine; for a partition:
+its IOMMU domain). Anything else is an *isolation violation*: the tables were wrong. The engine
 finds no memory there, and the violation is counted and told. What is no engine, display and aperture, works for the host, but
 for a vGPU while something is done on its behalf.
 

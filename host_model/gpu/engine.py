@@ -80,7 +80,9 @@ class Engine(Streamer):
         registers: memoryview, bus: RegisterBus, interrupt: Callable[[int], None], findings: FindingLog,
     ) -> None:  # fmt: skip
         super().__init__(engine, platform, clock, memory, global_space, registers, bus, findings)
-        self.port = SubmissionPort(engine, registers, global_space, self.signal, findings)
+        self._whole_space = global_space.apart()
+        """The global table as the GPU itself has it, whomever it works for."""
+        self.port = SubmissionPort(engine, registers, self._whole_space, self.signal, findings)
         self.activity = Activity.IDLE
         self.works_for = 0
         """Whose what is noticed at its work is: a vGPU's number, or 0."""
@@ -165,6 +167,10 @@ class Engine(Streamer):
         if self.activity is Activity.WAITING and self.context_id == context_id:
             self.wake()
 
+    def invalidate_translations(self) -> None:
+        super().invalidate_translations()
+        self._whole_space.invalidate()
+
     # ---- slices ----
 
     @property
@@ -203,6 +209,7 @@ class Engine(Streamer):
         self.findings.vgpu = self.works_for
         self.process_space.refresh()
         self.ggtt.refresh()
+        self._whole_space.refresh()
         try:
             delay_ns = self._work(_COMMANDS_PER_SLICE)
         finally:
@@ -356,6 +363,8 @@ class Engine(Streamer):
             return
         self.registers[self._ipehr] = 0  # a context that is not restored begins with nothing in its parser
         restored = self._register_state.restore(page)
+        if self.function is not None:
+            self.registers[self._mi_mode] &= ~_STOP  # no image of a function takes the engine from the others
         self.header = self.registers[self._ipehr]
         if self._setup_state is not None:
             self._setup_state.load(self._register_state.unit_state(page, SETUP_DWORDS))

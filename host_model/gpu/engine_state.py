@@ -13,7 +13,7 @@ from pvinfo.platform import ENGINES, Engine, Platform
 from pvinfo.register import RegisterBus
 from pvinfo.registers.engine import EngineError, EngineInterrupt, EngineRegisters
 from pvinfo.registers.tracked import MMIO_SIZE
-from pvinfo.units import PAGE_MASK
+from pvinfo.units import PAGE_MASK, BusAddress
 
 from ..clock import HostClock, VirtualClock
 from ..device.timestamp import timestamp_at
@@ -21,6 +21,7 @@ from ..memory import BusMemory
 from .address_space import AddressSpace
 from .buffers import RING, Buffers
 from .commands.execution import Stop
+from .function import Function, FunctionMemory
 from .privilege import NonprivilegedRegisters
 from .submission_trace import SubmissionTrace
 from .translation import GlobalSpace, ProcessSpace
@@ -52,7 +53,10 @@ class EngineState:
         self.base = ENGINES[engine].base
         self.findings = findings
         self.ggtt = global_space
-        self.process_space = ProcessSpace(memory)
+        self.function: Function | None = None
+        """The virtual function that the engine works for; None: it works for the GPU's own."""
+        self._function_memory = FunctionMemory(memory)
+        self.process_space = ProcessSpace(self._function_memory)
         self.process_space.on_denied = self._write_denied
         self.ppgtt: AddressSpace = self.process_space
         """Where commands go that do not ask for the global table."""
@@ -136,6 +140,17 @@ class EngineState:
         self._runtime_base = ticks
         self._runtime_start = self.timestamp()
 
+    # ---- whom it works for ----
+
+    def work_for(self, function: Function | None) -> None:
+        """Work for a virtual function from now on, or for the GPU's own. To be called while the engine is idle."""
+        if function is not self.function:
+            self.function = function
+            self._function_memory.base = function.base if function is not None else BusAddress(0)
+            self.ggtt.confine(function.parts if function is not None else None)
+            self.process_space.invalidate()
+            self.buffers.forget_window()
+
     # ---- registers ----
 
     def read_register(self, offset: int) -> int:
@@ -146,7 +161,9 @@ class EngineState:
         own = self._reads.get(offset)
         if own is not None:
             return own()
-        return self.bus.read32(offset) if offset < MMIO_SIZE else 0
+        if offset >= MMIO_SIZE or self.function is not None and not self.function.reads(self.engine, offset):
+            return 0
+        return self.bus.read32(offset)
 
     def write_register(self, offset: int, value: int) -> None:
         """A register as a command writes it. A batch without privilege changes what its white list names, no more."""
@@ -155,7 +172,15 @@ class EngineState:
             self.registers[place] = value
         elif not self.buffers.privileged and not self._allowed.may_write(offset):
             self.violation()
-        elif self._roots_first <= offset < self._roots_end:
+        elif self.function is None:
+            self._store_register(offset, value)
+        else:
+            loaded = self.function.loads(self.engine, offset, value)
+            if loaded is not None:
+                self._store_register(offset, loaded)
+
+    def _store_register(self, offset: int, value: int) -> None:
+        if self._roots_first <= offset < self._roots_end:
             self.registers[offset >> 2] = value
             self.load_roots(len(self.process_space.roots))
         elif offset == self._runtime_register:
@@ -187,6 +212,8 @@ class EngineState:
     @property
     def hardware_status_page(self) -> int:
         """Graphics address of the engine's status page."""
+        if self.function is not None:
+            return self.function.status_page(self.engine)
         return self.registers[self.base + EngineRegisters.hws_pga.offset >> 2] & ~PAGE_MASK
 
     def invalidate_translations(self) -> None:

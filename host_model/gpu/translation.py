@@ -7,7 +7,7 @@ effect with the next invalidation and not before. Entries of the GGTT are held i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, final
 
 from pvinfo.gtt_entry import (
@@ -182,6 +182,17 @@ class GlobalSpace(_Space):
         super().__init__(memory)
         self._entries = entries
         self._pages: dict[int, _GlobalPage] = {}
+        self._parts: tuple[range, ...] = (range(len(entries)),)
+
+    def apart(self) -> GlobalSpace:
+        """The same table and memory, all of it, and nothing remembered in common."""
+        return GlobalSpace(self._entries, self._memory)
+
+    def confine(self, parts: Sequence[range] | None) -> None:
+        """Let only these graphics addresses lead anywhere; None: all."""
+        whole = (range(len(self._entries)),)
+        self._parts = whole if parts is None else tuple(range(part.start >> PAGE_SHIFT, part.stop >> PAGE_SHIFT) for part in parts)
+        self.invalidate()
 
     @property
     def size(self) -> int:
@@ -194,10 +205,15 @@ class GlobalSpace(_Space):
     def _fault(self, address: int, level: int, reason: FaultReason) -> TranslationFault:
         return TranslationFault(address, level, reason, global_table=True)
 
+    def _part(self, page: int, address: int) -> range:
+        for part in self._parts:
+            if page in part:
+                return part
+        raise self._fault(address, 0, FaultReason.OUTSIDE)
+
     def _entry(self, address: int) -> int:
         page = address >> PAGE_SHIFT
-        if not 0 <= page < len(self._entries):
-            raise self._fault(address, 0, FaultReason.OUTSIDE)
+        self._part(page, address)
         entry = self._entries[page]
         if not entry & _GGTT_PRESENT:
             raise self._fault(address, 0, FaultReason.NOT_PRESENT)
@@ -206,7 +222,7 @@ class GlobalSpace(_Space):
     def _runs(self, address: int, size: int) -> list[_Run]:
         self._entry(address)
         page, offset = address >> PAGE_SHIFT, address & PAGE_MASK
-        pages = min(offset + size + PAGE_MASK >> PAGE_SHIFT, ENTRIES_PER_TABLE)
+        pages = min(offset + size + PAGE_MASK >> PAGE_SHIFT, ENTRIES_PER_TABLE, self._part(page, address).stop - page)
         return _runs_of_pages(self._entries[page : page + pages].tolist(), offset, size, 1)
 
     def _look_up(self, address: int, *, write: bool) -> _GlobalPage:

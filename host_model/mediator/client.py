@@ -1,4 +1,4 @@
-"""Whoever has work for the GPU: a vGPU, or the host's own driver, as far as their common parts know them."""
+"""Whoever has work for the GPU: a vGPU, the host's own driver or a partition, as far as their common parts know them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .scheduler.turn import Sharer
 if TYPE_CHECKING:
     from ..device.config_space import ConfigurationSpace
     from ..gpu.device import PhysicalGpu
+    from .fences import ClientFences
     from .hardware.hardware import Hardware
     from .mediator import Mediator
     from .pv import PvState
@@ -47,6 +48,10 @@ class Client(RegisterDevice, Sharer, Holder, Protocol):
     @property
     def ggtt(self) -> ClientTable:
         """Its part of the global table."""
+
+    @property
+    def fences(self) -> ClientFences:
+        """Its fences."""
 
     @property
     def pv(self) -> PvState:

@@ -327,6 +327,24 @@ def test_graphics_memory_ends_with_its_table() -> None:
 # ---- garbage ----
 
 
+def test_graphics_memory_that_is_confined_ends_with_its_part_however_it_is_reached() -> None:
+    rig = GpuRig()
+    first = rig.allocate(4)
+    part = range(first + PAGE_SIZE, first + 3 * PAGE_SIZE)
+    whole, space = rig.ggtt.apart(), rig.ggtt
+    assert space.read32(first) == 0, "it is remembered"
+    space.confine((part,))
+    space.write(part.start, bytes(range(256)) * 32)
+    for access in (
+        lambda: space.read32(first), lambda: space.write32(part.stop, 1), lambda: space.write64(part.stop - 4, 1), lambda: space.dwords(first),
+        lambda: space.spans(part.start, len(part) + 4, write=True), lambda: space.spans(first, PAGE_SIZE + 4, write=False),
+    ):  # fmt: skip
+        assert faulting(access).reason is FaultReason.OUTSIDE
+    assert whole.read(first, 4 * PAGE_SIZE) == bytes(PAGE_SIZE) + bytes(range(256)) * 32 + bytes(PAGE_SIZE)
+    space.confine(None)
+    assert space.read32(first) == 0
+
+
 def test_tables_that_lead_back_to_themselves_are_walked_to_an_end() -> None:
     rig = GpuRig()
     tables = Tables(rig)

@@ -195,6 +195,12 @@ def entry_at(address: int) -> int:
     return GGTT_OFFSET + (address // PAGE_SIZE) * 8
 
 
+def set_fence(user: VfioDevice, number: int, value: int) -> None:
+    """As drivers do: it never covers a range that is half old, half new."""
+    for at, dword in ((0, 0), (4, value >> 32), (0, value & 0xFFFFFFFF)):
+        user.write(RegionIndex.BAR0, FENCE_BASE + 8 * number + at, dword.to_bytes(4, "little"))
+
+
 def test_a_partitions_entries_pass_unshadowed_and_its_pages_are_pinned_when_first_asked_for() -> None:
     host, device, made, user, memory, container = partition()
     low = made.resources.low
@@ -202,15 +208,15 @@ def test_a_partitions_entries_pass_unshadowed_and_its_pages_are_pinned_when_firs
     entry = 0x10_3000 | 1
     user.write(RegionIndex.BAR0, entry_at(low.start), entry.to_bytes(8, "little"))
     assert int.from_bytes(user.read(RegionIndex.BAR0, entry_at(low.start), 8), "little") == entry
-    assert host.gpu.ggtt.entries[low.start // PAGE_SIZE] == made.domain.base + entry, "as written, with whose it is"
-    assert (memory.pinned_pages, made.domain.pinned_pages) == (0, 0)
+    assert host.gpu.ggtt.entries[low.start // PAGE_SIZE] == made.port.base + entry, "as written, with whose it is"
+    assert (memory.pinned_pages, made.port.pinned_pages) == (0, 0)
     view = user.mmap(RegionIndex.BAR2, low.start, PAGE_SIZE)
     assert view.read32(0) == 0x87654321
-    assert (memory.pinned_pages, made.domain.pinned_pages, user.pinned_pages) == (1, 1, 1)
+    assert (memory.pinned_pages, made.port.pinned_pages, user.pinned_pages) == (1, 1, 1)
     view.write(8, 2, 0xBEEF)
     assert memory.ram.read(GuestAddress(0x3008), 4) == b"\xef\xbe\0\0"
     container.unmap(0x10_0000, MIB)
-    assert (memory.pinned_pages, made.domain.pinned_pages) == (0, 0)
+    assert (memory.pinned_pages, made.port.pinned_pages) == (0, 0)
     assert view.read32(0) == 0xFFFFFFFF, "the GPU finds nothing there any more"
     container.map(0x10_0000, MIB, memory)
     assert view.read32(0) == 0x87654321
@@ -227,14 +233,12 @@ def test_a_partition_reaches_neither_others_entries_nor_their_fences_nor_their_a
     before = host.gpu.ggtt.entries.tobytes()
     low = neighbour.resources.low
     user.write(RegionIndex.BAR0, entry_at(low.start), (0x10_3001).to_bytes(8, "little"))
-    assert user.read(RegionIndex.BAR0, entry_at(low.start), 8) == b"\xff" * 8
+    assert user.read(RegionIndex.BAR0, entry_at(low.start), 8) == bytes(8)
     assert user.read(RegionIndex.BAR2, low.start, 4) == b"\xff" * 4
     user.write(RegionIndex.BAR2, low.start, bytes(4))
     user.write(RegionIndex.BAR0, FENCE_BASE + 8 * 4, (1).to_bytes(8, "little"))
     assert host.gpu.ggtt.entries.tobytes() == before and not any(host.gpu.fences)
-    assert {finding.rule for finding in made.findings} == {"partition-outside"}
-    assert user.read(RegionIndex.BAR0, 0x2000, 4) == b"\xff" * 4
-    assert len(made.findings.of_rule("partition-register")) == 1
+    assert {finding.rule for finding in made.findings} == {"ggtt-outside-slice", "aperture-outside-slice", "fence-not-owned"}
     assert made.number == FIRST_NUMBER and host.guard.violations == 0
 
 
@@ -242,12 +246,12 @@ def test_a_partitions_fences_are_hardware_fences_as_long_as_they_cover_nothing_e
     host, _, made, user, _, _ = partition()
     low = made.resources.low
     own = (low.start + 0xF000) << 32 | low.start | 1
-    user.write(RegionIndex.BAR0, FENCE_BASE + 8, own.to_bytes(8, "little"))
+    set_fence(user, 1, own)
     assert host.gpu.fences[made.resources.fences[1]] == own
     beyond = low.stop << 32 | low.start | 1
-    user.write(RegionIndex.BAR0, FENCE_BASE + 8, beyond.to_bytes(8, "little"))
+    set_fence(user, 1, beyond)
     assert host.gpu.fences[made.resources.fences[1]] == 0
-    assert [finding.value for finding in made.findings.of_rule("partition-outside")] == [beyond]
-    user.write(RegionIndex.BAR0, FENCE_BASE, own.to_bytes(8, "little"))
+    assert [finding.value for finding in made.findings.of_rule("fence-outside-slice")] == [beyond]
+    set_fence(user, 0, own)
     user.reset()
     assert not any(host.gpu.fences)

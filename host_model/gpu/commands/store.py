@@ -80,8 +80,8 @@ def copy_mem_mem(engine: EngineState, dwords: memoryview, at: int, length: int) 
 
 @executes(MI_UPDATE_GTT)
 def update_gtt(engine: EngineState, dwords: memoryview, at: int, length: int) -> Stop | None:
-    """Write entries of the global table; with privilege only."""
-    if not engine.buffers.privileged:
+    """Write entries of the global table; with privilege only, and for no virtual function, to whose entries the GPU adds whose they are."""
+    if not engine.buffers.privileged or engine.function is not None:
         engine.violation()
         return None
     page = dwords[at + 1] >> PAGE_SHIFT

@@ -1,4 +1,4 @@
-"""Registers that a mediator serves alike for all its clients: vGPUs, and the host's own driver. Importing a module enters its handlers."""
+"""Registers that a mediator serves alike for all its clients: vGPUs, the host's own driver, and partitions. Importing a module enters its handlers."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Where this differs from the kernel's mediator, on purpose: errors in EIR are acknowledged by writing ones, as on hardware
 (the kernel keeps what was written, and a guest then finds an error that nobody reported); every register that a
-white-list slot covers must be on the list (the kernel looks at the first one only); the host's rate of time stamps is shown, so that
-a guest converts them rightly (the kernel shows none, and a guest takes them for four times as slow as they are).
+white-list slot covers must be on the list (the kernel looks at the first one only).
 
 Source: linux:drivers/gpu/drm/i915/gvt/handlers.c
 """
@@ -20,12 +19,11 @@ from pvinfo.registers.engine import (
     ForceToNonpriv,
     FrontEndChicken,
 )
-from pvinfo.registers.gt import GtClock
 from pvinfo.units import PAGE_MASK, PAGE_SIZE
 
 from ..client_handlers.engine import engine_at
 from ..failsafe import FailsafeReason
-from . import GEN9, on_read, on_write
+from . import GEN9, on_write
 
 if TYPE_CHECKING:
     from ..vgpu import Vgpu
@@ -80,15 +78,6 @@ def status_page_written(vgpu: Vgpu, offset: int, value: int) -> int:
         )  # fmt: skip
         return vgpu.registers.read32(offset)
     return value
-
-
-# ---- time ----
-
-
-@on_read(GtClock.ctc_mode, platforms=GEN9)
-def timestamp_rate_read(vgpu: Vgpu, offset: int) -> int:
-    """Time stamps pass through, so what they count must, too."""
-    return vgpu.gpu.registers.read32(offset)
 
 
 # ---- what batches may touch ----

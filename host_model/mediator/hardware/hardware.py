@@ -27,6 +27,7 @@ from .register_switch import RegisterSwitch
 if TYPE_CHECKING:
     from ...gpu.device import PhysicalGpu
     from ...gpu.engine import Engine as Worker
+    from ...gpu.function import Function
 
 __all__ = ("Hardware", "Holder")
 
@@ -87,6 +88,8 @@ class Hardware:
             place.engine.connect(self.interrupts)
             place.engine.on_reset = place.switch.forget
             place.switch.capture(self._own)
+        self.functions: dict[int, Function] = {}
+        """Those who share the GPU and are virtual functions of it, by number; engines work for the others as the GPU's own."""
         self._owed: dict[int, set[Engine]] = {}
         self.turns = 0
         """Times that engines, one or several at once, have gone from one to another."""
@@ -127,6 +130,7 @@ class Hardware:
             place.switch.save(place.holder.registers if place.holder is not None else self._own)
             place.holder = vgpu
             place.way.owner = place.worker.works_for = number
+            place.worker.work_for(self.functions.get(number))
         self.turns += 1
 
     def _held_by(self, vgpu: Holder) -> list[Engine]:
@@ -151,6 +155,7 @@ class Hardware:
         self.give(None, self._held_by(vgpu))
         self._owed.pop(vgpu.number, None)
         self._guard.machines.pop(vgpu.number, None)
+        self.functions.pop(vgpu.number, None)
 
     # ---- translations ----
 

@@ -9,9 +9,8 @@ from ....device.mmio.handling import HandlerSet
 if TYPE_CHECKING:
     from ..device import HostDevice
 
-__all__ = ("OF_HOST", "on_read", "on_write", "on_write_range")
+__all__ = ("OF_HOST", "on_read", "on_write")
 
 OF_HOST: HandlerSet[HostDevice] = HandlerSet(__name__)
 on_read = OF_HOST.on_read
 on_write = OF_HOST.on_write
-on_write_range = OF_HOST.on_write_range

@@ -1,4 +1,4 @@
-"""The modes of a command streamer. The host's driver is trusted: nothing of them is kept from it."""
+"""The modes of a command streamer. Bits that are the host's alone stay so when the others go with the turn."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ...client_handlers.engine import engine_at
 from . import on_write
 
 if TYPE_CHECKING:
-    from ..device import HostDevice
+    from ...client import Client
 
 
 @on_write(EngineRegisters.mode)
-def mode_written(device: HostDevice, offset: int, value: EngineMode) -> int:
+def mode_written(client: Client, offset: int, value: EngineMode) -> int:
     """Enabling execlists opens the submission port."""
     if value >> 16 & value & EngineMode.run_list_enable.mask:
-        device.submission.enable(engine_at(offset))
+        client.submission.enable(engine_at(offset))
     return value
