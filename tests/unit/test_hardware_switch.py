@@ -14,6 +14,7 @@ from host_model.mediator.hardware.switched_registers import SwitchedRegister, sw
 from pvinfo.commands import command_for
 from pvinfo.errors import StateError
 from pvinfo.platform import ENGINES, PLATFORMS, Engine
+from pvinfo.registers.mocs import Mocs
 from pvinfo.units import GuestAddress
 
 NOOP, STORE_REGISTER = 0, 0x12400002
@@ -98,6 +99,28 @@ def test_each_vgpu_finds_its_own_registers_at_its_turn(platform: str) -> None:
     for occupant in occupants:
         got = [occupant.registers.read32(row.offset) & (0xFFFF if row.masked else 0xFFFFFFFF) & ~row.kept for row in rows]
         assert got == wanted[occupant.number]
+
+
+@pytest.mark.parametrize("engine", ["RCS0", "BCS0"])
+def test_what_the_hosts_own_commands_do_to_cache_control_is_its_own(engine: str) -> None:
+    """Nobody audits them: a neighbour would be left with the host's entries, and the host with its neighbours'."""
+    bench = Bench()
+    host, guest = bench.occupant(0), bench.occupant(1)
+    entries = [Mocs.entry.at(engine) + 4 * index for index in (0, 2, 5)]
+    for number, occupant in enumerate((host, guest)):
+        for entry in entries:
+            occupant.registers.write32(entry, 0x10 + number)
+    bench.hardware.give(host)
+    bench.gpu.mmio.write32(entries[1], 0x3A)
+    bench.hardware.give(guest)
+    assert [bench.gpu.registers.read32(entry) for entry in entries] == [0x11, 0x11, 0x11]
+    bench.hardware.give(host)
+    assert [bench.gpu.registers.read32(entry) for entry in entries] == [0x10, 0x3A, 0x10]
+    bench.gpu.mmio.write32(entries[1], 0x3B)
+    host.registers.write32(entries[1], 0x2C)  # by its processor, after its commands
+    bench.hardware.give(guest)
+    bench.hardware.give(host)
+    assert [bench.gpu.registers.read32(entry) for entry in entries] == [0x10, 0x2C, 0x10]
 
 
 @pytest.mark.parametrize("platform", ["bdw", "skl"])

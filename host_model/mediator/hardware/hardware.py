@@ -127,7 +127,11 @@ class Hardware:
         if vgpu is not None:
             self._guard.machines[number] = vgpu.port
         for place in places:
-            place.switch.save(place.holder.registers if place.holder is not None else self._own)
+            before = place.holder
+            place.switch.save(before.registers if before is not None else self._own)
+            if before is not None and not before.number:
+                # The host's own driver, whose commands nobody audits.
+                place.switch.save_tables(before.registers)
             place.holder = vgpu
             place.way.owner = place.worker.works_for = number
             place.worker.work_for(self.functions.get(number))

@@ -2,7 +2,7 @@
 
 On gen9, registers that contexts keep are left to them, and to what is put in front of a context that has no state yet
 (:mod:`.preamble`); on gen8 they are loaded like the others. Tables of cache control (MOCS) are loaded and never saved:
-commands that change them change the vGPU's page as well.
+commands that change them change the vGPU's page as well. Those of the host's own driver, which nobody looks at, are saved.
 
 Where this differs from the kernel's mediator, on purpose: what a guest writes while it has the GPU reaches the hardware
 with its next work and is not lost when its turn ends (the kernel writes the hardware's older value over it); the render
@@ -98,11 +98,13 @@ class RegisterSwitch:
         """Put what the hardware holds now into ``page``, tables too: it counts as loaded from there."""
         for register, value in zip(self._registers, self._read_all(), strict=True):
             page.write32(register.offset, value & _LOW if register.masked else value)
-        for table in self._tables:
-            for offset in range(table.first, table.end, 4):
-                page.write32(offset, self._mmio.read32(offset))
+        for index, table in enumerate(self._tables):
+            page.bytes[table.first : table.end] = self._held[index] = self._read_table(table)
         self._loaded = self._shown(page)
-        self._held = [bytes(page.bytes[table.first : table.end]) for table in self._tables]
+
+    def _read_table(self, table: _Table) -> bytes:
+        read = self._mmio.read32
+        return b"".join(read(offset).to_bytes(4, "little") for offset in range(table.first, table.end, 4))
 
     def forget(self) -> None:
         """What was loaded does not stand in the hardware any more, or is not to be saved."""
@@ -119,6 +121,14 @@ class RegisterSwitch:
             value = held & self._own[index] | was & self._registers[index].kept
             if was == now != value:
                 page.dwords[self._places[index]] = value
+
+    def save_tables(self, page: RegisterPage) -> None:
+        """The turn ends of somebody whose commands nobody has looked at: they may have changed tables. What was written to ``page``
+        since they were loaded stays."""
+        for index, (table, loaded) in enumerate(zip(self._tables, self._held, strict=True)):
+            held = self._held[index] = self._read_table(table)
+            if bytes(page.bytes[table.first : table.end]) == loaded:
+                page.bytes[table.first : table.end] = held
 
     def load(self, page: RegisterPage) -> None:
         """A turn begins, or goes on: bring the hardware to what ``page`` holds, all of it, or what has changed since it was loaded."""
