@@ -9,7 +9,7 @@
 
 #include "checks.h"
 
-enum { FRAMES_OF_A_MODE = 30, FLIPS = 300, ATTEMPTS = 3, CURSOR_SIZE = 64 };
+enum { FRAMES_OF_A_MODE = 30, FLIPS = 300, ATTEMPTS = 6, CURSOR_SIZE = 64 };
 
 static double now(void)
 {
