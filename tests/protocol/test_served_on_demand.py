@@ -195,7 +195,7 @@ def test_what_was_removed_is_in_the_report_and_each_has_a_trace_of_its_name(tmp_
         (["--mdev", "{}/none/gpu"], "{}/none/gpu cannot be used for vGPUs on demand: No such file or directory"),
         (["--mdev", "{}/gpu", "--once"], "--once, --frame and --opregion are for vGPUs that are there from the start to the end; with --mdev they come and go"),
         (["--mdev", "{}/gpu", "--physical", "--socket", "{}/a"], "--physical serves one device: it goes with --socket, and with none of --type, --types, --vgpu and --mdev"),
-        ([], "nothing to serve: give --socket PATH, --vgpu T=PATH or --mdev DIR"),
+        ([], "nothing to serve: give --socket PATH, --vgpu T=PATH, --own PATH or --mdev DIR"),
     ],
 )
 def test_what_cannot_be_served_on_demand_is_refused_at_once(tmp_path: Path, words: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
