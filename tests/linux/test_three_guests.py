@@ -29,7 +29,7 @@ FARTHEST = 1 / 3
 twice the other could not be told apart. Work comes in pieces of some milliseconds, and each time that somebody comes back or runs out
 of work the others' books are a piece out of balance. What a guest has had while somebody else wanted nothing stands in the books as
 well: the lightest, for which most is left over, then has less of the contested time. On virtual time, without that, shares are
-within 1 %: tests/unit/test_scheduler_shares.py."""
+within 1 %: tests/unit/test_scheduler_fair.py."""
 START_AT = 40
 """Seconds since a guest's start. They have no other way to agree on a beginning, and whoever waits leaves the machine to the others."""
 POST = f"""\
