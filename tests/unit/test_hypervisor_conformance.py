@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from support.installed_package import install
 
 from host_model.host import Host
 from host_model.hypervisor.acrn import AcrnMachine
@@ -141,16 +142,8 @@ def broken(ram_size, host_memory):
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installed package that brings hypervisors."""
-    (tmp_path / "their_hypervisor.py").write_text(THEIRS)
-    info = tmp_path / "their_hypervisor-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-hypervisor\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[host_model.hypervisors]\nreversed = their_hypervisor:Machine\nxen = their_hypervisor:Machine\n"
-        "seven = their_hypervisor:nothing_of_the_sort\nbroken = their_hypervisor:broken\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "their_hypervisor", raising=False)
+    entries = {"reversed": "Machine", "xen": "Machine", "seven": "nothing_of_the_sort", "broken": "broken"}
+    install(tmp_path, monkeypatch, "their_hypervisor", THEIRS, "host_model.hypervisors", entries)
     return tmp_path
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.installed_package import write_package
 
 from host_model.mediator.scheduler.conformance import check_policy
 from host_model.mediator.scheduler.fair import Fair
@@ -83,14 +84,11 @@ def test_of_the_kernels_policy_it_is_not_asked_how_long_guests_wait() -> None:
 
 
 def test_pytest_checks_each_policy_that_can_be_chosen_by_name(tmp_path: Path) -> None:
-    info = tmp_path / "their_scheduler-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-scheduler\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[host_model.schedulers]\nidle = their_scheduler:Idle\n")
-    (tmp_path / "their_scheduler.py").write_text(
+    source = (
         "from host_model.mediator.scheduler.policy import Choice\nfrom host_model.mediator.scheduler.round_robin import RoundRobin\n\n\n"
         "class Idle(RoundRobin):\n    def choose(self, current, now_ns):\n        return Choice(None)\n"
     )
+    write_package(tmp_path, "their_scheduler", source, "host_model.schedulers", {"idle": "Idle"})
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rA", "--pyargs", "host_model.mediator.scheduler.conformance", "-k", "robin or idle"],
         cwd=tmp_path, env={"PYTHONPATH": ":".join([str(tmp_path), *(path for path in sys.path if path)]), "PATH": ""},

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
+from support.installed_package import install
 
 from host_model.host import Host
 from host_model.mediator.scheduler.fair import Fair
@@ -35,16 +35,8 @@ def broken():
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed package that brings schedulers."""
-    (tmp_path / "their_lottery.py").write_text(THEIRS)
-    info = tmp_path / "their_lottery-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-lottery\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[host_model.schedulers]\nlottery = their_lottery:Lottery\nfair = their_lottery:Lottery\nseven = their_lottery:nothing_of_the_sort\n"
-        "broken = their_lottery:broken\nmissing = their_lottery:Missing\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "their_lottery", raising=False)
+    entries = {"lottery": "Lottery", "fair": "Lottery", "seven": "nothing_of_the_sort", "broken": "broken", "missing": "Missing"}
+    install(tmp_path, monkeypatch, "their_lottery", THEIRS, "host_model.schedulers", entries)
 
 
 def test_ours_are_chosen_by_name_and_each_host_has_its_own() -> None:
