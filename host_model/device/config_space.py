@@ -106,6 +106,11 @@ class ConfigurationSpace:
         return msi is not None and bool(self._load(msi + 2, 2) & 1)
 
     @property
+    def may_interrupt(self) -> bool:
+        """Messages may be sent: software has set the device up for them, and it is awake."""
+        return self.msi_enabled and self.master_enabled and not self.in_d3
+
+    @property
     def in_d3(self) -> bool:
         """Software has put the device to sleep (D3hot)."""
         power = self._capabilities.get(CAPABILITY_POWER)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Final, final
 
 from pvinfo.bus import Region
@@ -17,7 +16,7 @@ from pvinfo.platform import ENGINES, Platform
 from pvinfo.platform import Engine as EngineName
 from pvinfo.registers.engine import EngineRegisters
 from pvinfo.registers.fence import FENCE_BASE, FENCE_COUNT
-from pvinfo.trace import TraceWriter, open_trace
+from pvinfo.trace import TraceWriter
 from pvinfo.units import GIB, PAGE_SIZE
 
 from ..clock import HostClock
@@ -27,6 +26,7 @@ from ..device.interrupts import InterruptTree
 from ..device.mmio.registers import RegisterPage
 from ..device.mmio.window import BAR0_SIZE, MmioWindow
 from ..device.sideband import SidebandRegisters
+from ..device.traced import TracedDevice
 from ..memory import BusMemory
 from .aperture import HardwareAperture
 from .config_image import STOLEN_BASE, STOLEN_SIZE, config_image
@@ -57,7 +57,7 @@ class _CommandBus:
 
 
 @final
-class PhysicalGpu:
+class PhysicalGpu(TracedDevice):
     """One GPU; a :class:`~pvinfo.bus.PciDevice`.
 
     Its registers begin as firmware and an i915 of the host have left them, so that a mediator's snapshot is a real one.
@@ -97,7 +97,6 @@ class PhysicalGpu:
         """Resets by kind: ``device``, ``full``, ``engine``."""
         self.interrupts_sent = 0
         self._interrupt_handler: Callable[[], None] | None = None
-        self._trace: TraceWriter | None = None
 
         def behind(name: EngineName) -> BusMemory:
             return self.memory if engine_memory is None else MemoryWithStolen(engine_memory(name), STOLEN_BASE, stolen)
@@ -182,20 +181,13 @@ class PhysicalGpu:
 
     # ---- traces ----
 
-    def trace_to(self, path: Path) -> None:
-        """Record every access of the driver from now on, and what engines tell it in memory. Raises: OSError."""
-        self._trace = open_trace(path, f"Accesses of the physical GPU ({self.platform.name}) by its driver, in order of arrival.")
-        self.mmio.trace_to(self._trace)
-        self.config.trace = self.aperture.trace = self._trace
-        for engine in self.engines:
-            engine.trace_to(self._trace)
+    @property
+    def traced_as(self) -> str:
+        return f"the physical GPU ({self.platform.name}) by its driver"
 
-    def end_trace(self) -> None:
-        """Close the trace, if one is taken."""
-        if self._trace is not None:
-            self.mmio.trace_to(None)
-            self.config.trace = self.aperture.trace = None
-            for engine in self.engines:
-                engine.trace_to(None)
-            self._trace.close()
-            self._trace = None
+    def record_to(self, trace: TraceWriter | None) -> None:
+        """See :class:`~host_model.device.traced.TracedDevice`. What engines tell the driver in memory is recorded as well."""
+        self.mmio.trace_to(trace)
+        self.config.trace = self.aperture.trace = trace
+        for engine in self.engines:
+            engine.trace_to(trace)

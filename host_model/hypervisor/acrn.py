@@ -6,19 +6,18 @@ re-synchronise when work is submitted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import final
 
 from pvinfo.acrn import ACRN_MSI_ENTRY, AcrnMsiEntry, AcrnVmMemmap
 from pvinfo.bus import PciDevice
 from pvinfo.errors import StateError
-from pvinfo.units import PAGE_MASK, BusAddress, GuestAddress
+from pvinfo.units import BusAddress, GuestAddress
 
 from ..memory import WINDOW_SHIFT, HostMemory
 from .acrn_vm import READ_WRITE_EXECUTE_WRITE_BACK, WRITABLE, AcrnVm, ServiceModule
-from .base import NO_PAGE
 from .local import Ram
-from .pins import add_pins, remove_pins
+from .pins import PinnedByBus, add_pins
 from .processors import message
 from .trapped import DeviceEnd, TrappedDevice
 
@@ -26,7 +25,7 @@ __all__ = ("AcrnMachine", "AcrnPort")
 
 
 @final
-class AcrnPort:
+class AcrnPort(PinnedByBus):
     """The mediator's way to an :class:`~.acrn_vm.AcrnVm`."""
 
     can_track_writes = False
@@ -37,7 +36,7 @@ class AcrnPort:
         self._memory = memory
         self._host_memory = host_memory
         self._base = host_memory.attach(memory)
-        self._pins: dict[int, int] = {}
+        super().__init__()
         self._vector: int | None = None
         vm.service_memory, vm.service_base = memory, self._base
         vm.on_revoke = self._revoke
@@ -67,22 +66,6 @@ class AcrnPort:
             return None
         add_pins(self._pins, (at,))
         return BusAddress(at)
-
-    def unmap_guest_page(self, address: BusAddress) -> None:
-        self.unmap_guest_pages((address,))
-
-    def map_guest_pages(self, addresses: Sequence[int]) -> list[int]:
-        return [self.map_guest_page(GuestAddress(address)) or NO_PAGE for address in addresses]
-
-    def unmap_guest_pages(self, addresses: Iterable[int]) -> None:
-        remove_pins(self._pins, addresses)
-
-    @property
-    def mapped_pages(self) -> int:
-        return len(self._pins)
-
-    def pins(self, address: BusAddress) -> int:
-        return self._pins.get(address & ~PAGE_MASK, 0)
 
     def guest_page(self, address: GuestAddress) -> memoryview | None:
         at = self._vm.writable_page(address)

@@ -7,7 +7,7 @@ What the mediator pins are pages of the monitor, which stay when the slot goes.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, final
 
 from pvinfo.bus import PciDevice
@@ -15,9 +15,8 @@ from pvinfo.errors import UsageError
 from pvinfo.units import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, BusAddress, GuestAddress, format_range
 
 from ..memory import WINDOW_SHIFT, HostMemory
-from .base import NO_PAGE
 from .local import Ram
-from .pins import add_pins, remove_pins
+from .pins import PinnedByBus, add_pins
 from .watches import Watches, pages_of
 
 __all__ = ("EventFd", "GuestSlots", "KvmMachine", "KvmPort", "MemorySlot", "PageTrack")
@@ -199,7 +198,7 @@ class EventFd:
 
 
 @final
-class KvmPort:
+class KvmPort(PinnedByBus):
     """The mediator's way to a :class:`KvmMachine`, as kvmgt's was before VFIO had all of it."""
 
     can_track_writes = True
@@ -209,7 +208,7 @@ class KvmPort:
         self._slots = slots
         self._host_memory = host_memory
         self._base = host_memory.attach(slots.monitor)
-        self._pins: dict[int, int] = {}
+        super().__init__()
         self._protected = Watches()
         self.msi_trigger: EventFd | None = None
         """What the monitor has set for the device's interrupt."""
@@ -247,22 +246,6 @@ class KvmPort:
         bus = BusAddress(self._base + userspace)
         add_pins(self._pins, (bus,))
         return bus
-
-    def unmap_guest_page(self, address: BusAddress) -> None:
-        self.unmap_guest_pages((address,))
-
-    def map_guest_pages(self, addresses: Sequence[int]) -> list[int]:
-        return [self.map_guest_page(GuestAddress(address)) or NO_PAGE for address in addresses]
-
-    def unmap_guest_pages(self, addresses: Iterable[int]) -> None:
-        remove_pins(self._pins, addresses)
-
-    @property
-    def mapped_pages(self) -> int:
-        return len(self._pins)
-
-    def pins(self, address: BusAddress) -> int:
-        return self._pins.get(address & ~PAGE_MASK, 0)
 
     def guest_page(self, address: GuestAddress) -> memoryview | None:
         userspace = self._userspace(address)

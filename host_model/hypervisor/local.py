@@ -12,8 +12,8 @@ from pvinfo.units import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, BusAddress, GuestAddr
 
 from ..clock import VirtualClock
 from ..memory import WINDOW_SHIFT, HostMemory
-from .base import NO_PAGE
-from .pins import add_pins, remove_pins
+from .called_msi import CalledMsi
+from .pins import PinnedByBus, add_pins
 
 __all__ = ("LocalMachine", "LocalPort", "LocalVirtualMachine", "Ram")
 
@@ -78,7 +78,7 @@ class Ram:
 
 
 @final
-class LocalPort:
+class LocalPort(PinnedByBus, CalledMsi):
     """The mediator's way to a :class:`LocalMachine`."""
 
     memory_revision: Final = 0
@@ -90,8 +90,7 @@ class LocalPort:
         self._host_memory = host_memory
         self._base = host_memory.attach(ram)
         self._end = min(ram.size, 1 << WINDOW_SHIFT)
-        self._pins: dict[int, int] = {}
-        self._msi_handler: Callable[[], None] | None = None
+        super().__init__()
 
     def read_guest(self, address: GuestAddress, size: int) -> bytes | None:
         if address < 0 or address + size > self._ram.size:
@@ -111,26 +110,13 @@ class LocalPort:
         add_pins(self._pins, (bus,))
         return bus
 
-    def unmap_guest_page(self, address: BusAddress) -> None:
-        self.unmap_guest_pages((address,))
-
     def map_guest_pages(self, addresses: Sequence[int]) -> list[int]:
         if not addresses or max(addresses) >= self._end:
-            return [self.map_guest_page(GuestAddress(address)) or NO_PAGE for address in addresses]
+            return super().map_guest_pages(addresses)
         base = self._base
         pages = [base + address for address in addresses]
         add_pins(self._pins, pages)
         return pages
-
-    def unmap_guest_pages(self, addresses: Iterable[int]) -> None:
-        remove_pins(self._pins, addresses)
-
-    @property
-    def mapped_pages(self) -> int:
-        return len(self._pins)
-
-    def pins(self, address: BusAddress) -> int:
-        return self._pins.get(address & ~PAGE_MASK, 0)
 
     def guest_page(self, address: GuestAddress) -> memoryview | None:
         return self._ram.page(address)
@@ -140,15 +126,6 @@ class LocalPort:
 
     def unwatch_page(self, address: GuestAddress, changed: Callable[[], None]) -> None:
         self._ram.unwatch(address, changed)
-
-    def connect_msi(self, handler: Callable[[], None] | None) -> None:
-        self._msi_handler = handler
-
-    def inject_msi(self) -> bool:
-        if self._msi_handler is None:
-            return False
-        self._msi_handler()
-        return True
 
     def close(self) -> None:
         """The machine is gone: its memory leaves the GPU's bus."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 
-__all__ = ("add_pins", "remove_pins")
+from pvinfo.units import PAGE_MASK, BusAddress, GuestAddress
+
+from .base import NO_PAGE
+
+__all__ = ("PinnedByBus", "add_pins", "remove_pins")
 
 # A plain dict: its subclass for counting is slower to count down in than this is to count up in.
 
@@ -28,3 +33,30 @@ def remove_pins(pins: dict[int, int], pages: Iterable[int]) -> bool:
             pins.pop(page, None)
             gone = True
     return gone
+
+
+class PinnedByBus(ABC):
+    """The part of a port that pins pages, where a pin is known by the page's address on the GPU's bus."""
+
+    def __init__(self) -> None:
+        self._pins: dict[int, int] = {}
+
+    @abstractmethod
+    def map_guest_page(self, address: GuestAddress) -> BusAddress | None:
+        """See :class:`~.base.HypervisorPort`."""
+
+    def map_guest_pages(self, addresses: Sequence[int]) -> list[int]:
+        return [self.map_guest_page(GuestAddress(address)) or NO_PAGE for address in addresses]
+
+    def unmap_guest_page(self, address: BusAddress) -> None:
+        self.unmap_guest_pages((address,))
+
+    def unmap_guest_pages(self, addresses: Iterable[int]) -> None:
+        remove_pins(self._pins, addresses)
+
+    @property
+    def mapped_pages(self) -> int:
+        return len(self._pins)
+
+    def pins(self, address: BusAddress) -> int:
+        return self._pins.get(address & ~PAGE_MASK, 0)

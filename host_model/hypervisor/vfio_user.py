@@ -12,6 +12,7 @@ from pvinfo.vfio_user import DmaMap
 
 from ..memory import WINDOW_SHIFT, DirectMemory, HostMemory
 from .base import NO_PAGE
+from .called_msi import CalledMsi
 from .guest_ram import GuestRam
 from .pins import add_pins, remove_pins
 
@@ -50,7 +51,7 @@ class MonitoredRam:
 
 
 @final
-class VfioUserPort(MonitoredRam):
+class VfioUserPort(MonitoredRam, CalledMsi):
     """The mediator's way to a virtual machine behind a vfio-user socket.
 
     The GPU reaches a page only while the mediator has pinned it, as behind an IOMMU; a range that the monitor takes
@@ -65,7 +66,6 @@ class VfioUserPort(MonitoredRam):
         self._host_memory = host_memory
         self._base = host_memory.attach(self)
         self._pins: dict[int, int] = {}
-        self._msi_handler: Callable[[], None] | None = None
 
     def disconnect(self) -> None:
         """The monitor has gone, and its memory with it: what the mediator pinned stays out of reach for good."""
@@ -120,15 +120,6 @@ class VfioUserPort(MonitoredRam):
 
     def unwatch_page(self, address: GuestAddress, changed: Callable[[], None]) -> None:
         raise StateError("watching a guest page", "a machine in another process", "one whose writes can be tracked")
-
-    def connect_msi(self, handler: Callable[[], None] | None) -> None:
-        self._msi_handler = handler
-
-    def inject_msi(self) -> bool:
-        if self._msi_handler is None:
-            return False
-        self._msi_handler()
-        return True
 
     # ---- the GPU's side ----
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .scheduler.turns import Turns
     from .submission.port import Queue, SubmissionPorts
 
-__all__ = ("Client", "ClientTable")
+__all__ = ("Client", "ClientTable", "slept")
 
 
 class ClientTable(Protocol):
@@ -84,3 +84,11 @@ class Client(RegisterDevice, Sharer, Holder, Protocol):
     @property
     def mediator(self) -> Mediator:
         """What it shares with the others."""
+
+
+def slept(client: Client, asleep: bool) -> None:
+    """Its driver has put the device to sleep (D3hot), in which it neither works nor tells anything but keeps all it has; or woken it up."""
+    client.display.pipes.sleep(asleep)
+    client.turn.look_at(client)
+    if not asleep:
+        client.interrupts.check_pending()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from pvinfo.registers.fence import FENCE_BASE, FenceHigh, FenceLow
+from pvinfo.registers.fence import FENCE_BASE, FenceHigh, FenceLow, FenceRegister
 from pvinfo.units import PAGE_SHIFT, format_range
 
 if TYPE_CHECKING:
@@ -29,6 +29,13 @@ class ClientFences:
 
     def __len__(self) -> int:
         return len(self._client.resources.fences)
+
+    def store(self, number: int, offset: int, half: int) -> None:
+        """Its driver writes the register at ``offset``, which is half of its own fence ``number``."""
+        registers = self._client.registers
+        registers.write32(offset, half)
+        fence = FenceRegister(registers, f"FENCE{number}")
+        self.write(number, fence.hi << 32 | fence.lo)
 
     def write(self, number: int, value: int) -> None:
         """Put the 64-bit ``value`` of its driver's fence ``number`` into effect. The number must be one of its own."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
 from pvinfo.bus import Region
 from pvinfo.finding import FindingLog
 from pvinfo.platform import Engine
-from pvinfo.trace import TraceWriter, open_trace
+from pvinfo.trace import TraceWriter
 
 from ..device.config_space import ConfigurationSpace
 from ..device.display.display import Display
@@ -18,10 +17,12 @@ from ..device.interrupts import InterruptTree
 from ..device.mmio.registers import RegisterPage
 from ..device.mmio.window import BAR0_SIZE, MmioWindow
 from ..device.sideband import SidebandRegisters
+from ..device.traced import TracedDevice
 from ..hypervisor.base import HypervisorPort
 from ..scanout.exported_plane import ExportedPlanes
 from .aperture import ApertureWindow
 from .audit.audit import CommandAudit
+from .client import slept
 from .cost import ProcessorTime
 from .display_memory import VgpuDisplayMemory
 from .failsafe import Failsafe
@@ -48,7 +49,7 @@ _BAR2: Final = 2
 
 
 @final
-class Vgpu:
+class Vgpu(TracedDevice):
     """A mediated GPU; a :class:`~pvinfo.bus.PciDevice`. Made by :meth:`host_model.host.Host.create_vgpu`."""
 
     def __init__(
@@ -90,12 +91,11 @@ class Vgpu:
             guest_config(self._golden), {_BAR0: BAR0_SIZE, _BAR2: self.gpu.aperture_size}, self.findings, self.clock,
             self.interrupts.check_pending, lambda value: software_sci(self, value),
         )  # fmt: skip
-        self.config.on_sleep = self._slept
+        self.config.on_sleep = lambda asleep: slept(self, asleep)
         self.resets: Counter[str] = Counter()
         """Resets by kind: ``device``, ``full``, ``engine``."""
         self.interrupts_sent = 0
         self.interrupts_lost = 0
-        self._trace: TraceWriter | None = None
         self._closed = False
         self._orphaned = False
         """Its machine has gone: who comes next is no guest that wakes up."""
@@ -173,7 +173,7 @@ class Vgpu:
 
     def inject_msi(self) -> None:
         """Send the guest an interrupt, if it has set the device up to send one; when it goes on, if it stands still."""
-        allowed = self.config.msi_enabled and self.config.master_enabled and not self.config.in_d3
+        allowed = self.config.may_interrupt
         if allowed and self.standstill.silent:
             self.standstill.message_owed = True
         elif allowed and self.port.inject_msi():
@@ -191,34 +191,19 @@ class Vgpu:
             self.pv.publish()
         self.hardware.stale(self)
 
-    def _slept(self, asleep: bool) -> None:
-        """The guest has put the device to sleep (D3hot), in which it neither works nor tells anything but keeps all it has; or woken it up."""
-        self.display.pipes.sleep(asleep)
-        self.turn.look_at(self)
-        if not asleep:
-            self.interrupts.check_pending()
-
     def _show_golden(self) -> None:
         show_to_guest(self._golden, self.registers)
         self.pv.publish()
 
     # ---- traces and the end ----
 
-    def trace_to(self, path: Path) -> None:
-        """Record every access of the guest from now on. Raises: OSError."""
-        self._trace = open_trace(
-            path, f"Accesses of vGPU {self.number} ({self.type.name}, {self.platform.name}) by its guest, in order of arrival."
-        )
-        self.mmio.trace_to(self._trace)
-        self.config.trace = self.aperture.trace = self._trace
+    @property
+    def traced_as(self) -> str:
+        return f"vGPU {self.number} ({self.type.name}, {self.platform.name}) by its guest"
 
-    def end_trace(self) -> None:
-        """Close the trace, if one is taken."""
-        if self._trace is not None:
-            self.mmio.trace_to(None)
-            self.config.trace = self.aperture.trace = None
-            self._trace.close()
-            self._trace = None
+    def record_to(self, trace: TraceWriter | None) -> None:
+        self.mmio.trace_to(trace)
+        self.config.trace = self.aperture.trace = trace
 
     def close(self) -> None:
         """The vGPU goes away: the GPU no longer reaches its guest's memory."""

@@ -46,9 +46,7 @@ def fence_written(vgpu: Vgpu, offset: int, value: int) -> int:
     number = _owned_number(vgpu, offset, value)
     if number is None:
         return 0
-    vgpu.registers.write32(offset, value)
-    fence = FenceRegister(vgpu.registers, f"FENCE{number}")
-    vgpu.fences.write(number, fence.hi << 32 | fence.lo)
+    vgpu.fences.store(number, offset, value)
     return value
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
 from pvinfo.errors import ResourceExhausted, UsageError
-from pvinfo.trace import TraceWriter, open_trace
+from pvinfo.trace import TraceWriter
 
+from ...device.traced import TracedDevice
 from ..snapshot import GT_REGISTERS_END
 from ..types import MAX_WEIGHT
 from ..unshadowed.device import UnshadowedDevice
@@ -30,7 +30,7 @@ HOST_WEIGHT: Final = 8
 
 
 @final
-class HostDevice(UnshadowedDevice):
+class HostDevice(UnshadowedDevice, TracedDevice):
     """The host's device. Made by :meth:`host_model.host.Host.own_device`, or :meth:`~host_model.host.Host.create_own_device`.
 
     ``weight`` is its share of the GPU's time, beside the vGPUs'. ``port`` is the RAM of the machine that it is plugged into.
@@ -53,7 +53,6 @@ class HostDevice(UnshadowedDevice):
         self.screen = HostScreen(self)
         """What it shows."""
         self.is_open = True
-        self._trace: TraceWriter | None = None
         self._begin()
 
     @property
@@ -100,19 +99,13 @@ class HostDevice(UnshadowedDevice):
 
     # ---- traces ----
 
-    def trace_to(self, path: Path) -> None:
-        """Record every access of the driver from now on. Raises: OSError."""
-        self._trace = open_trace(path, f"Accesses of the host's own device ({self.platform.name}) by its driver, in order of arrival.")
-        self.mmio.trace_to(self._trace)
-        self.config.trace = self.aperture.trace = self._trace
+    @property
+    def traced_as(self) -> str:
+        return f"the host's own device ({self.platform.name}) by its driver"
 
-    def end_trace(self) -> None:
-        """Close the trace, if one is taken."""
-        if self._trace is not None:
-            self.mmio.trace_to(None)
-            self.config.trace = self.aperture.trace = None
-            self._trace.close()
-            self._trace = None
+    def record_to(self, trace: TraceWriter | None) -> None:
+        self.mmio.trace_to(trace)
+        self.config.trace = self.aperture.trace = trace
 
     # ---- beginning and end ----
 

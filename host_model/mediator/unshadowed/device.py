@@ -16,6 +16,7 @@ from ...device.interrupts import InterruptTree
 from ...device.mmio.registers import RegisterPage
 from ...device.mmio.window import BAR0_SIZE
 from ..aperture import ApertureWindow
+from ..client import slept
 from ..cost import ProcessorTime
 from ..fences import ClientFences
 from ..pv import Announcement, PvState
@@ -69,7 +70,7 @@ class UnshadowedDevice(ABC):
             guest_config(mediator.golden), {_BAR0: BAR0_SIZE, _BAR2: self.gpu.aperture_size}, self.findings, self.clock,
             self.interrupts.check_pending,
         )  # fmt: skip
-        self.config.on_sleep = self._slept
+        self.config.on_sleep = lambda asleep: slept(self, asleep)
         self.resets: Counter[str] = Counter()
         """Resets by kind: ``device``, ``full``, ``engine``."""
         self.interrupts_sent = 0
@@ -116,8 +117,7 @@ class UnshadowedDevice(ABC):
 
     def inject_msi(self) -> None:
         """Interrupt the driver, if it has set the device up to send interrupts."""
-        allowed = self.config.msi_enabled and self.config.master_enabled and not self.config.in_d3
-        if allowed and self._interrupt_handler is not None:
+        if self.config.may_interrupt and self._interrupt_handler is not None:
             self.interrupts_sent += 1
             self._interrupt_handler()
         else:
@@ -132,13 +132,6 @@ class UnshadowedDevice(ABC):
             show_to_guest(self.mediator.golden, self.registers, GT_REGISTERS_END)
             self.pv.publish()
         self.hardware.stale(self)
-
-    def _slept(self, asleep: bool) -> None:
-        """The driver has put its device to sleep (D3hot), or woken it up. Others go on."""
-        self.display.pipes.sleep(asleep)
-        self.turn.look_at(self)
-        if not asleep:
-            self.interrupts.check_pending()
 
     def _show_golden(self) -> None:
         """Registers hold what a driver finds that comes first."""

@@ -17,6 +17,7 @@ from pvinfo.errors import ResourceExhausted, StateError
 from pvinfo.units import PAGE_MASK, BusAddress, GuestAddress
 
 from ...hypervisor.base import NO_PAGE
+from ...hypervisor.called_msi import CalledMsi
 from ...memory import HostMemory
 from .access import Access
 from .iommu import GpuBus
@@ -37,7 +38,7 @@ class _Page:
 
 
 @final
-class DmaPort:
+class DmaPort(CalledMsi):
     """The mediator's way to the memory behind an :class:`~.access.Access`, which is given by :meth:`connect` once the device is bound.
 
     Until then, and after, there is no memory. Writes of the guest cannot be tracked: that is the processor's virtualization, not VFIO's.
@@ -54,7 +55,6 @@ class DmaPort:
         self._known: dict[int, int] = {}
         """Bus address of each guest page that is pinned."""
         self._revision = 0
-        self._msi_handler: Callable[[], None] | None = None
         self.on_leaving: Callable[[], None] | None = None
         """Called when the user closes the device, while its memory is still there: the mediator lets go of it."""
         self.on_exhausted: Callable[[ResourceExhausted], None] | None = None
@@ -197,12 +197,3 @@ class DmaPort:
 
     def unwatch_page(self, address: GuestAddress, changed: Callable[[], None]) -> None:
         raise StateError("watching a guest page", "memory that came through VFIO", "memory whose writes can be tracked")
-
-    def connect_msi(self, handler: Callable[[], None] | None) -> None:
-        self._msi_handler = handler
-
-    def inject_msi(self) -> bool:
-        if self._msi_handler is None:
-            return False
-        self._msi_handler()
-        return True

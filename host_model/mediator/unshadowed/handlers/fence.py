@@ -20,9 +20,7 @@ def fence_written(client: Client, offset: int, value: int) -> int:
             value=value, nearest=f"fence {len(client.fences) - 1}",
         )  # fmt: skip
         return 0
-    client.registers.write32(offset, value)
-    fence = FenceRegister(client.registers, f"FENCE{number}")
-    client.fences.write(number, fence.hi << 32 | fence.lo)
+    client.fences.store(number, offset, value)
     return value
 
 
