@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from host_model.host import Host
 from host_model.mediator.vgpu import Vgpu
 from pvinfo.errors import RestoreRefused, SaveRefused
@@ -165,7 +167,7 @@ def move_refused(stage: Stage) -> None:
         ("where the place is taken", crowded, "no-room"),
     ):
         before = (len(target.vgpus), target.pool.free)
-        error = stage.check_raises(f"the move to a host {words} ends with", RestoreRefused, lambda target=target: stage.move(target))  # type: ignore[misc]
+        error = stage.check_raises(f"the move to a host {words} ends with", RestoreRefused, partial(stage.move, target))
         stage.check("the rule it names", error.rule, rule)
         stage.check("what that host has made", (len(target.vgpus), target.pool.free), before)
         story.go_on()
